@@ -1,0 +1,243 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What the methods of a [Bus] return, wrapped with what it was about. Use
+// [errors.Is].
+var (
+	ErrClosed        = errors.New("eventbus: bus is shut down")
+	ErrRunning       = errors.New("eventbus: bus is running")
+	ErrNotRunning    = errors.New("eventbus: bus is not running")
+	ErrQueueFull     = errors.New("eventbus: queue is full")
+	ErrDropped       = errors.New("eventbus: event dropped, queue is full")
+	ErrUnknownQueue  = errors.New("eventbus: unknown queue")
+	ErrInvalidEvent  = errors.New("eventbus: invalid event")
+	ErrWouldDeadlock = errors.New("eventbus: a handler would wait for itself")
+)
+
+// A Bus carries events from publishers to handlers through three queues. Make
+// one with [New]. All methods may be called concurrently and inside handlers.
+type Bus struct {
+	logger  *slog.Logger
+	onError func(context.Context, *HandlerError)
+	poll    time.Duration
+	slow    time.Duration
+
+	queues     [numQueues]*queue
+	processors [numQueues]*processor
+	watch      *watch
+	running    atomic.Bool // written under mu and lineMu
+	withheld   atomic.Bool // a throttle withholds records
+
+	subMu  sync.Mutex
+	lastID uint64   // guarded by subMu
+	routes sync.Map // of EventType to *route; written under subMu
+
+	// mu guards the life cycle. It is taken before lineMu and never after.
+	mu       sync.Mutex
+	session  *session  // nil while the bus does not run
+	shutdown *shutdown // nil until Shutdown
+
+	// observers wait for a change of what the processors have done; see await.
+	observers atomic.Int32
+	changeMu  sync.Mutex
+	change    chan struct{} // guarded by changeMu; closed at the next change
+}
+
+// An Option configures a [Bus]. [New] returns its error.
+type Option func(*config) error
+
+// A config is what the options set.
+type config struct {
+	logger  *slog.Logger
+	queues  [numQueues]QueueConfig
+	poll    time.Duration
+	slow    time.Duration
+	onError func(context.Context, *HandlerError)
+}
+
+const (
+	defaultPoll = 100 * time.Millisecond // the processors' safety net; see serve
+	defaultSlow = 10 * time.Millisecond
+)
+
+// New returns a bus that is not started. Without options it has the queues
+// described at [DataQueue], polls every 100 ms, reports handlers that run for
+// longer than 10 ms, and logs to [slog.Default] as it is at this moment. If an
+// option is invalid, New returns a nil Bus and an error that says which.
+func New(opts ...Option) (*Bus, error) {
+	c := config{logger: slog.Default(), queues: defaultQueues(), poll: defaultPoll, slow: defaultSlow}
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("eventbus: New: option %d is nil", i)
+		}
+		if err := opt(&c); err != nil {
+			return nil, fmt.Errorf("eventbus: New: %w", err)
+		}
+	}
+	b := &Bus{logger: c.logger, onError: c.onError, poll: c.poll, slow: c.slow}
+	for i := range b.queues {
+		b.queues[i] = newQueue(b, Queue(i), c.queues[i])
+		b.processors[i] = b.queues[i].proc
+	}
+	b.watch = newWatch(b, c.slow)
+	return b, nil
+}
+
+// WithLogger sets the logger. Processor starts and stops are logged at INFO,
+// handler calls at DEBUG, drops and slow handlers at WARN, failures of handlers
+// at ERROR, and failures of a processor itself 4 above ERROR. A logger that
+// panics is contained.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) error {
+		if l == nil {
+			return errors.New("WithLogger: the logger is nil; to log nothing, give it slog.DiscardHandler")
+		}
+		c.logger = l
+		return nil
+	}
+}
+
+// WithQueue replaces the configuration of one queue.
+func WithQueue(q Queue, qc QueueConfig) Option {
+	return func(c *config) error {
+		if q >= numQueues {
+			return fmt.Errorf("WithQueue: %w: %v", ErrUnknownQueue, q)
+		}
+		if err := qc.validate(); err != nil {
+			return fmt.Errorf("WithQueue: %v queue: %w", q, err)
+		}
+		c.queues[q] = qc
+		return nil
+	}
+}
+
+// WithPollInterval sets how often an idle processor looks again though nothing
+// has woken it; 100 ms without this option.
+func WithPollInterval(d time.Duration) Option {
+	return func(c *config) error {
+		if d <= 0 {
+			return fmt.Errorf("WithPollInterval: the interval is %v, want more than 0", d)
+		}
+		c.poll = d
+		return nil
+	}
+}
+
+// WithSlowHandler sets how long a handler may run before it is reported as
+// slow: once while it still runs, at most a quarter of d late, and once when it
+// has ended. 0 turns the reports off. Without this option d is 10 ms.
+func WithSlowHandler(d time.Duration) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return fmt.Errorf("WithSlowHandler: the limit is %v, want 0 or more", d)
+		}
+		c.slow = d
+		return nil
+	}
+}
+
+// WithErrorHandler sets a function that gets every failure of a handler, on the
+// goroutine of the processor and after it was logged. The context is the failed
+// handler's, so f may publish. If f panics, that is logged.
+func WithErrorHandler(f func(ctx context.Context, err *HandlerError)) Option {
+	return func(c *config) error {
+		if f == nil {
+			return errors.New("WithErrorHandler: the function is nil")
+		}
+		c.onError = f
+		return nil
+	}
+}
+
+// Subscribe makes h handle the events of type t, after the handlers that are
+// subscribed to it already. An event that is being dispatched when Subscribe is
+// called may miss h; those that are published after it returns do not. A
+// handler that is subscribed twice is called twice.
+//
+// Subscribe panics if t is empty or h is nil. After [Bus.Shutdown] it has no
+// effect.
+func (b *Bus) Subscribe(t EventType, h Handler, opts ...SubscribeOption) *Subscription {
+	s := newSubscription(b, t, h, opts)
+	b.subscribe(t, s)
+	return s
+}
+
+// SubscribeFunc is [Bus.Subscribe] for a function.
+func (b *Bus) SubscribeFunc(t EventType, f func(context.Context, Event) error, opts ...SubscribeOption) *Subscription {
+	return b.Subscribe(t, HandlerFunc(f), opts...)
+}
+
+// Publish puts e into q. nil means that e is accepted: it will be handled, or
+// Shutdown hands it back. With an error it is not in the queue and never will
+// be. The error wraps
+//
+//   - [ErrUnknownQueue] or [ErrInvalidEvent] (no type) if the call was wrong,
+//   - [ErrDropped] or [ErrQueueFull] if the queue was full, as its rule says,
+//   - the error of ctx if that ended while Publish waited,
+//   - [ErrClosed] during and after Shutdown.
+//
+// Before [Bus.Start] and after [Bus.Stop], events wait in the queue.
+//
+// Inside a handler, pass the context that the handler was given. During
+// Shutdown that is what lets the event in, and where waiting for room would be
+// waiting for itself, directly or around a cycle of handlers, it makes Publish
+// defer the event instead: it is accepted, and enters the queue before anything
+// from outside does. A queue defers as many events as its capacity; then
+// Publish returns ErrQueueFull.
+func (b *Bus) Publish(ctx context.Context, q Queue, e Event) error {
+	return b.publish(ctx, q, e, true)
+}
+
+// TryPublish is [Bus.Publish] that never waits. If the queue is full it returns
+// [ErrQueueFull] whatever the queue's rule, and neither drops nor defers.
+func (b *Bus) TryPublish(ctx context.Context, q Queue, e Event) error {
+	return b.publish(ctx, q, e, false)
+}
+
+func (b *Bus) publish(ctx context.Context, q Queue, e Event, mayWait bool) error {
+	if q >= numQueues || e.Type == "" || ctx == nil {
+		return b.refuse(ctx, q, e.Type)
+	}
+	to := b.queues[q]
+	to.accepted.Add(1)
+	if to.state.Load() == 0 && to.send(e) {
+		return nil
+	}
+	return to.publishSlow(ctx, e, mayWait)
+}
+
+// refuse says what is wrong with the arguments of a publish.
+func (b *Bus) refuse(ctx context.Context, q Queue, t EventType) error {
+	if q >= numQueues {
+		return fmt.Errorf("%w: %v", ErrUnknownQueue, q)
+	}
+	b.queues[q].rejected.Add(1)
+	if t == "" {
+		return &publishError{q, t, fmt.Errorf("%w: its type is empty", ErrInvalidEvent)}
+	}
+	return &publishError{q, t, errNilContext}
+}
+
+var errNilContext = errors.New("eventbus: the context is nil")
+
+// A publishError says what could not be published where, and why.
+type publishError struct {
+	queue     Queue
+	eventType EventType
+	err       error
+}
+
+func (e *publishError) Error() string {
+	return fmt.Sprintf("publish %q to the %v queue: %v", e.eventType, e.queue, e.err)
+}
+
+func (e *publishError) Unwrap() error { return e.err }

@@ -1,0 +1,349 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// lineMu guards the lines of all queues of all buses and the graph of which
+// handler waits on which queue. There is one for the package and not one a
+// bus, because a cycle of handlers may run through several buses. Only a
+// publish that did not get through at once takes it, and the processor that
+// lets such publishes in. It is held for a few steps: never while user code
+// runs, and no send under it waits.
+var lineMu sync.Mutex
+
+// A line holds what did not fit into a queue's channel. Its parts are let in
+// in this order, each first come, first served. Guarded by lineMu.
+type line struct {
+	deferred fifo[Event]   // accepted from handlers that must not wait; at most the queue's capacity
+	parked   fifo[*waiter] // handlers that wait
+	outside  fifo[*waiter] // everybody else that waits
+	rush     bool          // a cycle runs through the parked handlers: let them in slot by slot
+}
+
+func (l *line) empty() bool {
+	return l.deferred.len() == 0 && l.parked.len() == 0 && l.outside.len() == 0
+}
+
+// A waiter is a publish that waits for room. Whoever takes it out of the line
+// sends the outcome, nil for accepted, to done, which has room for it.
+type waiter struct {
+	event  Event
+	by     *processor // the handler's processor; nil for a publish from outside
+	done   chan error
+	inLine bool // guarded by lineMu
+}
+
+// publishSlow is the rest of a publish that found the queue full or its state
+// not zero. It gives up the count that the fast path took.
+func (q *queue) publishSlow(ctx context.Context, e Event, mayWait bool) error {
+	q.takeBack()
+	w, evicted, err := q.enter(processorOf(ctx), e, mayWait)
+	if w != nil {
+		err = q.await(ctx, w)
+	}
+	switch {
+	case err == nil:
+		if evicted > 0 {
+			q.logDrops("evicted the oldest event", evicted)
+		}
+		return nil
+	case errors.Is(err, ErrDropped):
+		q.dropped.Add(1)
+		q.logDrops("dropped an event", 1)
+	default:
+		q.rejected.Add(1)
+	}
+	return &publishError{q.id, e.Type, err}
+}
+
+// enter accepts e, or refuses it with an error, or puts it in line and returns
+// the waiter. A waiter that is last to come looks again after joining the line:
+// the processor may have emptied the queue and gone to sleep before it could
+// see that somebody waits.
+func (q *queue) enter(p *processor, e Event, mayWait bool) (w *waiter, evicted uint64, err error) {
+	lineMu.Lock()
+	defer lineMu.Unlock()
+	if s := q.state.Load(); s&closed != 0 || s&closing != 0 && (p == nil || p.bus != q.bus) {
+		return nil, 0, ErrClosed
+	}
+	waits := mayWait && q.cfg.waits()
+	if !waits {
+		q.admitLocked(true)
+	}
+	if q.line.empty() && q.offer(e) {
+		return nil, 0, nil
+	}
+	raise(&q.highWater, int64(len(q.ch)))
+	switch {
+	case !mayWait:
+		return nil, 0, ErrQueueFull
+	case q.cfg.Overflow == DropOldest:
+		return nil, q.evictForLocked(e), nil
+	case !waits:
+		return nil, 0, ErrDropped
+	case p != nil && q.mustDeferLocked(p):
+		return nil, 0, q.deferLocked(e)
+	}
+	w = q.joinLocked(p, e)
+	q.admitLocked(false)
+	return w, 0, nil
+}
+
+// await waits until w is let in or refused, its context ends, or its time is up.
+func (q *queue) await(ctx context.Context, w *waiter) error {
+	var expired <-chan time.Time
+	if q.cfg.Timeout > 0 {
+		t := time.NewTimer(q.cfg.Timeout)
+		defer t.Stop()
+		expired = t.C
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		return q.leave(w, ctx.Err())
+	case <-expired:
+	}
+	// Slots may be free that were kept for the half-drained queue.
+	lineMu.Lock()
+	q.admitLocked(true)
+	lineMu.Unlock()
+	if q.cfg.Overflow == DropNewest {
+		return q.leave(w, ErrDropped)
+	}
+	return q.leave(w, ErrQueueFull)
+}
+
+// leave takes w out of the line and returns err, or the outcome if w has one.
+func (q *queue) leave(w *waiter, err error) error {
+	lineMu.Lock()
+	defer lineMu.Unlock()
+	if !w.inLine {
+		return <-w.done
+	}
+	q.line.of(w).remove(w)
+	w.settleLocked(err)
+	q.noteLocked()
+	return err
+}
+
+func (l *line) of(w *waiter) *fifo[*waiter] {
+	if w.by != nil {
+		return &l.parked
+	}
+	return &l.outside
+}
+
+func (q *queue) joinLocked(p *processor, e Event) *waiter {
+	w := &waiter{event: e, by: p, done: make(chan error, 1), inLine: true}
+	if p != nil {
+		p.parkedOn = q
+	}
+	q.line.of(w).push(w)
+	q.noteLocked()
+	return w
+}
+
+// settleLocked gives w, which has left the line, its outcome. The handler's
+// edge goes in the same critical section: if it went when the handler wakes, a
+// chain of handlers would look blocked long after it is not.
+func (w *waiter) settleLocked(err error) {
+	w.inLine = false
+	if w.by != nil {
+		w.by.parkedOn = nil
+	}
+	w.done <- err
+}
+
+// admitLocked lets in whom the free slots are for: deferred events always,
+// parked handlers while a cycle rushes them, and everybody when the queue has
+// drained to half, which makes one wake-up do for many publishes. Eager, it
+// does not wait for half. Anybody may call it.
+func (q *queue) admitLocked(eager bool) {
+	if q.line.empty() {
+		return
+	}
+	half := eager || len(q.ch) <= cap(q.ch)/2
+	for q.line.deferred.len() > 0 && q.send(*q.line.deferred.front()) {
+		q.line.deferred.pop()
+	}
+	if half || q.line.rush {
+		q.admitFromLocked(&q.line.parked)
+	}
+	if half {
+		q.admitFromLocked(&q.line.outside)
+	}
+	q.noteLocked()
+}
+
+// admit is admitLocked for the processor, whenever a slot has come free.
+func (q *queue) admit() {
+	s := q.state.Load()
+	if s&lined == 0 || s&urgent == 0 && len(q.ch) > cap(q.ch)/2 {
+		return
+	}
+	lineMu.Lock()
+	defer lineMu.Unlock()
+	q.admitLocked(false)
+}
+
+func (q *queue) admitFromLocked(f *fifo[*waiter]) {
+	if q.line.deferred.len() > 0 || f != &q.line.parked && q.line.parked.len() > 0 {
+		return
+	}
+	for f.len() > 0 && q.offer((*f.front()).event) {
+		f.pop().settleLocked(nil)
+	}
+}
+
+// noteLocked brings state and the deferred count in line with the line.
+func (q *queue) noteLocked() {
+	if q.line.parked.len() == 0 {
+		q.line.rush = false
+	}
+	s := q.state.Load() &^ (lined | urgent)
+	if !q.line.empty() {
+		s |= lined
+	}
+	if q.line.deferred.len() > 0 || q.line.rush {
+		s |= urgent
+	}
+	q.state.Store(s)
+	q.deferred.Store(int64(q.line.deferred.len()))
+}
+
+// mustDeferLocked reports whether p's handler, were it to wait on q, would
+// wait for itself or for a bus that does not run. A handler's context in use
+// by a second goroutine while the first waits gets the same answer, so that a
+// processor has one edge at most and chains end.
+func (q *queue) mustDeferLocked(p *processor) bool {
+	if !q.bus.running.Load() || p.parkedOn != nil {
+		return true
+	}
+	for q.leadsToLocked(p) {
+		if !q.rushLocked(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// leadsToLocked follows the chain from q to its processor, to the queue where
+// that one's handler is parked, and so on, and reports whether it ends at p.
+func (q *queue) leadsToLocked(p *processor) bool {
+	for on := q; on != nil; on = on.proc.parkedOn {
+		if on.proc == p {
+			return true
+		}
+	}
+	return false
+}
+
+// rushLocked marks the queues of the chain from q to p, where handlers are
+// parked, so that they get the very next free slots. If they waited for half,
+// the cycle would stay closed, and one deferred event would follow another.
+// Slots may be free already; it reports whether that broke the chain.
+func (q *queue) rushLocked(p *processor) (broken bool) {
+	for on := q; on.proc != p; {
+		by := on.proc
+		on = by.parkedOn
+		on.line.rush = true
+		on.admitLocked(false)
+		broken = broken || by.parkedOn == nil
+	}
+	return broken
+}
+
+// deferLocked accepts e without a slot. The bound keeps handlers that answer
+// each event with two of the same from growing the line without end.
+func (q *queue) deferLocked(e Event) error {
+	if q.line.deferred.len() >= q.cfg.Capacity {
+		return ErrQueueFull
+	}
+	q.accepted.Add(1)
+	q.line.deferred.push(e)
+	q.noteLocked()
+	return nil
+}
+
+// evictForLocked accepts e after it has made room for it, and for those ahead
+// of it, and returns how many events that cost.
+func (q *queue) evictForLocked(e Event) (evicted uint64) {
+	for {
+		q.admitLocked(true)
+		if q.line.empty() && q.offer(e) {
+			return evicted
+		}
+		select {
+		case <-q.ch:
+			evicted++
+			q.evicted.Add(1)
+		default:
+		}
+	}
+}
+
+// suspendLocked defers what is parked: the bus stops, and nobody will free a slot.
+func (q *queue) suspendLocked() {
+	for q.line.parked.len() > 0 {
+		w := q.line.parked.pop()
+		w.settleLocked(q.deferLocked(w.event))
+	}
+	q.noteLocked()
+}
+
+// closeLocked closes the queue to all but handlers or, for good, to everybody.
+func (q *queue) closeLocked(bits uint32) {
+	q.state.Or(bits)
+	refuse(&q.line.outside)
+	if bits&closed != 0 {
+		refuse(&q.line.parked)
+	}
+	q.noteLocked()
+}
+
+func refuse(f *fifo[*waiter]) {
+	for f.len() > 0 {
+		f.pop().settleLocked(ErrClosed)
+	}
+}
+
+// A fifo is a first-in, first-out list that reuses its memory.
+type fifo[T comparable] struct {
+	items []T // items[:head] are gone
+	head  int
+}
+
+func (f *fifo[T]) len() int  { return len(f.items) - f.head }
+func (f *fifo[T]) front() *T { return &f.items[f.head] }
+
+func (f *fifo[T]) push(v T) {
+	if len(f.items) == cap(f.items) && f.head > len(f.items)/2 {
+		n := copy(f.items, f.items[f.head:])
+		clear(f.items[n:])
+		f.items, f.head = f.items[:n], 0
+	}
+	f.items = append(f.items, v)
+}
+
+func (f *fifo[T]) pop() T {
+	var zero T
+	v := f.items[f.head]
+	f.items[f.head] = zero
+	f.head++
+	if f.head == len(f.items) {
+		f.items, f.head = f.items[:0], 0
+	}
+	return v
+}
+
+func (f *fifo[T]) remove(v T) {
+	if i := slices.Index(f.items[f.head:], v); i >= 0 {
+		f.items = slices.Delete(f.items, f.head+i, f.head+i+1)
+	}
+}

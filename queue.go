@@ -1,0 +1,246 @@
+package eventbus
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// A Queue names one of the three queues of a [Bus].
+type Queue uint8
+
+// The queues, with the rule that [New] gives each of them.
+const (
+	DataQueue   Queue = iota // market data: 1000 events; full, it waits 1 s and drops the new event
+	SignalQueue              // strategy signals: 100 events; full, it waits 5 s and refuses
+	OrderQueue               // exchange orders: 50 events; full, it waits until the context is done
+
+	numQueues = 3
+)
+
+var queueNames = [numQueues]string{"data", "signal", "order"}
+
+// ParseQueue returns the queue called name: "data", "signal" or "order".
+// For any other name the error wraps [ErrUnknownQueue].
+func ParseQueue(name string) (Queue, error) {
+	for i, s := range queueNames {
+		if s == name {
+			return Queue(i), nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %q; want %q, %q or %q", ErrUnknownQueue, name, "data", "signal", "order")
+}
+
+// String returns the name that [ParseQueue] takes, or "Queue(n)".
+func (q Queue) String() string {
+	if q < numQueues {
+		return queueNames[q]
+	}
+	return fmt.Sprintf("Queue(%d)", uint8(q))
+}
+
+// MarshalText returns the queue's name. For a queue that does not exist the
+// error wraps [ErrUnknownQueue].
+func (q Queue) MarshalText() ([]byte, error) {
+	if q >= numQueues {
+		return nil, fmt.Errorf("%w: %v", ErrUnknownQueue, q)
+	}
+	return []byte(queueNames[q]), nil
+}
+
+// UnmarshalText sets q as [ParseQueue] does and leaves it alone on error.
+func (q *Queue) UnmarshalText(text []byte) error {
+	parsed, err := ParseQueue(string(text))
+	if err == nil {
+		*q = parsed
+	}
+	return err
+}
+
+// An Overflow says what a publish does when its queue is full.
+type Overflow uint8
+
+const (
+	Block      Overflow = iota // wait, then refuse with ErrQueueFull
+	DropNewest                 // wait, then drop the new event with ErrDropped
+	DropOldest                 // drop the event that has waited longest, at once
+
+	numOverflows = 3
+)
+
+var overflowNames = [numOverflows]string{"block", "drop newest", "drop oldest"}
+
+// String returns the rule in words, or "Overflow(n)".
+func (o Overflow) String() string {
+	if o < numOverflows {
+		return overflowNames[o]
+	}
+	return fmt.Sprintf("Overflow(%d)", uint8(o))
+}
+
+// A QueueConfig describes a queue. The zero value is invalid: a queue needs a
+// capacity.
+type QueueConfig struct {
+	Capacity int      // how many events fit; 1 to 16,777,216
+	Overflow Overflow // what a publish does when they are there; Block if not set
+
+	// Timeout bounds the wait. With Block, 0 waits until the context is done;
+	// with DropNewest, 0 drops at once; DropOldest never waits, so it must be 0.
+	Timeout time.Duration
+}
+
+// maxCapacity keeps the channel's buffer, of 72 bytes an event, near 1 GiB and
+// so within what make can allocate on every platform.
+const maxCapacity = 1 << 24
+
+func defaultQueues() [numQueues]QueueConfig {
+	return [numQueues]QueueConfig{
+		DataQueue:   {Capacity: 1000, Overflow: DropNewest, Timeout: time.Second},
+		SignalQueue: {Capacity: 100, Overflow: Block, Timeout: 5 * time.Second},
+		OrderQueue:  {Capacity: 50, Overflow: Block},
+	}
+}
+
+func (c QueueConfig) validate() error {
+	switch {
+	case c.Capacity < 1 || c.Capacity > maxCapacity:
+		return fmt.Errorf("Capacity is %d, want 1 to %d", c.Capacity, maxCapacity)
+	case c.Overflow >= numOverflows:
+		return fmt.Errorf("Overflow is %v, want Block, DropNewest or DropOldest", c.Overflow)
+	case c.Timeout < 0:
+		return fmt.Errorf("Timeout is %v, want 0 or more", c.Timeout)
+	case c.Overflow == DropOldest && c.Timeout != 0:
+		return fmt.Errorf("Timeout is %v, want 0: DropOldest never waits", c.Timeout)
+	}
+	return nil
+}
+
+// waits reports whether a publish may wait for room.
+func (c QueueConfig) waits() bool {
+	return c.Overflow == Block || c.Overflow == DropNewest && c.Timeout > 0
+}
+
+// A queue is the channel, the line of those who found it full, and the
+// accounts. An event is in the channel or deferred from the moment it is
+// accepted to the moment its handling begins.
+type queue struct {
+	bus *Bus
+	id  Queue
+	cfg QueueConfig
+	ch  chan Event
+
+	// state is zero while publishers may use the channel freely. It is written
+	// under lineMu, and read by publishers and by the processor.
+	state    atomic.Uint32
+	deferred atomic.Int64 // how many events are; written under lineMu
+	line     line         // guarded by lineMu
+
+	_ cacheLine // what publishers write
+
+	// accepted is counted before the send and taken back when that fails, so
+	// it is never too low: when it equals handled + evicted, nothing is left.
+	accepted atomic.Uint64
+	dropped  atomic.Uint64
+	evicted  atomic.Uint64
+	rejected atomic.Uint64
+	drops    throttle
+
+	_ cacheLine // what the processor writes
+
+	// position says where the processor is: see mark.
+	position  atomic.Uint64
+	serving   atomic.Pointer[handlerList] // what position's handler index refers to
+	highWater atomic.Int64                // publishers raise it too, when they find the queue full
+	unhandled atomic.Uint64
+	failed    atomic.Uint64
+	panicked  atomic.Uint64
+
+	_ cacheLine
+
+	leftover atomic.Int64             // events that Shutdown took out to hand them back
+	slow     atomic.Pointer[slowCall] // reported and not yet said to have ended
+	proc     *processor               // serves the queue; set by New
+}
+
+// A cacheLine keeps fields that different processors write apart. 128 bytes,
+// since amd64 fetches lines in pairs and some arm64 lines are that long.
+type cacheLine [128]byte
+
+// The bits of queue.state.
+const (
+	lined   uint32 = 1 << iota // events are deferred or publishers wait
+	urgent                     // and one of them is due at the very next free slot
+	closing                    // Shutdown has begun: only handlers may publish
+	closed                     // Shutdown has ended: nobody may
+)
+
+func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
+	q := &queue{bus: b, id: id, cfg: cfg, ch: make(chan Event, cfg.Capacity)}
+	q.drops.limit = maxDropLogs
+	q.proc = newProcessor(b, q)
+	return q
+}
+
+// offer accepts e if there is room, and reports whether there was.
+func (q *queue) offer(e Event) bool {
+	q.accepted.Add(1)
+	if q.send(e) {
+		return true
+	}
+	q.takeBack()
+	return false
+}
+
+// send sends e, which has been counted, if there is room.
+func (q *queue) send(e Event) bool {
+	select {
+	case q.ch <- e:
+		return true
+	default:
+		return false
+	}
+}
+
+// takeBack undoes the count of an event that is not accepted after all. The
+// count may have been all that kept somebody from seeing the bus at rest.
+func (q *queue) takeBack() {
+	q.accepted.Add(^uint64(0))
+	q.bus.changed()
+}
+
+// A mark is a processor's position in a queue: how many events it has begun,
+// shifted, and below that what it does now. The processor alone writes it.
+type mark uint64
+
+const (
+	away    mark = 0 // it runs no handler and will take no event before it looks at what it is told
+	taking  mark = 1 // it may be taking an event
+	calling mark = 2 // plus i: it has begun an event, and runs its handler i
+
+	markShift = 20 // leaves 1,048,573 handlers a type, and 17 trillion events before a wrap, which harms nothing
+	markState = 1<<markShift - 1
+)
+
+func (q *queue) mark() mark { return mark(q.position.Load()) }
+
+// setState changes what the processor says it does; only the processor may.
+func (q *queue) setState(s mark) { q.position.Store(uint64(q.mark()&^markState | s)) }
+
+func (m mark) state() mark     { return m & markState }
+func (m mark) begun() uint64   { return uint64(m >> markShift) }
+func (m mark) isCalling() bool { return m.state() >= calling }
+
+// handled returns how many events have been handled to the end.
+func (q *queue) handled() uint64 {
+	m := q.mark()
+	if m.isCalling() {
+		return m.begun() - 1
+	}
+	return m.begun()
+}
+
+// raise sets v to n unless it is higher already.
+func raise(v *atomic.Int64, n int64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
+	}
+}

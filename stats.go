@@ -1,0 +1,117 @@
+package eventbus
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Stats is what a [Bus] has done, as [Bus.Stats] saw it.
+type Stats struct {
+	Running  bool                  // between Start and Stop
+	Queues   [numQueues]QueueStats // indexed by Queue
+	Handlers []HandlerStats        // of the present subscriptions, in their order
+}
+
+// QueueStats are the accounts of a queue. When the bus is at rest,
+//
+//	Accepted = Handled + Evicted + Depth + Deferred
+//
+// and before that, counters that belong together may have been read a moment
+// apart. After Shutdown, Depth counts the events that it handed back.
+type QueueStats struct {
+	Queue    Queue
+	Overflow Overflow      // as configured
+	Timeout  time.Duration // as configured
+
+	Depth     int // events that wait in the queue
+	Capacity  int // the most that can
+	Deferred  int // events accepted from handlers beyond that
+	HighWater int // the highest Depth so far
+
+	Accepted  uint64 // publishes that returned nil
+	Handled   uint64 // events whose handlers are done
+	Unhandled uint64 // those of them that had no handler
+	Failed    uint64 // handler calls that failed in any way
+	Panicked  uint64 // those of them that panicked
+	Dropped   uint64 // publishes that returned ErrDropped
+	Evicted   uint64 // accepted events that DropOldest dropped
+	Rejected  uint64 // publishes that returned any other error
+}
+
+// HandlerStats are the accounts of a subscription.
+type HandlerStats struct {
+	Name     string
+	Type     EventType
+	Calls    uint64 // up to 128 events late while the queue is busy
+	Failed   uint64 // calls that failed in any way
+	Panicked uint64 // those of them that panicked
+}
+
+// Stats returns the bus's accounts. It blocks no publisher and no processor.
+func (b *Bus) Stats() Stats {
+	s := Stats{Running: b.running.Load()}
+	for i, q := range b.queues {
+		s.Queues[i] = q.stats()
+	}
+	for _, sub := range b.subscriptions() {
+		s.Handlers = append(s.Handlers, HandlerStats{
+			Name: sub.name, Type: sub.eventType,
+			Calls: sub.calls.Load(), Failed: sub.failed.Load(), Panicked: sub.panicked.Load(),
+		})
+	}
+	return s
+}
+
+// stats reads what an event is counted in later first, so that no event is
+// seen twice.
+func (q *queue) stats() QueueStats {
+	s := QueueStats{
+		Queue: q.id, Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout,
+		Unhandled: q.unhandled.Load(), Failed: q.failed.Load(), Panicked: q.panicked.Load(),
+		Handled: q.handled(), Evicted: q.evicted.Load(),
+		Depth: len(q.ch) + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
+		Dropped: q.dropped.Load(), Rejected: q.rejected.Load(),
+	}
+	s.HighWater = max(int(q.highWater.Load()), len(q.ch))
+	s.Accepted = q.accepted.Load()
+	return s
+}
+
+// subscriptions returns the present ones in their order.
+func (b *Bus) subscriptions() []*Subscription {
+	var subs []*Subscription
+	b.routes.Range(func(_, r any) bool {
+		if list := r.(*route).list.Load(); list != nil {
+			subs = append(subs, list.subs...)
+		}
+		return true
+	})
+	slices.SortFunc(subs, func(a, b *Subscription) int { return cmp.Compare(a.id, b.id) })
+	return subs
+}
+
+// String returns the accounts as a table.
+func (s Stats) String() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "queue\tdepth\tcapacity\thigh\tdeferred\taccepted\thandled\tunhandled\tfailed\tpanicked\tdropped\tevicted\trejected\t")
+	for _, q := range s.Queues {
+		fmt.Fprintf(w, "%v\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", q.Queue, q.Depth, q.Capacity, q.HighWater, q.Deferred,
+			q.Accepted, q.Handled, q.Unhandled, q.Failed, q.Panicked, q.Dropped, q.Evicted, q.Rejected)
+	}
+	w.Flush()
+	if len(s.Handlers) == 0 {
+		return b.String()
+	}
+	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nhandler\ttype\tcalls\tfailed\tpanicked")
+	for _, h := range s.Handlers {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\n", h.Name, h.Type, h.Calls, h.Failed, h.Panicked)
+	}
+	w.Flush()
+	return b.String()
+}
