@@ -104,13 +104,13 @@ func defaultQueues() [numQueues]QueueConfig {
 func (c QueueConfig) validate() error {
 	switch {
 	case c.Capacity < 1 || c.Capacity > maxCapacity:
-		return fmt.Errorf("Capacity is %d, want 1 to %d", c.Capacity, maxCapacity)
+		return fmt.Errorf("the capacity is %d, want 1 to %d", c.Capacity, maxCapacity)
 	case c.Overflow >= numOverflows:
-		return fmt.Errorf("Overflow is %v, want Block, DropNewest or DropOldest", c.Overflow)
+		return fmt.Errorf("the overflow rule is %v, want Block, DropNewest or DropOldest", c.Overflow)
 	case c.Timeout < 0:
-		return fmt.Errorf("Timeout is %v, want 0 or more", c.Timeout)
+		return fmt.Errorf("the timeout is %v, want 0 or more", c.Timeout)
 	case c.Overflow == DropOldest && c.Timeout != 0:
-		return fmt.Errorf("Timeout is %v, want 0: DropOldest never waits", c.Timeout)
+		return fmt.Errorf("the timeout is %v, want 0: DropOldest never waits", c.Timeout)
 	}
 	return nil
 }

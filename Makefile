@@ -1,0 +1,56 @@
+# Every target but help and demo works on all modules of the repository.
+MODULES := . bench examples
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The race detector needs cgo and a C compiler. Without them the tests run
+# without it, and say so.
+CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
+ifeq ($(and $(CC_FOUND),$(filter 1,$(shell go env CGO_ENABLED))),)
+RACE :=
+RACE_NOTE := echo 'No C compiler found: the tests run without the race detector.'
+else
+RACE := -race
+RACE_NOTE := :
+endif
+
+# Each module is built with its own go.mod, as its users do, not with go.work.
+each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && GOWORK=off $(1)); done
+
+.PHONY: help demo test bench lint cover model soak ci
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run the example trading engine on twenty years of the S&P 500
+	@cd examples && GOWORK=off go run ./tradingengine
+
+test: ## run the tests of all modules with the race detector
+	@$(RACE_NOTE)
+	$(call each,go test $(RACE) -timeout 10m ./...)
+
+bench: ## measure the bus against plain channels and other buses; writes bench/RESULTS.md
+	@cd bench && GOWORK=off go run .
+
+lint: ## check formatting, vet, staticcheck and go.mod; changes nothing
+	@test -z "$$(gofmt -l .)" || { echo 'gofmt would change:'; gofmt -l .; exit 1; }
+	$(call each,go vet ./...)
+	$(call each,go mod tidy -diff)
+	$(call each,go run $(STATICCHECK) ./...)
+
+cover: ## check that the tests reach every statement of processor.go and queue.go
+	@profile=$$(mktemp) && trap 'rm -f $$profile' EXIT && \
+	GOWORK=off go test -short -coverprofile $$profile . >/dev/null && \
+	GOWORK=off go tool cover -func $$profile | awk ' \
+		/\/(processor|queue)\.go:/ { n++; if ($$NF != "100.0%") { print "not covered: " $$0; bad = 1 } } \
+		/^total:/ { print "statements covered in the root package: " $$NF } \
+		END { if (n == 0 || bad) exit 1; print "processor.go and queue.go: 100.0%" }'
+
+model: ## check the protocol's model with Spin
+	@model/run.sh
+
+soak: ## run 10,000 random schedules, about 10 minutes
+	GOWORK=off go test $(RACE) -run TestAccountsUnderChaos -timeout 60m -seeds 10000 .
+
+ci: lint test cover ## what CI runs: lint, test, cover and, where Spin is installed, the model
+	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory model; else echo 'Spin is not installed: the model is not checked.'; fi

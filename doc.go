@@ -1,0 +1,111 @@
+// Package eventbus is the in-process event bus of a trading engine. Market data,
+// strategy signals and exchange orders travel through three bounded queues, each
+// a channel drained by a goroutine of its own, its processor. A processor calls
+// the handlers of an event's type one after another, in the order in which they
+// subscribed, and keeps each handler's failure from the others.
+//
+// The queues differ in how they lose events when they are full:
+//
+//   - [DataQueue], 1000 events: [Bus.Publish] waits up to 1 s and then drops the
+//     new event with [ErrDropped]. The next tick is on its way.
+//   - [SignalQueue], 100 events: it waits up to 5 s and then refuses the event
+//     with [ErrQueueFull], so that the strategy knows.
+//   - [OrderQueue], 50 events: it waits until its context is done. It never
+//     drops an order.
+//
+// # What the bus guarantees
+//
+// Order:
+//
+//   - Events that one goroutine publishes to one queue are handled in that order.
+//   - The handlers of an event run one at a time, in the order in which they
+//     subscribed. The next event of that queue starts after the last of them has
+//     returned.
+//
+// Publishing:
+//
+//   - nil from Publish means that the event will be handled, or that
+//     [Bus.Shutdown] hands it back. After an error the event is not in the queue
+//     and never will be.
+//   - Publishing before [Bus.Start] or after [Bus.Stop] queues.
+//   - A publish that waits leaves when its context ends and when Shutdown begins.
+//     It waits its turn: publishes are let in first come, first served, and while
+//     one waits a later one does not get ahead of it.
+//   - A publish that gets through at once allocates nothing, reads no clock and
+//     starts no timer.
+//   - Errors name the queue and the type, and work with [errors.Is].
+//
+// Publishing inside handlers:
+//
+//   - A handler that publishes with the context it was given never deadlocks the
+//     bus: not to its own full queue, not around a cycle of full queues, not
+//     through several buses. Where waiting would be waiting for itself, the event
+//     is deferred: accepted, and put into the queue before any event from outside.
+//   - A queue defers as many events as its capacity. A handler that answers each
+//     event with two of the same is told ErrQueueFull in the end.
+//   - A handler's publish to a bus that does not run is deferred as well, since
+//     nobody would make room for it.
+//
+// Failures:
+//
+//   - A handler's error, its panic, even of nil, and its [runtime.Goexit] are
+//     counted, logged at ERROR and passed to the function of [WithErrorHandler].
+//     The other handlers still run, for the same event and for the next.
+//   - A panic is reported with a stack that reaches the line that panicked.
+//   - An error handler or a logger that panics is contained too.
+//   - A handler that runs for longer than [WithSlowHandler] is logged at WARN
+//     while it still runs, by name, with queue, type, elapsed time and depth of
+//     the queue, once a call, and again when it has ended. Elapsed time counts
+//     from when the bus first saw the call, at most a quarter of the limit after
+//     it began.
+//   - Drops are logged at WARN: the first, then a count at most once a second. Of
+//     a handler's failures up to ten a second are logged, then a count; the error
+//     handler gets every one.
+//
+// Subscribing:
+//
+//   - Handlers come and go at any time, anywhere, inside handlers too. Who
+//     subscribes while an event is being dispatched sees the next one. After
+//     [Subscription.Unsubscribe] returns no call starts, apart from one for an
+//     event that its processor has begun to dispatch.
+//   - An event without a handler is counted and logged at DEBUG.
+//   - The bus never writes to an event.
+//
+// Life cycle:
+//
+//   - A bus is started and stopped any number of times and shut down once. Stop
+//     lets the event at hand go through its handlers, begins no further one, and
+//     keeps the rest. The end of Start's context is a Stop.
+//   - The handlers' context ends with Start's, and when Shutdown gives up.
+//   - Processors leave at once when told. Idle, they wake once a poll, 100 ms,
+//     and look again at all they could have been woken for, so that a lost
+//     wake-up would cost one poll and not a hang.
+//   - Shutdown refuses what comes from outside and accepts what handlers publish,
+//     so that cascades arrive. It ends when nothing is left and no handler runs.
+//   - When its context ends first, it returns at once, begins nothing further,
+//     not even the next handler of an event, and hands back every event that was
+//     not begun, in order. With a context that has already ended it is the kill
+//     switch.
+//   - [Bus.Flush] returns when all that was accepted is handled, with all that
+//     handlers published meanwhile.
+//
+// Accounts:
+//
+//   - When the bus is at rest, Accepted = Handled + Evicted + Depth + Deferred in
+//     the [QueueStats] of each queue. HighWater never exceeds Capacity. Reading
+//     [Bus.Stats] blocks nobody.
+//
+// # What it does not guarantee
+//
+//   - Nothing is ordered across queues. Keep an order's life on one queue. A
+//     handler whose type is published to two queues may run concurrently with
+//     itself.
+//   - A goroutine that a handler starts is not the handler. It should publish
+//     with a context of its own: with the handler's it may be told ErrQueueFull
+//     where it could have waited.
+//   - A handler that publishes with another context than its own, such as
+//     [context.Background], is taken for somebody outside and can wait for itself.
+//   - A handler that never returns blocks its queue. It is reported, and never
+//     detached.
+//   - Events are in memory. What is queued when the process dies is lost.
+package eventbus
