@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ var lineMu sync.Mutex
 // A line holds what did not fit into a queue's channel. Its parts are let in
 // in this order, each first come, first served. Guarded by lineMu.
 type line struct {
+	held     *Event        // taken, and to be handled first when the bus starts again
 	deferred fifo[Event]   // accepted from handlers that must not wait; at most the queue's capacity
 	parked   fifo[*waiter] // handlers that wait
 	outside  fifo[*waiter] // everybody else that waits
@@ -87,7 +89,9 @@ func (q *queue) enter(p *processor, e Event, mayWait bool) (w *waiter, evicted u
 	case !waits:
 		return nil, 0, ErrDropped
 	case p != nil && q.mustDeferLocked(p):
-		return nil, 0, q.deferLocked(e)
+		err = q.deferLocked(p, e)
+		q.admitLocked(false)
+		return nil, 0, err
 	}
 	w = q.joinLocked(p, e)
 	q.admitLocked(false)
@@ -108,21 +112,20 @@ func (q *queue) await(ctx context.Context, w *waiter) error {
 	case <-ctx.Done():
 		return q.leave(w, ctx.Err())
 	case <-expired:
+		if q.cfg.Overflow == DropNewest {
+			return q.leave(w, ErrDropped)
+		}
+		return q.leave(w, ErrQueueFull)
 	}
-	// Slots may be free that were kept for the half-drained queue.
-	lineMu.Lock()
-	q.admitLocked(true)
-	lineMu.Unlock()
-	if q.cfg.Overflow == DropNewest {
-		return q.leave(w, ErrDropped)
-	}
-	return q.leave(w, ErrQueueFull)
 }
 
 // leave takes w out of the line and returns err, or the outcome if w has one.
+// It gets one by then if slots are free that were kept until the queue had
+// drained to half.
 func (q *queue) leave(w *waiter, err error) error {
 	lineMu.Lock()
 	defer lineMu.Unlock()
+	q.admitLocked(true)
 	if !w.inLine {
 		return <-w.done
 	}
@@ -163,9 +166,10 @@ func (w *waiter) settleLocked(err error) {
 // admitLocked lets in whom the free slots are for: deferred events always,
 // parked handlers while a cycle rushes them, and everybody when the queue has
 // drained to half, which makes one wake-up do for many publishes. Eager, it
-// does not wait for half. Anybody may call it.
+// does not wait for half. Anybody may call it; once the queue is closed for
+// good, Shutdown takes out what is left, and it does nothing.
 func (q *queue) admitLocked(eager bool) {
-	if q.line.empty() {
+	if q.line.empty() || q.state.Load()&closed != 0 {
 		return
 	}
 	half := eager || len(q.ch) <= cap(q.ch)/2
@@ -183,8 +187,13 @@ func (q *queue) admitLocked(eager bool) {
 
 // admit is admitLocked for the processor, whenever a slot has come free.
 func (q *queue) admit() {
-	s := q.state.Load()
-	if s&lined == 0 || s&urgent == 0 && len(q.ch) > cap(q.ch)/2 {
+	if s := q.state.Load(); s&lined != 0 {
+		q.admitSlow(s)
+	}
+}
+
+func (q *queue) admitSlow(state uint32) {
+	if state&urgent == 0 && len(q.ch) > cap(q.ch)/2 {
 		return
 	}
 	lineMu.Lock()
@@ -214,7 +223,11 @@ func (q *queue) noteLocked() {
 		s |= urgent
 	}
 	q.state.Store(s)
-	q.deferred.Store(int64(q.line.deferred.len()))
+	n := q.line.deferred.len()
+	if q.line.held != nil {
+		n++
+	}
+	q.deferred.Store(int64(n))
 }
 
 // mustDeferLocked reports whether p's handler, were it to wait on q, would
@@ -259,12 +272,17 @@ func (q *queue) rushLocked(p *processor) (broken bool) {
 	return broken
 }
 
-// deferLocked accepts e without a slot. The bound keeps handlers that answer
-// each event with two of the same from growing the line without end.
-func (q *queue) deferLocked(e Event) error {
-	if q.line.deferred.len() >= q.cfg.Capacity {
-		return ErrQueueFull
+// deferLocked accepts e from p's handler without a slot. The bound keeps
+// handlers that answer each event with two of the same from growing the list
+// without end. One event for each that p takes from its own bus does not, and
+// may go beyond it: it stands for the slot that the taken event has freed, and
+// which a publisher in the fast path may have got first.
+func (q *queue) deferLocked(p *processor, e Event) error {
+	begun := p.queue.mark().begun()
+	if q.line.deferred.len() >= q.cfg.Capacity && (p.deferredAt == begun || p.bus != q.bus) {
+		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
 	}
+	p.deferredAt = begun
 	q.accepted.Add(1)
 	q.line.deferred.push(e)
 	q.noteLocked()
@@ -272,7 +290,9 @@ func (q *queue) deferLocked(e Event) error {
 }
 
 // evictForLocked accepts e after it has made room for it, and for those ahead
-// of it, and returns how many events that cost.
+// of it, and returns how many events that cost. It never leaves the channel
+// empty, so a processor that has seen an event in it can receive without a
+// select: if that event was evicted, another one follows at once.
 func (q *queue) evictForLocked(e Event) (evicted uint64) {
 	for {
 		q.admitLocked(true)
@@ -288,28 +308,51 @@ func (q *queue) evictForLocked(e Event) (evicted uint64) {
 	}
 }
 
-// suspendLocked defers what is parked: the bus stops, and nobody will free a slot.
+// suspendLocked defers what is parked and does not fit: the bus stops, and
+// nobody will free a slot.
 func (q *queue) suspendLocked() {
+	q.admitLocked(true)
 	for q.line.parked.len() > 0 {
 		w := q.line.parked.pop()
-		w.settleLocked(q.deferLocked(w.event))
+		w.settleLocked(q.deferLocked(w.by, w.event))
 	}
 	q.noteLocked()
+}
+
+// hold keeps e, which a processor has taken but was told not to begin, until
+// it asks for it with release. It is the queue's oldest event, and so must not
+// go behind those in the channel.
+func (q *queue) hold(e Event) {
+	lineMu.Lock()
+	defer lineMu.Unlock()
+	q.line.held = &e
+	q.noteLocked()
+}
+
+func (q *queue) release() Event {
+	lineMu.Lock()
+	defer lineMu.Unlock()
+	e := *q.line.held
+	q.line.held = nil
+	q.noteLocked()
+	return e
 }
 
 // closeLocked closes the queue to all but handlers or, for good, to everybody.
 func (q *queue) closeLocked(bits uint32) {
 	q.state.Or(bits)
-	refuse(&q.line.outside)
-	if bits&closed != 0 {
-		refuse(&q.line.parked)
-	}
+	refuseLocked(&q.line.outside, func(*waiter) bool { return true })
+	refuseLocked(&q.line.parked, func(w *waiter) bool { return bits&closed != 0 || w.by.bus != q.bus })
 	q.noteLocked()
 }
 
-func refuse(f *fifo[*waiter]) {
-	for f.len() > 0 {
-		f.pop().settleLocked(ErrClosed)
+func refuseLocked(f *fifo[*waiter], who func(*waiter) bool) {
+	for range f.len() {
+		if w := f.pop(); who(w) {
+			w.settleLocked(ErrClosed)
+		} else {
+			f.push(w)
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ type processor struct {
 	wake      chan struct{} // of capacity 1; look at attention and the line
 	attention atomic.Uint32 // what the processor is told
 
-	parkedOn *queue // where its handler waits for room; guarded by lineMu
+	parkedOn   *queue // where its handler waits for room; guarded by lineMu
+	deferredAt uint64 // how many events it had begun when it last deferred one; guarded by lineMu
 
 	alive   bool     // a goroutine runs it; guarded by Bus.mu
 	session *session // it runs in; guarded by Bus.mu
@@ -32,6 +33,7 @@ type processor struct {
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
 	current    cursor
+	holding    bool // the queue holds an event back that comes first
 	failure    *failure
 	unreported *HandlerError // logged, or being so, and not yet passed on
 }
@@ -48,20 +50,22 @@ const (
 // A cursor is an event on its way through its handlers.
 type cursor struct {
 	active bool // there is one
-	begun  bool // and its handlers are being called
+	begun  bool // and list is its handlers'; if not, that of the event before
 	event  Event
 	list   *handlerList
-	last   int // the handler called last
+	at     int  // the handler
+	called bool // and it has been called
 }
 
 // A stage tells settle whose failure it deals with.
 type stage uint8
 
 const (
-	handling stage = iota // a handler's or, if none was running, the processor's own
-	asking                // the logger's, on being asked for its level
-	telling               // the error handler's or the logger's
-	alarming              // the logger's, on being told of one of those
+	handling  stage = iota // a handler's or, if none was running, the processor's own
+	asking                 // the logger's, on being asked for its level
+	telling                // the logger's
+	reporting              // the logger's or the error handler's, on being told of a handler's failure
+	alarming               // the logger's, on being told of one of those
 )
 
 // A failure is what a panic or runtime.Goexit left behind.
@@ -142,6 +146,10 @@ func (p *processor) serve() {
 			if p.leave() {
 				return
 			}
+		case p.holding:
+			p.holding = false
+			p.current.event, p.current.active = p.queue.release(), true
+			p.run()
 		case len(p.queue.ch) > 0:
 			p.run()
 		default:
@@ -153,14 +161,14 @@ func (p *processor) serve() {
 // attend does what the processor was told and reports whether to go on. User
 // code runs first, while the processor is away.
 func (p *processor) attend() bool {
-	p.queue.setState(away)
+	p.goAway()
 	a := p.attention.Load()
 	if a&renewed != 0 {
 		p.bus.renew(p)
 	}
-	if !p.started {
+	if !p.started && a&stopped == 0 {
 		p.started = true
-		p.say(func() { p.bus.logger.InfoContext(p.ctx, "eventbus: processor started", "queue", p.queue.id) })
+		p.say(telling, func() { p.bus.logger.InfoContext(p.ctx, "eventbus: processor started", "queue", p.queue.id) })
 	}
 	if a&reported != 0 {
 		p.tellSlowEnded()
@@ -174,13 +182,21 @@ func (p *processor) attend() bool {
 	return p.attention.Load()&stopped == 0
 }
 
+// goAway says that the processor will take no event before it has attended.
+func (p *processor) goAway() {
+	p.queue.setState(away)
+	p.bus.changed()
+}
+
 // leave ends the processor unless the bus has been started again meanwhile.
 func (p *processor) leave() bool {
-	p.started = false
-	p.say(func() {
-		p.bus.flushLogs(true)
-		p.bus.logger.InfoContext(p.ctx, "eventbus: processor stopped", "queue", p.queue.id)
-	})
+	if p.started {
+		p.started = false
+		p.say(telling, func() {
+			p.bus.flushLogs(true)
+			p.bus.logger.InfoContext(p.ctx, "eventbus: processor stopped", "queue", p.queue.id)
+		})
+	}
 	return p.bus.release(p)
 }
 
@@ -188,16 +204,22 @@ func (p *processor) leave() bool {
 // for a wake-up that was lost.
 func (p *processor) idle(poll <-chan time.Time) {
 	select {
-	case p.current.event = <-p.queue.ch:
-		p.current.active, p.current.begun = true, false
+	case e := <-p.queue.ch:
+		// select may choose an event that was published after the signal to stop.
+		if p.attention.Load()&stopped != 0 {
+			p.queue.hold(e)
+			p.holding = true
+			return
+		}
 		raise(&p.queue.highWater, 1)
+		p.current.event, p.current.active = e, true
 		p.run()
 	case <-p.wake:
 	case <-poll:
 		p.queue.admit()
 		p.bus.changed()
 		if p.bus.withheld.Load() {
-			p.say(func() { p.bus.flushLogs(false) })
+			p.say(telling, func() { p.bus.flushLogs(false) })
 		}
 	}
 }
@@ -206,73 +228,78 @@ func (p *processor) idle(poll <-chan time.Time) {
 const runLimit = 128
 
 // run handles the current event, if there is one, and then what is queued. It
-// works on a copy of the cursor, and saves it even if a handler does not return.
+// works on copies, and saves them if a handler does not return.
 //
 // A position is stored before attention is read; Shutdown sets attention before
 // it reads positions. So either run sees that it is killed and takes no further
-// event, or Shutdown sees the event that it has begun.
+// event, or Shutdown sees the event that it has begun. And the length is read
+// before attention: what was published after Stop had returned is not taken.
 func (p *processor) run() {
-	q, ctx, c := p.queue, p.ctx, p.current
+	q, ctx := p.queue, p.ctx
+	c := p.current
+	e, list, i, have, begun := c.event, c.list, c.at, c.active, c.begun
+	if c.called {
+		i++
+	}
 	m := q.mark() &^ markState
-	var calls uint64 // of every handler in c.list
+	var calls uint64 // of every handler in list
 	var high int
 	defer func() {
-		c.list.count(calls)
+		list.count(calls)
 		raise(&q.highWater, int64(high))
-		if !c.active {
-			c.event = Event{} // a processor at rest holds on to nobody's data
+		p.current = cursor{list: list}
+		if q.mark().isCalling() {
+			p.current = cursor{active: true, begun: true, event: e, list: list, at: int(q.handler)}
 		}
-		p.current = c
 		p.bus.changed()
 	}()
 	for budget := runLimit; ; budget-- {
-		if !c.active {
-			if budget <= 0 || p.attention.Load()&^unwatched != 0 {
+		if !have {
+			n := len(q.ch)
+			if n == 0 || budget <= 0 || p.attention.Load()&^unwatched != 0 {
 				return
 			}
-			if n := len(q.ch); n > high {
+			if n > high {
 				high = n
 			}
-			select {
-			case c.event = <-q.ch:
-				c.active, c.begun = true, false
-			default:
-				return
-			}
+			e = <-q.ch // does not wait: see evictForLocked
+			q.admit()
 		}
-		if !c.begun {
+		if !begun {
+			if !list.serves(e.Type) {
+				list.count(calls)
+				calls, list = 0, p.bus.handlersOf(e.Type)
+				q.serving.Store(list)
+			}
+			i = 0
+			q.setHandler(0)
 			m += 1 << markShift
 			q.position.Store(uint64(m + calling))
-			c.begun, c.last = true, -1
-			if q.state.Load()&lined != 0 {
-				q.admit()
-			}
-			if !c.list.serves(c.event.Type) {
-				c.list.count(calls)
-				calls, c.list = 0, p.find(c.event)
+			if list == nobody {
+				p.skip(e)
 			}
 		}
-		for c.last++; c.last < len(c.list.subs); c.last++ {
-			if c.last > 0 {
-				q.position.Store(uint64(m + calling + mark(c.last)))
-			}
-			if p.attention.Load() != 0 && p.heed(c.last) {
+		subs := list.subs
+		for ; i < len(subs); i++ {
+			q.setHandler(i)
+			if p.attention.Load() != 0 && p.heed(i) {
 				break
 			}
-			s := c.list.subs[c.last]
+			s := subs[i]
 			if p.debug {
-				p.logCall(s, c.event)
+				p.logCall(s, e)
 			}
-			if err := s.call(ctx, c.event); err != nil {
-				p.report(s, &HandlerError{Queue: q.id, Event: c.event, Handler: s.name, Err: err})
+			if err := s.call(ctx, e); err != nil {
+				p.report(s, &HandlerError{Queue: q.id, Event: e, Handler: s.name, Err: err})
 			}
 		}
-		if c.last == len(c.list.subs) {
+		if i == len(subs) {
 			calls++
 		} else {
-			c.list.countFirst(c.last)
+			list.countFirst(i)
+			q.cut.Store(list.describe(q, i))
 		}
-		c.active = false
+		have, begun = false, false
 		q.position.Store(uint64(m + taking))
 	}
 }
@@ -294,34 +321,29 @@ func (p *processor) heed(i int) (skip bool) {
 	return a&killed != 0 && i > 0
 }
 
-// find returns the handlers of e's type, none if nobody has subscribed to it.
-func (p *processor) find(e Event) *handlerList {
-	list := p.bus.handlersOf(e.Type)
-	p.queue.serving.Store(list)
-	if len(list.subs) == 0 {
-		p.queue.unhandled.Add(1)
-		if p.debug {
-			p.say(func() {
-				p.bus.logger.DebugContext(p.ctx, "eventbus: event has no handler", "queue", p.queue.id, "type", e.Type)
-			})
-		}
+// skip counts an event that has no handler.
+func (p *processor) skip(e Event) {
+	p.queue.unhandled.Add(1)
+	if p.debug {
+		p.say(telling, func() {
+			p.bus.logger.DebugContext(p.ctx, "eventbus: event has no handler", "queue", p.queue.id, "type", e.Type)
+		})
 	}
-	return list
 }
 
 // say runs f, which calls the logger or the error handler. Between events the
 // processor is away meanwhile, so that Shutdown does not wait for f.
-func (p *processor) say(f func()) {
+func (p *processor) say(s stage, f func()) {
 	if !p.queue.mark().isCalling() {
-		p.queue.setState(away)
+		p.goAway()
 	}
-	p.stage = telling
+	p.stage = s
 	f()
 	p.stage = handling
 }
 
 func (p *processor) logCall(s *Subscription, e Event) {
-	p.say(func() {
+	p.say(telling, func() {
 		p.bus.logger.DebugContext(p.ctx, "eventbus: calling handler", "handler", s.name, "queue", p.queue.id, "type", e.Type)
 	})
 }
@@ -329,7 +351,7 @@ func (p *processor) logCall(s *Subscription, e Event) {
 func (p *processor) tellSlowEnded() {
 	p.attention.And(^reported)
 	if c := p.queue.slow.Swap(nil); c != nil {
-		p.say(func() { c.logEnd(p.bus.logger) })
+		p.say(telling, func() { c.logEnd(p.bus.logger) })
 	}
 }
 
@@ -343,7 +365,7 @@ func (p *processor) report(s *Subscription, h *HandlerError) {
 		p.queue.panicked.Add(1)
 	}
 	p.unreported = h
-	p.say(func() { p.bus.logFailure(p.ctx, s, h) })
+	p.say(reporting, func() { p.bus.logFailure(p.ctx, s, h) })
 	p.passOn()
 }
 
@@ -351,32 +373,40 @@ func (p *processor) passOn() {
 	h := p.unreported
 	p.unreported = nil
 	if h != nil && p.bus.onError != nil {
-		p.say(func() { p.bus.onError(p.ctx, h) })
+		p.say(reporting, func() { p.bus.onError(p.ctx, h) })
 	}
 }
 
-// settle deals with what ended serve, if anything did.
+// settle deals with what ended serve, if anything did. A handler that failed,
+// and one whose failure could not be told, has been called; the logger's failure
+// comes before the call.
 func (p *processor) settle() {
-	f, stage := p.failure, p.stage
+	f, stage, c := p.failure, p.stage, &p.current
 	p.failure, p.stage = nil, handling
 	if f == nil {
 		return
 	}
-	switch c := &p.current; {
-	case stage == handling && c.active && c.begun:
-		s := c.list.subs[c.last]
+	if stage == handling && c.begun {
+		s := c.list.subs[c.at]
+		c.called = true
 		p.report(s, &HandlerError{
 			Queue: p.queue.id, Event: c.event, Handler: s.name,
 			Err: f.error(), Panicked: !f.exited, Stack: f.stack,
 		})
 		return
-	case stage == asking:
+	}
+	switch stage {
+	case asking:
 		p.mute, p.debug = true, false
+	case telling:
+		p.debug = false
+	case reporting:
+		c.called = true
 	}
 	if stage != alarming { // if it was, the logger fails at this too, and nobody is left to tell
-		p.say(func() {
-			p.stage = alarming
-			p.bus.logger.Log(p.ctx, levelCritical, "eventbus: processor failure", "queue", p.queue.id, "error", f.error(), "stack", string(f.stack))
+		p.say(alarming, func() {
+			p.bus.logger.Log(p.ctx, levelCritical, "eventbus: processor failure",
+				"queue", p.queue.id, "error", f.error(), "stack", string(f.stack))
 		})
 	}
 	p.passOn()

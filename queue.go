@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/race"
 )
 
 // A Queue names one of the three queues of a [Bus].
@@ -149,6 +151,7 @@ type queue struct {
 
 	// position says where the processor is: see mark.
 	position  atomic.Uint64
+	handler   uint32                      // the one it calls; see setHandler
 	serving   atomic.Pointer[handlerList] // what position's handler index refers to
 	highWater atomic.Int64                // publishers raise it too, when they find the queue full
 	unhandled atomic.Uint64
@@ -158,7 +161,8 @@ type queue struct {
 	_ cacheLine
 
 	leftover atomic.Int64             // events that Shutdown took out to hand them back
-	slow     atomic.Pointer[slowCall] // reported and not yet said to have ended
+	slow     atomic.Pointer[callInfo] // reported and not yet said to have ended
+	cut      atomic.Pointer[callInfo] // not made, since the bus was killed
 	proc     *processor               // serves the queue; set by New
 }
 
@@ -209,15 +213,15 @@ func (q *queue) takeBack() {
 }
 
 // A mark is a processor's position in a queue: how many events it has begun,
-// shifted, and below that what it does now. The processor alone writes it.
+// and in the lowest bits what it does. The processor alone writes it.
 type mark uint64
 
 const (
-	away    mark = 0 // it runs no handler and will take no event before it looks at what it is told
-	taking  mark = 1 // it may be taking an event
-	calling mark = 2 // plus i: it has begun an event, and runs its handler i
+	away    mark = iota // it takes no event before it has read attention
+	taking              // it may be taking an event
+	calling             // it calls the handlers of the event that it has begun
 
-	markShift = 20 // leaves 1,048,573 handlers a type, and 17 trillion events before a wrap, which harms nothing
+	markShift = 2
 	markState = 1<<markShift - 1
 )
 
@@ -228,7 +232,19 @@ func (q *queue) setState(s mark) { q.position.Store(uint64(q.mark()&^markState |
 
 func (m mark) state() mark     { return m & markState }
 func (m mark) begun() uint64   { return uint64(m >> markShift) }
-func (m mark) isCalling() bool { return m.state() >= calling }
+func (m mark) isCalling() bool { return m.state() == calling }
+
+// setHandler says which handler is being called. An atomic store before each
+// call would cost half as much as the call, so only the race detector gets one:
+// nothing but the names of slow and stuck handlers depends on it, and the memory
+// model gives a racing read of a word some value that was written to it.
+func (q *queue) setHandler(i int) {
+	if race.Enabled {
+		atomic.StoreUint32(&q.handler, uint32(i))
+		return
+	}
+	q.handler = uint32(i)
+}
 
 // handled returns how many events have been handled to the end.
 func (q *queue) handled() uint64 {

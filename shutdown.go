@@ -166,8 +166,10 @@ func (b *Bus) handBack(s *shutdown) error {
 		if events := q.takeAll(); len(events) > 0 {
 			remaining[q.id] = events
 		}
-		if c := q.callAt(q.mark()); c != nil {
+		if c := q.callAt(q.place()); c != nil {
 			busy = append(busy, fmt.Sprintf("handler %s still runs on %s of the %v queue", c.handler, c.eventType, q.id))
+		} else if c := q.cut.Load(); c != nil {
+			busy = append(busy, fmt.Sprintf("handler %s and those after it were not called for %s of the %v queue", c.handler, c.eventType, q.id))
 		}
 	}
 	b.mu.Lock()
@@ -190,18 +192,22 @@ func (b *Bus) handBack(s *shutdown) error {
 // is a matter of a few instructions; takeAll gives way until the count is right.
 func (q *queue) takeAll() []Event {
 	var events []Event
-	for {
+	if q.deferred.Load() > 0 {
+		lineMu.Lock()
+		if q.line.held != nil {
+			events = append(events, *q.line.held)
+			q.line.held = nil
+		}
+		q.noteLocked()
+		lineMu.Unlock()
+	}
+	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
 		select {
 		case e := <-q.ch:
 			events = append(events, e)
-			continue
 		default:
+			runtime.Gosched()
 		}
-		deferred := uint64(q.deferred.Load())
-		if q.accepted.Load() == q.mark().begun()+q.evicted.Load()+uint64(len(events))+deferred {
-			break
-		}
-		runtime.Gosched()
 	}
 	lineMu.Lock()
 	defer lineMu.Unlock()

@@ -3,6 +3,7 @@ package eventbus
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,28 +23,40 @@ type watch struct {
 	seen   [numQueues]sighting
 }
 
-// A sighting is a queue's position and since when it has been there.
+// A place is where a processor is: in the call of a handler, or not in any.
+type place struct {
+	mark    mark
+	handler uint32
+}
+
+func (q *queue) place() place { return place{q.mark(), atomic.LoadUint32(&q.handler)} }
+
+// A sighting is a processor's place and since when it has been there.
 type sighting struct {
-	mark mark
+	place
 	at   time.Time
 	told bool // it was reported as slow
 }
 
-// A slowCall is a handler call that has been reported.
-type slowCall struct {
+// A callInfo describes a handler call for people.
+type callInfo struct {
 	handler   string
 	eventType EventType
 	queue     Queue
 	depth     int
-	mark      mark
-	since     time.Time
+	place     place
+	since     time.Time // when the watch first saw it
+}
+
+func (l *handlerList) describe(q *queue, i int) *callInfo {
+	return &callInfo{handler: l.subs[i].name, eventType: l.eventType, queue: q.id, depth: len(q.ch)}
 }
 
 // ticksPerLimit makes a report at most a quarter of the limit late.
 const ticksPerLimit = 4
 
 func newWatch(b *Bus, limit time.Duration) *watch {
-	w := &watch{bus: b, limit: limit, tick: max(limit/ticksPerLimit, time.Microsecond)}
+	w := &watch{bus: b, limit: limit, tick: max((limit+ticksPerLimit-1)/ticksPerLimit, time.Microsecond)}
 	if limit > 0 {
 		w.tellAll(unwatched)
 	}
@@ -69,8 +82,8 @@ func (w *watch) armLocked(now time.Time) {
 	w.armed = true
 	for i := range w.seen {
 		w.bus.processors[i].attention.And(^unwatched)
-		if m := w.bus.queues[i].mark(); m != w.seen[i].mark {
-			w.seen[i] = sighting{mark: m, at: now}
+		if at := w.bus.queues[i].place(); at != w.seen[i].place {
+			w.seen[i] = sighting{place: at, at: now}
 		}
 	}
 	if w.timer == nil {
@@ -94,21 +107,20 @@ func (w *watch) look() {
 }
 
 // sample returns the calls that have become slow.
-func (w *watch) sample(now time.Time) (slow []*slowCall) {
+func (w *watch) sample(now time.Time) (slow []*callInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.active = true
 	for i := range w.seen {
 		q, s := w.bus.queues[i], &w.seen[i]
-		m := q.mark()
-		if m != s.mark {
-			*s = sighting{mark: m, at: now}
+		if at := q.place(); at != s.place {
+			*s = sighting{place: at, at: now}
 			continue
 		}
 		if s.told || now.Sub(s.at) < w.limit {
 			continue
 		}
-		if c := q.callAt(m); c != nil {
+		if c := q.callAt(s.place); c != nil {
 			s.told = true
 			c.since = s.at
 			slow = append(slow, c)
@@ -117,25 +129,24 @@ func (w *watch) sample(now time.Time) (slow []*slowCall) {
 	return slow
 }
 
-// callAt describes the call at m, nil if there is none or the processor has
-// moved on.
-func (q *queue) callAt(m mark) *slowCall {
-	if !m.isCalling() {
+// callAt describes the call at a place, nil if there is none or the processor
+// has moved on.
+func (q *queue) callAt(at place) *callInfo {
+	list, i := q.serving.Load(), int(at.handler)
+	if !at.mark.isCalling() || q.place() != at || list == nil || i >= len(list.subs) {
 		return nil
 	}
-	list, i := q.serving.Load(), int(m.state()-calling)
-	if q.mark() != m || list == nil || i >= len(list.subs) {
-		return nil
-	}
-	return &slowCall{handler: list.subs[i].name, eventType: list.eventType, queue: q.id, depth: len(q.ch), mark: m}
+	c := list.describe(q, i)
+	c.place = at
+	return c
 }
 
-func (w *watch) tell(c *slowCall) {
+func (w *watch) tell(c *callInfo) {
 	c.log(w.bus.logger, "eventbus: slow handler is still running")
 	q := w.bus.queues[c.queue]
 	q.slow.Store(c)
 	q.proc.attention.Or(reported)
-	if q.mark() != c.mark && q.slow.CompareAndSwap(c, nil) {
+	if q.place() != c.place && q.slow.CompareAndSwap(c, nil) {
 		c.logEnd(w.bus.logger)
 	}
 }
@@ -163,8 +174,8 @@ func (w *watch) rest() {
 // has begun since the last sample.
 func (w *watch) somethingToSee() bool {
 	for i := range w.seen {
-		m := w.bus.queues[i].mark()
-		if m != w.seen[i].mark || m.isCalling() && !w.seen[i].told {
+		at := w.bus.queues[i].place()
+		if at != w.seen[i].place || at.mark.isCalling() && !w.seen[i].told {
 			return true
 		}
 	}
@@ -183,8 +194,8 @@ func (w *watch) stop() bool {
 	return !w.armed && !w.active
 }
 
-func (c *slowCall) logEnd(l *slog.Logger) { c.log(l, "eventbus: slow handler has ended") }
+func (c *callInfo) logEnd(l *slog.Logger) { c.log(l, "eventbus: slow handler has ended") }
 
-func (c *slowCall) log(l *slog.Logger, msg string) {
+func (c *callInfo) log(l *slog.Logger, msg string) {
 	l.Warn(msg, "handler", c.handler, "queue", c.queue, "type", c.eventType, "elapsed", time.Since(c.since), "depth", c.depth)
 }
