@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +45,10 @@ type waiter struct {
 // not zero. It gives up the count that the fast path took.
 func (q *queue) publishSlow(ctx context.Context, e Event, mayWait bool) error {
 	q.takeBack()
+	raise(&q.highWater, int64(len(q.ch)))
+	if mayWait && q.cfg.waits() && q.drainsSoon() && q.offer(e) {
+		return nil
+	}
 	w, evicted, err := q.enter(processorOf(ctx), e, mayWait)
 	if w != nil {
 		err = q.await(ctx, w)
@@ -63,6 +68,28 @@ func (q *queue) publishSlow(ctx context.Context, e Event, mayWait bool) error {
 	return &publishError{q.id, e.Type, err}
 }
 
+// yields is how often a publisher that finds the queue full, and a processor
+// that finds it empty, give way to other goroutines and look again before they
+// sleep. Between two that are both busy, putting one to sleep and waking it
+// costs more than the other needs to drain or fill half a queue. 20 yields take
+// a few microseconds if no other goroutine wants to run.
+const yields = 20
+
+// drainsSoon reports whether the queue, full but without a line, drains to half
+// while it gives way.
+func (q *queue) drainsSoon() bool {
+	for range yields {
+		if q.state.Load() != 0 {
+			return false
+		}
+		runtime.Gosched()
+		if len(q.ch) <= cap(q.ch)/2 {
+			return q.state.Load() == 0
+		}
+	}
+	return false
+}
+
 // enter accepts e, or refuses it with an error, or puts it in line and returns
 // the waiter. A waiter that is last to come looks again after joining the line:
 // the processor may have emptied the queue and gone to sleep before it could
@@ -80,7 +107,6 @@ func (q *queue) enter(p *processor, e Event, mayWait bool) (w *waiter, evicted u
 	if q.line.empty() && q.offer(e) {
 		return nil, 0, nil
 	}
-	raise(&q.highWater, int64(len(q.ch)))
 	switch {
 	case !mayWait:
 		return nil, 0, ErrQueueFull

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -203,6 +204,12 @@ func (p *processor) leave() bool {
 // idle waits for an event, for a signal, or for the next poll, which makes up
 // for a wake-up that was lost.
 func (p *processor) idle(poll <-chan time.Time) {
+	for range yields {
+		runtime.Gosched()
+		if len(p.queue.ch) > 0 || p.attention.Load()&^unwatched != 0 {
+			return
+		}
+	}
 	select {
 	case e := <-p.queue.ch:
 		// select may choose an event that was published after the signal to stop.
