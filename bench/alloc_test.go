@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+func TestPublishDoesNotAllocate(t *testing.T) {
+	b, err := newBus()
+	require.NoError(t, err)
+	b.SubscribeFunc(template.Type, func(context.Context, eventbus.Event) error { return nil })
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var failed error
+	allocs := testing.AllocsPerRun(dataCapacity/2, func() {
+		if err := b.Publish(ctx, eventbus.DataQueue, template); err != nil {
+			failed = err
+		}
+	})
+	require.NoError(t, failed)
+	require.Zero(t, allocs)
+	require.Error(t, b.Shutdown(ctx), "the queued events are handed back")
+}
+
+// Every run publishes one event and waits until the last handler has had it.
+func TestPublishAndDispatchDoNotAllocate(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		open     opener
+		handlers int
+	}{
+		{"1 handler", openBus, 1},
+		{"10 handlers", openBus, 10},
+		{"pipeline", openBusPipeline, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hs := make([]handler, tt.handlers)
+			for i := range hs {
+				hs[i] = func(context.Context, eventbus.Event) error { return nil }
+			}
+			handled := make(chan struct{}, 1)
+			hs[len(hs)-1] = func(context.Context, eventbus.Event) error { handled <- struct{}{}; return nil }
+			c, err := tt.open(hs)
+			require.NoError(t, err)
+			var failed error
+			allocs := testing.AllocsPerRun(2000, func() {
+				if err := c.publish(1); err != nil {
+					failed = err
+				}
+				<-handled
+			})
+			require.NoError(t, failed)
+			require.Zero(t, allocs)
+			require.NoError(t, c.close())
+		})
+	}
+}

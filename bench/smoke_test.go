@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestEveryCaseHandlesEveryEvent(t *testing.T) {
+	for _, c := range cases() {
+		t.Run(c.Name, func(t *testing.T) { runBothSides(t, c, 20) })
+	}
+	for _, s := range allSeries() {
+		for _, p := range s.points {
+			t.Run(s.name+"="+p.label, func(t *testing.T) {
+				_, err := p.measure(t.Name(), config{rounds: 1, quick: true, progress: io.Discard})
+				require.NoError(t, err)
+			})
+		}
+	}
+}
+
+func runBothSides(t *testing.T, c Case, events int) {
+	t.Helper()
+	for name, run := range map[string]runner{"bus": c.Bus, "hand": c.Hand} {
+		s, err := run(events)
+		require.NoError(t, err, name)
+		require.Positive(t, s.ns, name)
+		require.Zero(t, s.lost, name)
+	}
+}
+
+func TestEveryPeerHandlesEveryEvent(t *testing.T) {
+	for _, p := range peers() {
+		for _, work := range peerLoads {
+			t.Run(p.name+"/"+work.name, func(t *testing.T) {
+				s, err := work.load.run(p.open)(2 * dataCapacity)
+				require.NoError(t, err)
+				require.Zero(t, s.lost)
+			})
+		}
+	}
+}
+
+// All are measured in a mode that keeps the order of one publisher.
+func TestEveryPeerKeepsOnePublishersOrder(t *testing.T) {
+	was := template
+	defer func() { template = was }()
+	const events = 3 * dataCapacity
+	for _, p := range peers() {
+		t.Run(p.name, func(t *testing.T) {
+			const handlers = 3
+			got := make([][]int, handlers)
+			done := make(chan struct{}, handlers)
+			var hs []handler
+			for i := range got {
+				hs = append(hs, func(_ context.Context, e eventbus.Event) error {
+					if got[i] = append(got[i], sequence(t, e)); len(got[i]) == events {
+						done <- struct{}{}
+					}
+					return nil
+				})
+			}
+			c, err := p.open(hs)
+			require.NoError(t, err)
+			for i := range events {
+				template.Source = strconv.Itoa(i)
+				require.NoError(t, c.publish(1))
+			}
+			for range handlers {
+				<-done
+			}
+			require.NoError(t, c.close())
+			for _, seen := range got {
+				for i, n := range seen {
+					require.Equal(t, i, n)
+				}
+			}
+		})
+	}
+}
+
+// sequence reads the number that the test put into the event.
+func sequence(t *testing.T, e eventbus.Event) int {
+	text := e.Source
+	if m, ok := e.Data.(*message.Message); ok {
+		text = strings.TrimSpace(string(m.Payload))
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Errorf("event without a number: %v", err)
+	}
+	return n
+}
+
+func TestPeersStateWhatTheyGuarantee(t *testing.T) {
+	for _, p := range peers() {
+		for _, text := range []string{p.use, p.order, p.bound, p.isolation, p.cycle, p.source} {
+			require.NotEmpty(t, text, p.name)
+			require.NotContains(t, text, "|", p.name)
+		}
+	}
+}
+
+func TestReportWritesTablesAndPlots(t *testing.T) {
+	dir := t.TempDir()
+	cfg := config{
+		rounds: 1, quick: true, progress: io.Discard, out: filepath.Join(dir, "RESULTS.md"),
+		only: regexp.MustCompile(`latency|memory|growth/payload|growth/GOMAXPROCS`),
+	}
+	var stdout bytes.Buffer
+	require.NoError(t, run(cfg, &stdout))
+	written, err := os.ReadFile(cfg.out)
+	require.NoError(t, err)
+	require.Equal(t, stdout.String(), string(written))
+	for _, want := range []string{"latency into an idle bus", "full and deferred", "1 KiB value", "plots/GOMAXPROCS.svg"} {
+		require.Contains(t, string(written), want)
+	}
+	require.NotContains(t, string(written), "4 publishers, 10 handlers")
+	for _, name := range []string{"payload", "GOMAXPROCS"} {
+		svg, err := os.ReadFile(filepath.Join(dir, "plots", name+".svg"))
+		require.NoError(t, err)
+		require.Contains(t, string(svg), "by hand")
+	}
+}

@@ -1,0 +1,389 @@
+package eventbustest_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
+)
+
+// The domain of these tests.
+type (
+	candle struct {
+		Symbol string
+		Close  float64
+	}
+	signal struct{ Symbol, Side string }
+	order  struct {
+		Symbol, Side string
+		Quantity     int
+	}
+)
+
+func publish(t *testing.T, bus *eventbus.Bus, q eventbus.Queue, et eventbus.EventType, data any) {
+	t.Helper()
+	require.NoError(t, bus.Publish(t.Context(), q, eventbus.Event{Type: et, Data: data}))
+}
+
+func handlesNothing(context.Context, eventbus.Event) error { return nil }
+
+func TestNewReturnsARunningBus(t *testing.T) {
+	fake := try(func(ft *fakeT) {
+		bus := eventbustest.New(ft)
+		require.True(t, bus.Stats().Running)
+		publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, order{"BTCUSDT", "SELL", 1})
+		require.NoError(t, bus.Flush(t.Context()))
+	})
+	require.Empty(t, fake.said())
+}
+
+func TestBusLogsToTheTest(t *testing.T) {
+	run := func(opts ...eventbustest.Option) string {
+		return try(func(ft *fakeT) {
+			bus := eventbustest.New(ft, opts...)
+			bus.SubscribeFunc(eventbus.OrderPlaced, handlesNothing, eventbus.WithName("risk"))
+			publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
+		}).logged()
+	}
+	info := run()
+	require.Contains(t, info, `msg="eventbus: processor started" queue=order`)
+	require.Contains(t, info, `msg="eventbus: processor stopped" queue=order`)
+	require.NotContains(t, info, "risk")
+	require.Contains(t, run(eventbustest.WithLogLevel(slog.LevelDebug)), `msg="eventbus: calling handler" handler=risk`)
+	require.Empty(t, run(eventbustest.WithLogLevel(slog.LevelWarn)))
+}
+
+func TestEndOfTheTestDrainsTheBusAndShutsItDown(t *testing.T) {
+	var bus *eventbus.Bus
+	var filled atomic.Int32
+	fake := try(func(ft *fakeT) {
+		bus = eventbustest.New(ft)
+		bus.SubscribeFunc(eventbus.OrderPlaced, func(ctx context.Context, e eventbus.Event) error {
+			return bus.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: eventbus.OrderFilled})
+		})
+		bus.SubscribeFunc(eventbus.OrderFilled, func(context.Context, eventbus.Event) error {
+			filled.Add(1)
+			return nil
+		})
+		for range 200 {
+			publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
+		}
+	})
+	require.Empty(t, fake.said())
+	require.EqualValues(t, 200, filled.Load())
+	require.ErrorIs(t, bus.Start(t.Context()), eventbus.ErrClosed)
+}
+
+func TestBusOutlivesTheContextOfTheTest(t *testing.T) {
+	var atEnd error
+	t.Run("a test", func(t *testing.T) {
+		bus := eventbustest.New(t)
+		// Runs when the context of the test has ended, before the bus is shut down.
+		t.Cleanup(func() {
+			require.Error(t, t.Context().Err())
+			err := bus.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: eventbus.CandleClosed})
+			atEnd = errors.Join(err, bus.Flush(context.Background()))
+		})
+	})
+	require.NoError(t, atEnd)
+}
+
+func TestHandlerFailureFailsTheTest(t *testing.T) {
+	for name, c := range map[string]struct {
+		handle eventbus.HandlerFunc
+		want   []string
+	}{
+		"error": {
+			func(context.Context, eventbus.Event) error { return errors.New("no margin") },
+			[]string{"handler risk failed on order_placed of the order queue: no margin"},
+		},
+		"panic": {
+			func(context.Context, eventbus.Event) error { return overdraw() },
+			[]string{"handler risk failed", "overdrawn", "eventbustest_test.overdraw(", "bus_test.go:"},
+		},
+		"Goexit": {
+			func(context.Context, eventbus.Event) error { runtime.Goexit(); return nil },
+			[]string{"handler risk failed", "runtime.Goexit"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := func(opts ...eventbustest.Option) *fakeT {
+				return try(func(ft *fakeT) {
+					bus := eventbustest.New(ft, opts...)
+					bus.SubscribeFunc(eventbus.OrderPlaced, c.handle, eventbus.WithName("risk"))
+					publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, order{"BTCUSDT", "SELL", 1})
+				})
+			}
+			fake := run()
+			require.Len(t, fake.errors, 1)
+			require.False(t, fake.fatal)
+			for _, want := range append(c.want, `event  order_placed  eventbustest_test.order {Symbol:"BTCUSDT" Side:"SELL" Quantity:1}`) {
+				require.Contains(t, fake.said(), want)
+			}
+			fake = run(eventbustest.AllowHandlerErrors())
+			require.False(t, fake.failed, fake.said())
+			require.Contains(t, fake.logged(), `level=ERROR msg="eventbus: handler failed" handler=risk`)
+		})
+	}
+}
+
+func overdraw() error { panic("overdrawn") }
+
+func TestHandlerFailuresBeyondTenAreCounted(t *testing.T) {
+	for failures, errs := range map[int]int{9: 9, 10: 10, 11: 11, 500: 11} {
+		fake := try(func(ft *fakeT) {
+			bus := eventbustest.New(ft, eventbustest.WithLogLevel(slog.LevelError+8))
+			bus.SubscribeFunc(eventbus.CandleClosed, fails)
+			for range failures {
+				publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+			}
+		})
+		require.Len(t, fake.errors, errs, "%d failures", failures)
+		if failures == 500 {
+			require.Equal(t, "eventbustest: handler calls that failed: 500, the first 10 of them are told above", fake.errors[10])
+		}
+	}
+}
+
+func fails(context.Context, eventbus.Event) error { return errors.New("it fails") }
+
+func TestHandlerFailureFailsTheTestDespiteAnErrorHandlerOfItsOwn(t *testing.T) {
+	var seen atomic.Int32
+	own := eventbustest.WithBus(eventbus.WithErrorHandler(func(context.Context, *eventbus.HandlerError) { seen.Add(1) }))
+	run := func(opts ...eventbustest.Option) *fakeT {
+		return try(func(ft *fakeT) {
+			bus := eventbustest.New(ft, opts...)
+			bus.SubscribeFunc(eventbus.CandleClosed, fails)
+			publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+		})
+	}
+	require.Equal(t, "eventbustest: handler calls that failed: 1 (AllowHandlerErrors allows it)", run(own).said())
+	require.Empty(t, run(own, eventbustest.AllowHandlerErrors()).said())
+	require.EqualValues(t, 2, seen.Load())
+}
+
+func TestOptionsReachTheBus(t *testing.T) {
+	small := eventbus.QueueConfig{Capacity: 7, Overflow: eventbus.DropOldest}
+	tiny := eventbus.QueueConfig{Capacity: 3}
+	bus := eventbustest.New(t,
+		eventbustest.WithBus(eventbus.WithQueue(eventbus.DataQueue, small)),
+		eventbustest.WithBus(eventbus.WithQueue(eventbus.OrderQueue, tiny)))
+	require.Equal(t, 7, bus.Stats().Queues[eventbus.DataQueue].Capacity)
+	require.Equal(t, 3, bus.Stats().Queues[eventbus.OrderQueue].Capacity)
+}
+
+func TestInvalidOptionEndsTheTest(t *testing.T) {
+	for want, opt := range map[string]eventbustest.Option{
+		"eventbustest: New: option 0 is nil":                                                       nil,
+		"eventbustest: New: WithLogLevel: the level is nil":                                        eventbustest.WithLogLevel(nil),
+		"eventbustest: New: eventbus: New: WithPollInterval: the interval is 0s, want more than 0": eventbustest.WithBus(eventbus.WithPollInterval(0)),
+	} {
+		fake := try(func(ft *fakeT) {
+			eventbustest.New(ft, opt)
+			t.Error("the test went on")
+		})
+		require.Equal(t, want, fake.said())
+		require.True(t, fake.fatal)
+	}
+}
+
+func TestEventsLeftOnAStoppedBusFailTheTest(t *testing.T) {
+	run := func(opts ...eventbustest.Option) *fakeT {
+		return try(func(ft *fakeT) {
+			bus := eventbustest.New(ft, opts...)
+			bus.Stop()
+			for i := range 12 {
+				publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, order{"BTCUSDT", "SELL", i})
+			}
+			publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+		})
+	}
+	fake := run()
+	require.Len(t, fake.errors, 1)
+	lines := strings.Split(fake.said(), "\n")
+	require.Equal(t, "eventbustest: the test left work behind (AllowLeftovers allows it): "+
+		"eventbus: shutdown: events left: 1 on the data queue, 12 on the order queue: eventbus: bus is not running", lines[0])
+	require.Equal(t, "    data    candle_closed  nil", lines[1])
+	require.Equal(t, `    order   order_placed  eventbustest_test.order {Symbol:"BTCUSDT" Side:"SELL" Quantity:0}`, lines[2])
+	require.Equal(t, "    order   and 2 more", lines[12])
+	require.Len(t, lines, 13)
+
+	require.Empty(t, run(eventbustest.AllowLeftovers()).said())
+}
+
+func TestHandlerThatBlocksAtTheEndFailsTheTest(t *testing.T) {
+	untilEnd := func(ctx context.Context, _ eventbus.Event) error {
+		<-ctx.Done()
+		return nil
+	}
+	forLong := func(context.Context, eventbus.Event) error {
+		time.Sleep(time.Minute)
+		return nil
+	}
+	// Whether Shutdown still sees a handler that leaves with its context is a
+	// matter of chance; that the test fails is not.
+	for name, c := range map[string]struct {
+		handle eventbus.HandlerFunc
+		events int
+		want   string
+		takes  time.Duration
+	}{
+		"leaves with its context, last event": {untilEnd, 1, "the test left work behind", 5 * time.Second},
+		"leaves with its context":             {untilEnd, 3, "events left: 2 on the order queue", 5 * time.Second},
+		"stays, last event":                   {forLong, 1, "handler exchange still runs on order_placed", 6 * time.Second},
+		"stays":                               {forLong, 3, "events left: 2 on the order queue: handler exchange still runs on order_placed", 6 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				fake := try(func(ft *fakeT) {
+					bus := eventbustest.New(ft)
+					bus.SubscribeFunc(eventbus.OrderPlaced, c.handle, eventbus.WithName("exchange"))
+					for range c.events {
+						publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
+					}
+				})
+				require.Equal(t, c.takes, time.Since(start))
+				require.Len(t, fake.errors, 1)
+				require.Contains(t, fake.said(), c.want)
+				require.Contains(t, fake.logged(), `msg="eventbus: slow handler is still running" handler=exchange`)
+				time.Sleep(time.Minute) // the bubble must not end before the handler
+			})
+		})
+	}
+}
+
+func TestSlowHandlersAreAwaitedAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := try(func(ft *fakeT) {
+			bus := eventbustest.New(ft)
+			bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
+				time.Sleep(time.Second)
+				return nil
+			})
+			for range 4 {
+				publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
+			}
+		})
+		require.Empty(t, fake.said())
+	})
+}
+
+func TestAllowLeftoversStopsTheBusWhereItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var calls int
+		fake := try(func(ft *fakeT) {
+			bus := eventbustest.New(ft, eventbustest.AllowLeftovers())
+			bus.SubscribeFunc(eventbus.OrderPlaced, func(ctx context.Context, _ eventbus.Event) error {
+				calls++
+				<-ctx.Done()
+				return nil
+			})
+			for range 3 {
+				publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
+			}
+			synctest.Wait()
+		})
+		require.Empty(t, fake.said())
+		require.Equal(t, 1, calls)
+		require.Zero(t, time.Since(start))
+	})
+}
+
+func TestShutdownInTheTestIsTheShutdownThatCounts(t *testing.T) {
+	run := func(opts ...eventbustest.Option) *fakeT {
+		return try(func(ft *fakeT) {
+			bus := eventbustest.New(ft, opts...)
+			bus.Stop()
+			publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
+			require.Error(t, bus.Shutdown(t.Context()))
+		})
+	}
+	require.Contains(t, run().said(), "events left: 1 on the order queue")
+	require.Empty(t, run(eventbustest.AllowLeftovers()).said())
+}
+
+func TestNothingIsWrittenToATestThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var returned bool
+		fake := try(func(ft *fakeT) {
+			bus := eventbustest.New(ft, eventbustest.AllowLeftovers(), eventbustest.WithLogLevel(slog.LevelDebug))
+			bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
+				time.Sleep(time.Minute) // whatever its context says
+				returned = true
+				return errors.New("too late")
+			})
+			publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
+			synctest.Wait()
+		})
+		logged := fake.logged()
+		require.NotContains(t, logged, "too late")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.True(t, returned)
+		require.Zero(t, fake.late)
+		require.Equal(t, logged, fake.logged())
+		require.Empty(t, fake.said())
+	})
+}
+
+func TestBusEndsInsideTheBubble(t *testing.T) {
+	var handled int
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		t.Cleanup(func() { require.Equal(t, 3*time.Hour, time.Since(start)) }) // the last of them
+		bus := eventbustest.New(t)
+		bus.SubscribeFunc(eventbus.CandleClosed, func(context.Context, eventbus.Event) error {
+			handled++
+			return nil
+		})
+		for range 3 {
+			publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+			time.Sleep(time.Hour)
+		}
+		synctest.Wait()
+		require.Equal(t, 3, handled)
+		publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+	})
+	require.Equal(t, 4, handled)
+}
+
+func TestNewInABenchmark(t *testing.T) {
+	r := testing.Benchmark(func(b *testing.B) {
+		bus := eventbustest.New(b, eventbustest.WithLogLevel(slog.LevelWarn))
+		rec := eventbustest.NewRecorder(b, bus, eventbus.OrderPlaced)
+		n := 0
+		for b.Loop() {
+			if err := bus.Publish(b.Context(), eventbus.OrderQueue, eventbus.Event{Type: eventbus.OrderPlaced}); err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		rec.Wait(n)
+	})
+	require.Positive(t, r.N)
+}
+
+func FuzzPublish(f *testing.F) {
+	f.Add("BTCUSDT", 3)
+	f.Add("", 0)
+	f.Fuzz(func(t *testing.T, symbol string, n int) {
+		bus := eventbustest.New(t)
+		rec := eventbustest.NewRecorder(t, bus, eventbus.OrderPlaced)
+		want := order{Symbol: symbol, Quantity: n}
+		publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, want)
+		rec.Expect(t, eventbustest.Payload(eventbus.OrderPlaced, want))
+		rec.ExpectNone(t)
+	})
+}

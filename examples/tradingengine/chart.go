@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	decimal "github.com/quagmt/udecimal"
+)
+
+// chartPoints bounds what a chart keeps and draws. It is several times the width of the picture in pixels.
+const chartPoints = 8192
+
+// chart records what a plot shows: closes, both averages, fills, and equity at each close.
+type chart struct {
+	fast, slow *average // only onClose touches them
+
+	// Fills come on the order queue and candles on the data queue: mu keeps their processors apart.
+	mu       sync.Mutex
+	cash     decimal.Decimal
+	position decimal.Decimal
+	points   []chartPoint
+	span     int // how many candles one point stands for
+	fills    []Fill
+}
+
+// chartPoint stands for one or more consecutive candles. An average that does not exist yet is NaN.
+type chartPoint struct {
+	candles              int
+	time                 float64 // Unix seconds of the first
+	low, high            float64 // of the closes
+	fast, slow           float64 // at the last
+	lowEquity, topEquity float64
+}
+
+func newChart(fast, slow int, cash decimal.Decimal) *chart {
+	return &chart{fast: newAverage(fast), slow: newAverage(slow), cash: cash, span: 1}
+}
+
+func (c *chart) onClose(_ context.Context, candle Candle) error {
+	c.fast.add(candle.Close)
+	c.slow.add(candle.Close)
+	price := candle.Close.InexactFloat64()
+	p := chartPoint{
+		candles: 1,
+		time:    unixSeconds(candle.Time),
+		low:     price, high: price,
+		fast: math.NaN(), slow: math.NaN(),
+	}
+	if c.fast.full {
+		p.fast = c.fast.float()
+	}
+	if c.slow.full {
+		p.slow = c.slow.float()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	equity := c.position.Mul(candle.Close).Add(c.cash).InexactFloat64()
+	p.lowEquity, p.topEquity = equity, equity
+	c.addLocked(p)
+	return nil
+}
+
+// addLocked makes each point stand for twice as many candles when there are too many, so that a file of any length
+// is drawn in the same memory.
+func (c *chart) addLocked(p chartPoint) {
+	if n := len(c.points); n > 0 && c.points[n-1].candles < c.span {
+		c.points[n-1] = c.points[n-1].merge(p)
+		return
+	}
+	if len(c.points) == chartPoints {
+		for i := range chartPoints / 2 {
+			c.points[i] = c.points[2*i].merge(c.points[2*i+1])
+		}
+		c.points = c.points[:chartPoints/2]
+		c.span *= 2
+	}
+	c.points = append(c.points, p)
+}
+
+func (p chartPoint) merge(next chartPoint) chartPoint {
+	return chartPoint{
+		candles: p.candles + next.candles,
+		time:    p.time,
+		low:     min(p.low, next.low), high: max(p.high, next.high),
+		fast: next.fast, slow: next.slow,
+		lowEquity: min(p.lowEquity, next.lowEquity), topEquity: max(p.topEquity, next.topEquity),
+	}
+}
+
+func (c *chart) onFill(_ context.Context, f Fill) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fills = append(c.fills, f)
+	return nil
+}
+
+func (c *chart) onAccount(_ context.Context, a Account) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cash, c.position = a.Cash, a.Position
+	return nil
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	decimal "github.com/quagmt/udecimal"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPlotIsDrawnInTheFormatOfItsName(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"plot.SVG", "plot.png"} {
+		file := filepath.Join(dir, name)
+		status, stdout, stderr := program(t, t.Context(), "-plot", file)
+		require.Equal(t, exitOK, status, stderr)
+		require.Contains(t, stdout, "events a second", "the report is printed too")
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if strings.HasSuffix(name, ".png") {
+			picture, err := png.Decode(bytes.NewReader(data))
+			require.NoError(t, err)
+			require.Equal(t, 1728, picture.Bounds().Dx())
+			continue
+		}
+		requireXML(t, data)
+		for _, text := range []string{"S&amp;P 500, 2000-01-03 to 2020-04-17", "average of 50", "average of 200", "buy", "sell", "equity", "3,000"} {
+			require.Contains(t, string(data), text)
+		}
+	}
+}
+
+func requireXML(t *testing.T, data []byte) {
+	t.Helper()
+	decoder := xml.NewDecoder(bytes.NewReader(data))
+	for {
+		_, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+	}
+}
+
+func TestPlotShowsEveryFill(t *testing.T) {
+	c := newChart(1, 2, decimal.MustParse("100"))
+	require.NoError(t, c.onClose(context.Background(), candleAt(0, "10")))
+	for i, side := range []Side{Buy, Sell, Buy} {
+		require.NoError(t, c.onFill(context.Background(), Fill{Order: Order{Side: side}, Time: time.Unix(int64(i), 0), Price: decimal.MustParse("11")}))
+	}
+	require.Len(t, c.marks(Buy), 2)
+	require.Len(t, c.marks(Sell), 1)
+	require.NoError(t, c.save(filepath.Join(t.TempDir(), "one.svg"), "one candle"))
+}
+
+func TestPlotThatCannotBeDrawnIsAFailure(t *testing.T) {
+	status, _, stderr := program(t, t.Context(), "-plot", filepath.Join(t.TempDir(), "nosuch", "plot.svg"))
+	require.Equal(t, exitFailure, status)
+	require.Contains(t, stderr, "-plot: open")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	status, _, stderr = program(t, ctx, "-plot", filepath.Join(t.TempDir(), "plot.svg"))
+	require.Equal(t, exitFailure, status)
+	require.Contains(t, stderr, "-plot: there is no candle to draw")
+}
+
+func candleAt(second int, price string) Candle {
+	p := decimal.MustParse(price)
+	return Candle{Time: time.Unix(int64(second), 0), Open: p, High: p, Low: p, Close: p}
+}
+
+func TestChartMarksEquityAndAverages(t *testing.T) {
+	c := newChart(1, 2, decimal.MustParse("100"))
+	require.NoError(t, c.onClose(t.Context(), candleAt(0, "10")))
+	require.NoError(t, c.onAccount(t.Context(), Account{Cash: decimal.MustParse("20"), Position: decimal.MustParse("8")}))
+	require.NoError(t, c.onClose(t.Context(), candleAt(1, "12")))
+	closes, fast, slow, equity := c.lines()
+	require.Equal(t, []float64{10, 12}, values(closes))
+	require.Equal(t, []float64{10, 12}, values(fast))
+	require.Equal(t, []float64{11}, values(slow))
+	require.Equal(t, []float64{100, 116}, values(equity))
+}
+
+func values(line interface {
+	Len() int
+	XY(int) (x, y float64)
+}) (ys []float64) {
+	for i := range line.Len() {
+		_, y := line.XY(i)
+		ys = append(ys, y)
+	}
+	return ys
+}
+
+func TestChartOfAnyLengthKeepsItsExtremes(t *testing.T) {
+	c := newChart(1, 2, decimal.MustParse("100"))
+	const candles = 10*chartPoints + 3
+	for i := range candles {
+		price := "50"
+		switch i {
+		case 12_345:
+			price = "99"
+		case 23_456:
+			price = "1"
+		}
+		require.NoError(t, c.onClose(t.Context(), candleAt(i, price)))
+	}
+	require.LessOrEqual(t, len(c.points), chartPoints)
+	require.Greater(t, len(c.points), chartPoints/2)
+	total, low, high := 0, 50.0, 50.0
+	for i, p := range c.points {
+		require.Equal(t, float64(total), p.time, "point %d", i)
+		total += p.candles
+		low, high = min(low, p.low), max(high, p.high)
+	}
+	require.Equal(t, candles, total)
+	require.Equal(t, 1.0, low)
+	require.Equal(t, 99.0, high)
+}
+
+func TestTimeTicksAreRoundAndFew(t *testing.T) {
+	for _, c := range []struct {
+		from, to time.Time
+		first    string
+		count    int
+	}{
+		{day(2000, 1, 3), day(2020, 4, 17), "2002", 10},
+		{day(2020, 1, 1), day(2020, 12, 31), "Jan 2020", 12},
+		{day(2020, 1, 1), day(2020, 1, 9), "1 Jan", 9},
+		{day(2020, 1, 1), day(2020, 1, 1).Add(10 * time.Hour), "1 Jan 00:00", 11},
+		{day(2020, 1, 1), day(2020, 1, 1).Add(30 * time.Minute), "00:00", 7},
+		{day(2020, 1, 1), day(2020, 1, 1), "00:00", 1},
+		{day(1, 1, 1), day(9999, 1, 1), "", 0},
+	} {
+		ticks := timeTicks{}.Ticks(unixSeconds(c.from), unixSeconds(c.to))
+		require.Len(t, ticks, c.count, "%s to %s", c.from, c.to)
+		if c.count > 0 {
+			require.Equal(t, c.first, ticks[0].Label)
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	decimal "github.com/quagmt/udecimal"
+	"github.com/stretchr/testify/require"
+)
+
+// candleFunc is a candle source made of a function.
+type candleFunc func() (Candle, error)
+
+func (f candleFunc) Next() (Candle, error) { return f() }
+
+// firstOfSP500 is the first n rows of the embedded data, with atEnd called in place of the row after them.
+func firstOfSP500(t *testing.T, n int, atEnd func() (Candle, error)) candleSource {
+	t.Helper()
+	r, err := newCandleReader("sp500-2000.csv", strings.NewReader(sp500), maxDecimals)
+	require.NoError(t, err)
+	return candleFunc(func() (Candle, error) {
+		if n == 0 {
+			return atEnd()
+		}
+		n--
+		return r.Next()
+	})
+}
+
+func testEngine(t *testing.T, candles candleSource) *engine {
+	t.Helper()
+	o, err := parseOptions([]string{"-fast", "5", "-slow", "20"}, io.Discard)
+	require.NoError(t, err)
+	e, err := newEngine(o, candles, func() {}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return e
+}
+
+func endOfFile() (Candle, error) { return Candle{}, io.EOF }
+
+func TestInterruptedRunIsTheRunOfAShorterFile(t *testing.T) {
+	for _, n := range []int{0, 1, 21, 1000} {
+		short, err := testEngine(t, firstOfSP500(t, n, endOfFile)).run(t.Context())
+		require.NoError(t, err)
+		require.False(t, short.interrupted)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		source := firstOfSP500(t, n, func() (Candle, error) {
+			cancel()
+			return Candle{}, errors.New("the file was closed")
+		})
+		cut, err := testEngine(t, source).run(ctx)
+		require.NoError(t, err)
+		require.True(t, cut.interrupted)
+		require.Equal(t, n, cut.candles)
+
+		cut.interrupted, cut.elapsed, short.elapsed = false, 0, 0
+		require.Equal(t, short, cut)
+	}
+}
+
+func TestInterruptDuringACandleLetsItFinish(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	e := testEngine(t, firstOfSP500(t, 1000, endOfFile))
+	on(e.bus, eventbus.CandleUpdate, "interrupt", func(context.Context, Candle) error {
+		if e.portfolio.candles == 99 {
+			cancel()
+		}
+		return nil
+	})
+	r, err := e.run(ctx)
+	require.NoError(t, err)
+	require.True(t, r.interrupted)
+	require.Equal(t, 100, r.candles)
+}
+
+func TestCandleOpensBeforeItCloses(t *testing.T) {
+	first, err := firstOfSP500(t, 1, endOfFile).Next()
+	require.NoError(t, err)
+	e := testEngine(t, firstOfSP500(t, 1, endOfFile))
+	var seen []Candle
+	for _, event := range []eventbus.EventType{eventbus.CandleUpdate, eventbus.CandleClosed} {
+		on(e.bus, event, "test", func(_ context.Context, c Candle) error {
+			seen = append(seen, c)
+			return nil
+		})
+	}
+	_, err = e.run(t.Context())
+	require.NoError(t, err)
+	opening := Candle{Time: first.Time, Open: first.Open, High: first.Open, Low: first.Open, Close: first.Open}
+	require.Equal(t, []Candle{opening, first}, seen, "the opening tells nothing of what comes")
+}
+
+func TestInterruptedProgramStillReports(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	status, stdout, stderr := program(t, ctx)
+	require.Equal(t, exitInterrupted, status)
+	require.Contains(t, stderr, "tradingengine: interrupted after 0 candles; the report covers these\n")
+	require.Contains(t, stdout, "S&P 500 (interrupted)\n")
+	require.Contains(t, stdout, "events a second")
+}
+
+func TestHandlerFailureEndsTheRun(t *testing.T) {
+	broken := errors.New("broken")
+	for name, handle := range map[string]func(Candle) error{
+		"error": func(Candle) error { return broken },
+		"panic": func(Candle) error { panic(broken) },
+	} {
+		for _, last := range []int{100, 200} {
+			e := testEngine(t, firstOfSP500(t, 200, endOfFile))
+			on(e.bus, eventbus.CandleClosed, "broken", func(_ context.Context, c Candle) error {
+				if e.portfolio.candles == last {
+					return handle(c)
+				}
+				return nil
+			})
+			_, err := e.run(t.Context())
+			var failed *eventbus.HandlerError
+			require.ErrorAs(t, err, &failed, name)
+			require.ErrorIs(t, err, broken, name)
+			require.Equal(t, "broken", failed.Handler)
+			require.Equal(t, last, e.portfolio.candles, "no candle after the failure")
+		}
+	}
+}
+
+func TestWrongPayloadIsAHandlerError(t *testing.T) {
+	e := testEngine(t, firstOfSP500(t, 1, func() (Candle, error) { return Candle{}, io.EOF }))
+	require.NoError(t, e.bus.Publish(t.Context(), eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderFilled, "no fill", "test")))
+	_, err := e.run(t.Context())
+	require.ErrorContains(t, err, "order_filled of test carries a string, want a main.Fill")
+}
+
+func TestReadErrorEndsTheRun(t *testing.T) {
+	broken := errors.New("the disk is gone")
+	_, err := testEngine(t, firstOfSP500(t, 3, func() (Candle, error) { return Candle{}, broken })).run(t.Context())
+	require.ErrorIs(t, err, broken)
+}
+
+func TestClosedBusEndsTheRun(t *testing.T) {
+	e := testEngine(t, firstOfSP500(t, 3, endOfFile))
+	require.NoError(t, e.bus.Shutdown(t.Context()))
+	_, err := e.run(t.Context())
+	require.ErrorIs(t, err, eventbus.ErrClosed)
+	require.ErrorIs(t, e.feed.run(t.Context()), eventbus.ErrClosed)
+}
+
+func TestNilLoggerIsRefused(t *testing.T) {
+	_, err := newEngine(options{fast: 1, slow: 2}, nil, func() {}, nil)
+	require.Error(t, err)
+}
+
+func TestStrategySignalsCrossingsOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		closes string
+		want   []Side
+	}{
+		"too few":                   {"1 2", nil},
+		"above from the start":      {"1 2 3 4", nil},
+		"crosses above":             {"3 2 1 9", []Side{Buy}},
+		"crosses below":             {"1 2 3 1", []Side{Sell}},
+		"touches from above":        {"1 2 2 2 3", []Side{Buy}},
+		"through from above":        {"1 2 3 3 3 2", []Side{Sell}},
+		"equal at first, then over": {"5 5 5 6", []Side{Buy}},
+		"equal at first, under":     {"5 5 5 4", []Side{Sell}},
+		"there and back":            {"3 2 1 9 1", []Side{Buy, Sell}},
+	} {
+		require.Equal(t, c.want, signalsOf(t, strings.Fields(c.closes)), name)
+	}
+}
+
+// signalsOf is what averages over 1 and 3 candles make of the closes.
+func signalsOf(t *testing.T, closes []string) (sides []Side) {
+	t.Helper()
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	on(bus, eventbus.SignalGenerated, "test", func(_ context.Context, s Signal) error {
+		sides = append(sides, s.Side)
+		return nil
+	})
+	require.NoError(t, bus.Start(t.Context()))
+	s := newStrategy(bus, 1, 3)
+	for _, c := range closes {
+		require.NoError(t, s.onClose(t.Context(), Candle{Close: decimal.MustParse(c)}))
+	}
+	require.NoError(t, bus.Shutdown(t.Context()))
+	require.Equal(t, len(sides), s.signals)
+	return sides
+}
+
+func TestOrderManagerHasOneOrderAtATime(t *testing.T) {
+	bus, err := eventbus.New()
+	require.NoError(t, err)
+	m := newOrderManager(bus, decimal.MustParse("10"), decimal.MustParse("1000"))
+	signal := func(side Side) Signal { return Signal{Side: side, Close: decimal.MustParse("3")} }
+
+	_, ok := m.order(signal(Sell))
+	require.False(t, ok, "there is nothing to sell")
+	order, ok := m.order(signal(Buy))
+	require.True(t, ok)
+	require.Equal(t, "330", order.Quantity.String())
+	require.Equal(t, "1000", order.Budget.String())
+	_, ok = m.order(signal(Buy))
+	require.False(t, ok, "an order is working")
+	_, ok = m.order(signal(Sell))
+	require.False(t, ok, "an order is working")
+
+	require.NoError(t, m.onCancelled(t.Context(), Cancellation{Order: order}))
+	_, ok = m.order(signal(Buy))
+	require.True(t, ok)
+	require.NoError(t, m.onAccount(t.Context(), Account{Cash: decimal.MustParse("10"), Position: decimal.MustParse("330")}))
+	_, ok = m.order(signal(Buy))
+	require.False(t, ok, "there is a position")
+	order, ok = m.order(signal(Sell))
+	require.True(t, ok)
+	require.Equal(t, "330", order.Quantity.String())
+	require.NoError(t, m.onAccount(t.Context(), Account{Cash: decimal.MustParse("29.99")}))
+	_, ok = m.order(signal(Buy))
+	require.False(t, ok, "the cash does not cover a lot")
+	require.Equal(t, 3, m.orders)
+}
+
+func TestBrokerFillsAtTheOpenWhatTheBudgetCovers(t *testing.T) {
+	for name, c := range map[string]struct {
+		open string
+		want string // quantity; empty: cancelled
+	}{
+		"as ordered":      {"10", "9"},
+		"cheaper":         {"5", "9"},
+		"a part":          {"15", "6"},
+		"exactly one lot": {"33.333333", "3"},
+		"not a lot":       {"33.4", ""},
+	} {
+		b := newBroker(nil, decimal.MustParse("3"))
+		order := Order{ID: 1, Side: Buy, Quantity: decimal.MustParse("9"), Budget: decimal.MustParse("100")}
+		event := b.execute(order, Candle{Time: time.Unix(7, 0), Open: decimal.MustParse(c.open)})
+		if c.want == "" {
+			require.Equal(t, eventbus.OrderUpdate, event.Type, name)
+			require.Equal(t, 1, b.cancelled)
+			continue
+		}
+		require.Equal(t, eventbus.OrderFilled, event.Type, name)
+		fill := event.Data.(Fill)
+		require.Equal(t, c.want, fill.Quantity.String(), name)
+		require.Equal(t, c.open, fill.Price.String(), name)
+		require.Equal(t, time.Unix(7, 0), fill.Time)
+	}
+}

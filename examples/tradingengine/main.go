@@ -1,0 +1,88 @@
+// Tradingengine is an example of a trading system whose components talk only through an event bus. It plays candles,
+// of the S&P 500 or of the user's own file, to a moving-average strategy, trades on paper and reports the result.
+//
+//	data queue     feed           CandleUpdate     broker
+//	               feed           CandleClosed     strategy, portfolio
+//	signal queue   strategy       SignalGenerated  order manager
+//	order queue    order manager  OrderPlaced      broker
+//	               broker         OrderFilled      portfolio
+//	               broker         OrderUpdate      order manager
+//	               portfolio      PositionOpened   order manager
+//	               portfolio      PositionClosed   order manager
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 and SIGINT, as a shell reports it
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: it ends with an exit status when the candles or ctx do.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	}
+	r, err := trade(ctx, o, stdout, stderr)
+	switch {
+	case err != nil:
+		fmt.Fprintf(stderr, "tradingengine: %v\n", err)
+		return exitFailure
+	case r.interrupted:
+		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", group(fmt.Sprint(r.candles)))
+		return exitInterrupted
+	}
+	return exitOK
+}
+
+func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, error) {
+	candles, err := openCandles(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer candles.close()
+	bar := newProgress(candles, stderr)
+	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.log}))
+	e, err := newEngine(o, candles, bar.candle, logger)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.run(ctx)
+	bar.finish()
+	if err != nil {
+		return nil, err
+	}
+	write := r.writeText
+	if o.json {
+		write = r.writeJSON
+	}
+	if err := write(stdout); err != nil {
+		return nil, err
+	}
+	if o.plot != "" {
+		return r, e.chart.save(o.plot, r.title())
+	}
+	return r, nil
+}

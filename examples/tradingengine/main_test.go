@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// program runs the program as main does.
+func program(t *testing.T, ctx context.Context, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	status = run(ctx, args, &out, &err)
+	return status, out.String(), err.String()
+}
+
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(file, []byte(content), 0o666))
+	return file
+}
+
+func requireGolden(t *testing.T, file, got string) {
+	t.Helper()
+	file = filepath.Join("testdata", file)
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o666))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got, "run go test -update to accept the change")
+}
+
+func TestDefaultRunReports(t *testing.T) {
+	status, stdout, stderr := program(t, t.Context())
+	require.Equal(t, exitOK, status, stderr)
+	report, bus, found := strings.Cut(stdout, "\nBus\n")
+	require.True(t, found)
+	requireGolden(t, "report.txt", report)
+	require.Contains(t, bus, "portfolio.onFill")
+	require.Regexp(t, `\n10,\d{3} events in \d+\.\d{3} s: [\d,]+ events a second\n$`, bus)
+}
+
+func TestJSONReport(t *testing.T) {
+	status, stdout, stderr := program(t, t.Context(), "-json")
+	require.Equal(t, exitOK, status, stderr)
+	requireGolden(t, "report.json", stdout)
+
+	var object map[string]any
+	require.NoError(t, json.Unmarshal([]byte(stdout), &object))
+	require.ElementsMatch(t, keys(object), []string{"candles", "signals", "orders", "fills", "trades", "final_equity", "return",
+		"buy_and_hold_return", "max_drawdown", "open_orders", "queues"})
+	require.IsType(t, "", object["final_equity"], "money is a string")
+	trade := object["trades"].([]any)[0].(map[string]any)
+	require.ElementsMatch(t, keys(trade), []string{"entry_date", "entry_price", "exit_date", "exit_price", "quantity", "profit"})
+}
+
+func keys(object map[string]any) (names []string) {
+	for name := range object {
+		names = append(names, name)
+	}
+	return names
+}
+
+func TestOpenTradeHasNoExit(t *testing.T) {
+	file := writeFile(t, "rising.csv", closesAsCSV("10", "10", "9", "11", "12", "13"))
+	status, stdout, stderr := program(t, t.Context(), "-csv", file, "-fast", "1", "-slow", "2", "-cash", "100", "-json")
+	require.Equal(t, exitOK, status, stderr)
+	var got jsonReport
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	require.Equal(t, []jsonTrade{{EntryDate: "2020-01-05", EntryPrice: "12", Quantity: "8", Profit: "8"}}, got.Trades)
+	require.Contains(t, stdout, `"exit_date": null`)
+	require.Contains(t, stdout, `"exit_price": null`)
+}
+
+func TestOrderStillOpenAtTheEndIsReported(t *testing.T) {
+	file := writeFile(t, "last.csv", closesAsCSV("10", "10", "9", "11"))
+	args := []string{"-csv", file, "-fast", "1", "-slow", "2", "-cash", "100"}
+	status, stdout, stderr := program(t, t.Context(), args...)
+	require.Equal(t, exitOK, status, stderr)
+	require.Regexp(t, `orders +1 +still open: BUY 9 of 2020-01-04\n`, stdout)
+
+	_, stdout, _ = program(t, t.Context(), append(args, "-json")...)
+	var got jsonReport
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	require.Equal(t, 1, got.OpenOrders)
+	require.Equal(t, 0, got.Fills)
+	require.Equal(t, "100", got.FinalEquity)
+}
+
+func TestEveryRunGivesTheSameReport(t *testing.T) {
+	first := ""
+	for range 20 {
+		status, stdout, stderr := program(t, t.Context(), "-fast", "5", "-slow", "20")
+		require.Equal(t, exitOK, status, stderr)
+		lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+		require.Contains(t, lines[len(lines)-1], "events a second")
+		report := strings.Join(lines[:len(lines)-1], "\n")
+		if first == "" {
+			first = report
+		}
+		require.Equal(t, first, report)
+	}
+}
+
+func TestIntradayReportShowsTimes(t *testing.T) {
+	file := writeFile(t, "minutes.csv", "time,open,high,low,close\n1577836800,10,10,10,10\n1577836860,11,11,11,11\n")
+	_, stdout, _ := program(t, t.Context(), "-csv", file)
+	require.Contains(t, stdout, "minutes.csv, 2020-01-01T00:00:00Z to 2020-01-01T00:01:00Z\n")
+}
+
+func TestLongTradeTableIsShortened(t *testing.T) {
+	file := writeFile(t, "walk.csv", walkAsCSV(walk(7, 3000, 100)))
+	_, stdout, _ := program(t, t.Context(), "-csv", file, "-fast", "1", "-slow", "2")
+	require.Regexp(t, `\n +20 .*\n +\.\.\. +\d+ more *\n +\d+ `, stdout)
+}
+
+func TestBadRowEndsTheRunWithoutReport(t *testing.T) {
+	file := writeFile(t, "bad.csv", "date,open,high,low,close\n2020-01-01,1,1,1,1\n2020-01-02,1,1,1,x\n")
+	status, stdout, stderr := program(t, t.Context(), "-csv", file)
+	require.Equal(t, exitFailure, status)
+	require.Empty(t, stdout)
+	require.Equal(t, "tradingengine: "+file+`:3: column close: value "x": is not a decimal number such as 1455.22`+"\n", stderr)
+}
+
+func TestUnusableOptionsAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"-fast 0", "-fast 0: must be at least 1"},
+		{"-fast 200", "-slow 200: must be more than -fast, 200"},
+		{"-slow 1000001", "-slow 1000001: must be at most 1000000"},
+		{"-lot 0", "-lot 0: must be more than 0"},
+		{"-lot x", `invalid value "x" for flag -lot`},
+		{"-cash -5", "-cash -5: must be more than 0"},
+		{"-plot a.pdf", "-plot a.pdf: the file's name must end in .svg or .png"},
+		{"-log loud", `invalid value "loud" for flag -log`},
+		{"prices.csv", `unexpected argument "prices.csv": a file is given with -csv`},
+		{"-nosuch", "flag provided but not defined: -nosuch"},
+	} {
+		status, stdout, stderr := program(t, t.Context(), strings.Fields(c.args)...)
+		require.Equal(t, exitUsage, status, c.args)
+		require.Empty(t, stdout, c.args)
+		require.Contains(t, stderr, c.want)
+	}
+}
+
+func TestHelpIsNoFailure(t *testing.T) {
+	status, _, stderr := program(t, t.Context(), "-h")
+	require.Equal(t, exitOK, status)
+	require.Contains(t, stderr, "Usage: tradingengine")
+	require.Contains(t, stderr, "(default 100000)")
+}
+
+func TestMissingFileIsNamed(t *testing.T) {
+	status, _, stderr := program(t, t.Context(), "-csv", "nosuch.csv")
+	require.Equal(t, exitFailure, status)
+	require.Contains(t, stderr, "-csv: open nosuch.csv")
+}
+
+func TestReportThatCannotBeWrittenIsAFailure(t *testing.T) {
+	closed, err := os.Create(filepath.Join(t.TempDir(), "closed"))
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	for _, args := range [][]string{nil, {"-json"}} {
+		var stderr bytes.Buffer
+		require.Equal(t, exitFailure, run(t.Context(), args, closed, &stderr))
+		require.Contains(t, stderr.String(), "file already closed")
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	decimal "github.com/quagmt/udecimal"
+)
+
+// options is what the command line says.
+type options struct {
+	csv        string // empty: the embedded S&P 500
+	fast, slow int
+	lot, cash  decimal.Decimal
+	json       bool
+	plot       string // empty: no plot
+	log        slog.Level
+}
+
+const synopsis = `Usage: tradingengine [flags]
+
+Trades the crossing of two moving averages over daily candles, on paper, on an event bus,
+and reports what came of it. Without -csv it plays twenty years of the S&P 500.
+
+`
+
+// maxDecimals is how many digits after the point a decimal holds exactly; beyond them a product is cut off.
+const maxDecimals = 19
+
+// parseOptions writes usage and errors to stderr; flag.ErrHelp is the answer to -h.
+func parseOptions(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("tradingengine", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, synopsis)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&o.csv, "csv", "",
+		"read candles from `file`: CSV with a header (date, open, high, low, close) or a Binance kline file")
+	flags.IntVar(&o.fast, "fast", 50, "candles in the fast moving average")
+	flags.IntVar(&o.slow, "slow", 200, "candles in the slow moving average")
+	flags.TextVar(&o.lot, "lot", decimal.MustParse("1"), "trade multiples of this `quantity`")
+	flags.TextVar(&o.cash, "cash", decimal.MustParse("100000"), "start with this `amount` of cash")
+	flags.BoolVar(&o.json, "json", false, "print the report as one JSON object")
+	flags.StringVar(&o.plot, "plot", "", "draw prices, averages, trades and equity into `file` (.svg or .png)")
+	flags.TextVar(&o.log, "log", slog.LevelWarn, "log what the bus does from this `level` up: debug, info, warn or error")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	err := o.check(flags.Args())
+	if err != nil {
+		fmt.Fprintf(stderr, "tradingengine: %v\nRun with -h for help.\n", err)
+	}
+	return o, err
+}
+
+func (o options) check(args []string) error {
+	switch ext := strings.ToLower(filepath.Ext(o.plot)); {
+	case len(args) > 0:
+		return fmt.Errorf("unexpected argument %q: a file is given with -csv", args[0])
+	case o.fast < 1:
+		return fmt.Errorf("-fast %d: must be at least 1", o.fast)
+	case o.slow <= o.fast:
+		return fmt.Errorf("-slow %d: must be more than -fast, %d", o.slow, o.fast)
+	case o.slow > maxWindow:
+		return fmt.Errorf("-slow %d: must be at most %d", o.slow, maxWindow)
+	case !o.lot.IsPos():
+		return fmt.Errorf("-lot %s: must be more than 0", o.lot)
+	case !o.cash.IsPos():
+		return fmt.Errorf("-cash %s: must be more than 0", o.cash)
+	case o.plot != "" && ext != ".svg" && ext != ".png":
+		return errors.New("-plot " + o.plot + ": the file's name must end in .svg or .png")
+	}
+	return nil
+}
+
+// source names the data in reports.
+func (o options) source() string {
+	if o.csv == "" {
+		return "S&P 500"
+	}
+	return filepath.Base(o.csv)
+}
+
+// maxWindow bounds what an average keeps in memory.
+const maxWindow = 1_000_000
+
+// decimals is how many digits after the point a price may have, so that its product with a quantity, a multiple of
+// the lot, is exact.
+func (o options) decimals() int {
+	return maxDecimals - o.lot.Prec()
+}

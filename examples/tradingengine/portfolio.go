@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	decimal "github.com/quagmt/udecimal"
+)
+
+// Trade is a purchase and, once it is Closed, the sale of the same quantity.
+type Trade struct {
+	Quantity   decimal.Decimal
+	EntryTime  time.Time
+	EntryPrice decimal.Decimal
+	ExitTime   time.Time
+	ExitPrice  decimal.Decimal
+	Closed     bool
+}
+
+// profit of an open trade is what it would make at price.
+func (t Trade) profit(price decimal.Decimal) decimal.Decimal {
+	if t.Closed {
+		price = t.ExitPrice
+	}
+	return price.Sub(t.EntryPrice).Mul(t.Quantity)
+}
+
+// portfolio follows the fills and values what is held at each close. Every amount in it is exact except the drawdown, a quotient.
+type portfolio struct {
+	bus   *eventbus.Bus
+	start decimal.Decimal
+
+	// Fills come on the order queue and candles on the data queue: mu keeps their processors apart.
+	// It is not held during a publish.
+	mu          sync.Mutex
+	cash        decimal.Decimal
+	position    decimal.Decimal
+	fills       int
+	trades      []Trade
+	candles     int
+	first, last Candle
+	peak        decimal.Decimal // the highest equity at a close
+	trough      decimal.Decimal // the lowest since the peak
+	drawdown    decimal.Decimal // the largest fall from a peak so far, as a fraction of the peak
+}
+
+func newPortfolio(bus *eventbus.Bus, cash decimal.Decimal) *portfolio {
+	return &portfolio{bus: bus, start: cash, cash: cash, peak: cash, trough: cash}
+}
+
+func (p *portfolio) onFill(ctx context.Context, f Fill) error {
+	event, account := p.book(f)
+	return p.bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent(event, account, "portfolio"))
+}
+
+func (p *portfolio) book(f Fill) (eventbus.EventType, Account) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fills++
+	event := eventbus.PositionOpened
+	amount := f.Price.Mul(f.Quantity)
+	if f.Order.Side == Buy {
+		p.cash = p.cash.Sub(amount)
+		p.position = p.position.Add(f.Quantity)
+		p.trades = append(p.trades, Trade{Quantity: f.Quantity, EntryTime: f.Time, EntryPrice: f.Price})
+	} else {
+		event = eventbus.PositionClosed
+		p.cash = p.cash.Add(amount)
+		p.position = p.position.Sub(f.Quantity)
+		trade := &p.trades[len(p.trades)-1]
+		trade.ExitTime, trade.ExitPrice, trade.Closed = f.Time, f.Price, true
+	}
+	return event, Account{Time: f.Time, Cash: p.cash, Position: p.position}
+}
+
+func (p *portfolio) onClose(_ context.Context, c Candle) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.candles == 0 {
+		p.first = c
+	}
+	p.candles++
+	p.last = c
+	p.markLocked()
+	return nil
+}
+
+func (p *portfolio) markLocked() {
+	equity := p.equityLocked()
+	switch {
+	case equity.GreaterThan(p.peak):
+		p.peak, p.trough = equity, equity
+	case equity.LessThan(p.trough):
+		p.trough = equity
+		p.drawdown = decimal.Max(p.drawdown, p.peak.Sub(equity).MustDiv(p.peak))
+	}
+}
+
+func (p *portfolio) equityLocked() decimal.Decimal {
+	return p.position.Mul(p.last.Close).Add(p.cash)
+}

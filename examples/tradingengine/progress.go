@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progressFrom is how many candles a run plays before it shows progress: fewer take no time worth watching.
+const progressFrom = 100_000
+
+// progress shows on a terminal how far a long run is, and nothing elsewhere. Only the feed's goroutine uses it.
+type progress struct {
+	candles  *candleFile
+	out      io.Writer
+	terminal bool
+	bar      *progressbar.ProgressBar // nil until there is something to show
+	played   int
+}
+
+func newProgress(candles *candleFile, out io.Writer) *progress {
+	file, ok := out.(*os.File)
+	return &progress{candles: candles, out: out, terminal: ok && term.IsTerminal(int(file.Fd()))}
+}
+
+// candle is called after each candle.
+func (p *progress) candle() {
+	p.played++
+	if !p.terminal || p.played <= progressFrom || p.played%1000 != 0 {
+		return
+	}
+	played := group(fmt.Sprint(p.played)) + " candles"
+	if p.bar == nil {
+		p.bar = newBar(p.candles.size, played, p.out)
+	} else {
+		p.bar.Describe(played)
+	}
+	p.bar.Set64(p.candles.bytes)
+}
+
+func (p *progress) finish() {
+	if p.bar != nil {
+		p.bar.Clear()
+	}
+}
+
+// newBar counts bytes, because how many rows a file has is only known at its end.
+func newBar(size int64, played string, out io.Writer) *progressbar.ProgressBar {
+	if size <= 0 {
+		size = -1
+	}
+	return progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(out),
+		progressbar.OptionSetDescription(played),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetSpinnerChangeInterval(0), // a spinner of its own would leave a goroutine behind
+	)
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func play(t *testing.T, candles int, size int64, terminal bool) string {
+	t.Helper()
+	var out bytes.Buffer
+	file := &candleFile{candleReader: &candleReader{}, size: size}
+	p := newProgress(file, &out)
+	require.False(t, p.terminal, "a buffer is no terminal")
+	p.terminal = terminal
+	for range candles {
+		file.bytes += 50
+		p.candle()
+	}
+	p.finish()
+	return out.String()
+}
+
+func TestProgressIsShownOfLongRunsOnATerminal(t *testing.T) {
+	shown := play(t, 150_000, 300_000*50, true)
+	require.Contains(t, shown, "101,000 candles")
+	require.Contains(t, shown, "33%")
+	require.True(t, strings.HasSuffix(shown, "\r"), "the line is cleared for the report")
+}
+
+func TestProgressOfAPipeShowsNoShare(t *testing.T) {
+	shown := play(t, 150_000, 0, true)
+	require.Contains(t, shown, "101,000 candles")
+	require.NotContains(t, shown, "%")
+}
+
+func TestProgressIsSilentElsewhere(t *testing.T) {
+	require.Empty(t, play(t, 100_000, 5_000_000, true), "a short run")
+	require.Empty(t, play(t, 150_000, 5_000_000, false), "no terminal")
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	decimal "github.com/quagmt/udecimal"
+)
+
+// report is what came of a run. Ratios are fractions: 0.25 is 25 %.
+type report struct {
+	source      string
+	options     options
+	interrupted bool
+
+	candles, signals, orders, fills, cancelled int
+
+	first, last Candle
+	trades      []Trade
+	open        []Order // placed, and neither filled nor cancelled when the candles ended
+
+	finalEquity decimal.Decimal
+	gain        decimal.Decimal // final equity to the cash at the start
+	buyAndHold  decimal.Decimal // last close to first close
+	drawdown    decimal.Decimal
+
+	stats   eventbus.Stats
+	elapsed time.Duration
+}
+
+// report may be called when the bus is shut down: no handler touches the components any more.
+func (e *engine) report(elapsed time.Duration, interrupted bool) *report {
+	p := e.portfolio
+	r := &report{
+		source:      e.options.source(),
+		options:     e.options,
+		interrupted: interrupted,
+		candles:     p.candles,
+		signals:     e.strategy.signals,
+		orders:      e.orders.orders,
+		fills:       p.fills,
+		cancelled:   e.broker.cancelled,
+		first:       p.first,
+		last:        p.last,
+		trades:      p.trades,
+		open:        e.broker.open,
+		finalEquity: p.equityLocked(),
+		drawdown:    p.drawdown,
+		stats:       e.bus.Stats(),
+		elapsed:     elapsed,
+	}
+	r.gain = change(p.start, r.finalEquity)
+	if p.candles > 0 {
+		r.buyAndHold = change(p.first.Close, p.last.Close)
+	}
+	return r
+}
+
+// change is the step between two amounts as a fraction of the first.
+func change(from, to decimal.Decimal) decimal.Decimal {
+	return to.Sub(from).MustDiv(from)
+}
+
+// events is how many events the bus has handled.
+func (r *report) events() (n uint64) {
+	for _, q := range r.stats.Queues {
+		n += q.Handled
+	}
+	return n
+}
+
+// timeLayout is one for the whole report: dates alone where no candle has a time of day.
+func (r *report) timeLayout() string {
+	times := []time.Time{r.first.Time, r.last.Time}
+	for _, t := range r.trades {
+		times = append(times, t.EntryTime, t.ExitTime)
+	}
+	for _, t := range times {
+		if h, m, s := t.Clock(); h+m+s+t.Nanosecond() != 0 {
+			return time.RFC3339
+		}
+	}
+	return time.DateOnly
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/eventbus-go/eventbus"
+	decimal "github.com/quagmt/udecimal"
+)
+
+// Money and quantities are strings, exact; ratios are numbers, fractions of six digits.
+type jsonReport struct {
+	Candles          int         `json:"candles"`
+	Signals          int         `json:"signals"`
+	Orders           int         `json:"orders"`
+	Fills            int         `json:"fills"`
+	Trades           []jsonTrade `json:"trades"`
+	FinalEquity      string      `json:"final_equity"`
+	Return           json.Number `json:"return"`
+	BuyAndHoldReturn json.Number `json:"buy_and_hold_return"`
+	MaxDrawdown      json.Number `json:"max_drawdown"`
+	OpenOrders       int         `json:"open_orders"`
+	Queues           []jsonQueue `json:"queues"`
+}
+
+// The profit of a trade that is still open is what its sale at the last close would make.
+type jsonTrade struct {
+	EntryDate  string  `json:"entry_date"`
+	EntryPrice string  `json:"entry_price"`
+	ExitDate   *string `json:"exit_date"`
+	ExitPrice  *string `json:"exit_price"`
+	Quantity   string  `json:"quantity"`
+	Profit     string  `json:"profit"`
+}
+
+type jsonQueue struct {
+	Queue     string `json:"queue"`
+	Capacity  int    `json:"capacity"`
+	Depth     int    `json:"depth"`
+	Deferred  int    `json:"deferred"`
+	HighWater int    `json:"high_water"`
+	Accepted  uint64 `json:"accepted"`
+	Handled   uint64 `json:"handled"`
+	Unhandled uint64 `json:"unhandled"`
+	Failed    uint64 `json:"failed"`
+	Panicked  uint64 `json:"panicked"`
+	Dropped   uint64 `json:"dropped"`
+	Evicted   uint64 `json:"evicted"`
+	Rejected  uint64 `json:"rejected"`
+}
+
+func (r *report) writeJSON(w io.Writer) error {
+	out := jsonReport{
+		Candles: r.candles, Signals: r.signals, Orders: r.orders, Fills: r.fills,
+		Trades:           []jsonTrade{},
+		FinalEquity:      r.finalEquity.String(),
+		Return:           ratio(r.gain),
+		BuyAndHoldReturn: ratio(r.buyAndHold),
+		MaxDrawdown:      ratio(r.drawdown),
+		OpenOrders:       len(r.open),
+	}
+	layout := r.timeLayout()
+	for _, t := range r.trades {
+		out.Trades = append(out.Trades, r.jsonTrade(t, layout))
+	}
+	for _, q := range r.stats.Queues {
+		out.Queues = append(out.Queues, newJSONQueue(q))
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(out)
+}
+
+func (r *report) jsonTrade(t Trade, layout string) jsonTrade {
+	out := jsonTrade{
+		EntryDate:  t.EntryTime.Format(layout),
+		EntryPrice: t.EntryPrice.String(),
+		Quantity:   t.Quantity.String(),
+		Profit:     t.profit(r.last.Close).String(),
+	}
+	if t.Closed {
+		date, price := t.ExitTime.Format(layout), t.ExitPrice.String()
+		out.ExitDate, out.ExitPrice = &date, &price
+	}
+	return out
+}
+
+func newJSONQueue(q eventbus.QueueStats) jsonQueue {
+	return jsonQueue{
+		Queue: q.Queue.String(), Capacity: q.Capacity, Depth: q.Depth, Deferred: q.Deferred, HighWater: q.HighWater,
+		Accepted: q.Accepted, Handled: q.Handled, Unhandled: q.Unhandled, Failed: q.Failed, Panicked: q.Panicked,
+		Dropped: q.Dropped, Evicted: q.Evicted, Rejected: q.Rejected,
+	}
+}
+
+func ratio(d decimal.Decimal) json.Number {
+	return json.Number(d.RoundHAZ(6).String())
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	decimal "github.com/quagmt/udecimal"
+)
+
+// tradesShown is how many trades the table has at its beginning and again at its end when there are more.
+const tradesShown = 20
+
+func (r *report) writeText(w io.Writer) error {
+	out := &bytes.Buffer{}
+	r.writeSummary(out)
+	r.writeTrades(out)
+	fmt.Fprintf(out, "\nBus\n\n%s\n", strings.TrimRight(r.stats.String(), "\n"))
+	seconds := r.elapsed.Seconds()
+	perSecond := decimal.Zero
+	if seconds > 0 {
+		perSecond = decimal.MustFromUint64(uint64(float64(r.events())/seconds), 0)
+	}
+	fmt.Fprintf(out, "\n%s events in %.3f s: %s events a second\n", group(fmt.Sprint(r.events())), seconds, group(perSecond.String()))
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+func (r *report) writeSummary(w io.Writer) {
+	o := r.options
+	fmt.Fprint(w, r.title())
+	if r.interrupted {
+		fmt.Fprint(w, " (interrupted)")
+	}
+	fmt.Fprintf(w, "\nmoving averages %d and %d, lots of %s, %s at the start\n\n", o.fast, o.slow, o.lot, money(o.cash))
+
+	line := func(name, value, note string) {
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-18s%14s   %s", name, value, note), " "))
+	}
+	count := func(name string, n int, note string) { line(name, group(fmt.Sprint(n)), note) }
+	count("candles", r.candles, "")
+	count("signals", r.signals, "")
+	count("orders", r.orders, r.ordersNote())
+	count("fills", r.fills, "")
+	fmt.Fprintln(w)
+	line("final equity", money(r.finalEquity), "")
+	line("return", percent(r.gain), "")
+	line("buy and hold", percent(r.buyAndHold), "first close to last close")
+	line("largest drawdown", percent(r.drawdown), "of equity at the close, from its peak")
+}
+
+func (r *report) ordersNote() string {
+	var notes []string
+	if r.cancelled > 0 {
+		notes = append(notes, fmt.Sprintf("%s cancelled: the cash did not cover a lot", group(fmt.Sprint(r.cancelled))))
+	}
+	for _, o := range r.open {
+		notes = append(notes, fmt.Sprintf("still open: %s %s of %s", o.Side, group(o.Quantity.String()), o.Time.Format(r.timeLayout())))
+	}
+	return strings.Join(notes, "; ")
+}
+
+func (r *report) writeTrades(w io.Writer) {
+	fmt.Fprint(w, "\nTrades\n\n")
+	if len(r.trades) == 0 {
+		fmt.Fprintln(w, "  none")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "#\tentry\tprice\texit\tprice\tquantity\tprofit\t")
+	layout := r.timeLayout()
+	for i, t := range r.trades {
+		if left := len(r.trades) - 2*tradesShown; left > 0 && i >= tradesShown && i < tradesShown+left {
+			if i == tradesShown {
+				fmt.Fprintf(table, "...\t%s more\t\t\t\t\t\t\n", group(fmt.Sprint(left)))
+			}
+			continue
+		}
+		exitDate, exitPrice := "open", ""
+		if t.Closed {
+			exitDate, exitPrice = t.ExitTime.Format(layout), price(t.ExitPrice)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", i+1, t.EntryTime.Format(layout), price(t.EntryPrice),
+			exitDate, exitPrice, group(t.Quantity.String()), money(t.profit(r.last.Close)))
+	}
+	table.Flush()
+}
+
+func money(d decimal.Decimal) string {
+	return group(d.RoundHAZ(2).StringFixed(2))
+}
+
+// price keeps all digits of what costs less than 1.
+func price(d decimal.Decimal) string {
+	if d.LessThan(decimal.One) {
+		return d.String()
+	}
+	return money(d)
+}
+
+func percent(d decimal.Decimal) string {
+	return group(d.Mul64(100).RoundHAZ(2).StringFixed(2)) + " %"
+}
+
+// group puts a comma between the thousands of a decimal number.
+func group(number string) string {
+	digits, fraction, found := strings.Cut(number, ".")
+	sign := ""
+	if strings.HasPrefix(digits, "-") {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	if found {
+		digits += "." + fraction
+	}
+	return sign + digits
+}
+
+func (r *report) title() string {
+	if r.candles == 0 {
+		return r.source
+	}
+	layout := r.timeLayout()
+	return fmt.Sprintf("%s, %s to %s", r.source, r.first.Time.Format(layout), r.last.Time.Format(layout))
+}
