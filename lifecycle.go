@@ -68,7 +68,7 @@ func (p *processor) startLocked() {
 		p.signal(renewed)
 		return
 	}
-	p.alive = true
+	p.alive, p.started, p.ended = true, false, false
 	p.enterLocked(p.bus.session)
 	go p.main()
 }

@@ -46,7 +46,7 @@ type waiter struct {
 func (q *queue) publishSlow(ctx context.Context, e Event, mayWait bool) error {
 	q.takeBack()
 	raise(&q.highWater, int64(len(q.ch)))
-	if mayWait && q.cfg.waits() && q.drainsSoon() && q.offer(e) {
+	if mayWait && q.cfg.waits() && q.drainsSoon() && q.try(e) {
 		return nil
 	}
 	w, evicted, err := q.enter(processorOf(ctx), e, mayWait)
@@ -76,7 +76,7 @@ func (q *queue) publishSlow(ctx context.Context, e Event, mayWait bool) error {
 const yields = 20
 
 // drainsSoon reports whether the queue, full but without a line, drains to half
-// while it gives way.
+// while it gives way. That is a hint only: the publish must be tried anew.
 func (q *queue) drainsSoon() bool {
 	for range yields {
 		if q.state.Load() != 0 {
@@ -84,7 +84,7 @@ func (q *queue) drainsSoon() bool {
 		}
 		runtime.Gosched()
 		if len(q.ch) <= cap(q.ch)/2 {
-			return q.state.Load() == 0
+			return true
 		}
 	}
 	return false
@@ -285,13 +285,15 @@ func (q *queue) leadsToLocked(p *processor) bool {
 
 // rushLocked marks the queues of the chain from q to p, where handlers are
 // parked, so that they get the very next free slots. If they waited for half,
-// the cycle would stay closed, and one deferred event would follow another.
+// the cycle would stay closed, and one deferred event would follow another; for
+// the same reason the handlers of the chain go ahead of others parked there.
 // Slots may be free already; it reports whether that broke the chain.
 func (q *queue) rushLocked(p *processor) (broken bool) {
 	for on := q; on.proc != p; {
 		by := on.proc
 		on = by.parkedOn
 		on.line.rush = true
+		on.line.parked.toFront(func(w *waiter) bool { return w.by == by })
 		on.admitLocked(false)
 		broken = broken || by.parkedOn == nil
 	}
@@ -409,6 +411,15 @@ func (f *fifo[T]) pop() T {
 		f.items, f.head = f.items[:0], 0
 	}
 	return v
+}
+
+// toFront moves the first item that is the one meant ahead of the others.
+func (f *fifo[T]) toFront(meant func(T) bool) {
+	if i := slices.IndexFunc(f.items[f.head:], meant); i > 0 {
+		v := f.items[f.head+i]
+		copy(f.items[f.head+1:], f.items[f.head:f.head+i])
+		f.items[f.head] = v
+	}
 }
 
 func (f *fifo[T]) remove(v T) {

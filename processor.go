@@ -30,6 +30,7 @@ type processor struct {
 	// The rest belongs to the processor's goroutine.
 	ctx        context.Context // the session's, with this processor as a value
 	started    bool            // its start has been logged
+	ended      bool            // and its end
 	debug      bool            // handler calls are logged
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
@@ -167,7 +168,7 @@ func (p *processor) attend() bool {
 	if a&renewed != 0 {
 		p.bus.renew(p)
 	}
-	if !p.started && a&stopped == 0 {
+	if !p.started {
 		p.started = true
 		p.say(telling, func() { p.bus.logger.InfoContext(p.ctx, "eventbus: processor started", "queue", p.queue.id) })
 	}
@@ -191,14 +192,18 @@ func (p *processor) goAway() {
 
 // leave ends the processor unless the bus has been started again meanwhile.
 func (p *processor) leave() bool {
-	if p.started {
-		p.started = false
+	if !p.ended {
+		p.ended = true
 		p.say(telling, func() {
 			p.bus.flushLogs(true)
 			p.bus.logger.InfoContext(p.ctx, "eventbus: processor stopped", "queue", p.queue.id)
 		})
 	}
-	return p.bus.release(p)
+	if p.bus.release(p) {
+		return true
+	}
+	p.started, p.ended = false, false
+	return false
 }
 
 // idle waits for an event, for a signal, or for the next poll, which makes up
@@ -212,6 +217,7 @@ func (p *processor) idle(poll <-chan time.Time) {
 	}
 	select {
 	case e := <-p.queue.ch:
+		p.queue.admit()
 		// select may choose an event that was published after the signal to stop.
 		if p.attention.Load()&stopped != 0 {
 			p.queue.hold(e)

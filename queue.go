@@ -185,7 +185,20 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	return q
 }
 
+// try is a publish that does not wait. It counts e before it looks whether the
+// queue is open to all: whoever closes it and then looks at the count either
+// sees e, or is seen.
+func (q *queue) try(e Event) bool {
+	q.accepted.Add(1)
+	if q.state.Load() == 0 && q.send(e) {
+		return true
+	}
+	q.takeBack()
+	return false
+}
+
 // offer accepts e if there is room, and reports whether there was.
+// Only for those who hold lineMu, and so have seen that the queue is open.
 func (q *queue) offer(e Event) bool {
 	q.accepted.Add(1)
 	if q.send(e) {

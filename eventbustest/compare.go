@@ -16,8 +16,8 @@ type comparison struct {
 	at, near []int
 }
 
-func compare(matchers []Matcher, ordered bool, f finding) *comparison {
-	c := &comparison{matchers: matchers, ordered: ordered, entries: f.entries, at: f.places}
+func compare(matchers []Matcher, ordered bool, entries []entry, at []int) *comparison {
+	c := &comparison{matchers: matchers, ordered: ordered, entries: entries, at: at}
 	if ordered {
 		c.goOn()
 	}

@@ -110,6 +110,7 @@ func (r *Recorder) misuse(matchers []Matcher) string {
 
 // A finding is what a search has come to.
 type finding struct {
+	from    int     // the place of the first entry; all before it are claimed
 	entries []entry // all that it has seen
 	places  []int   // where the events are, by matcher; nowhere for those without
 }
@@ -118,16 +119,19 @@ type finding struct {
 func (f finding) events() []eventbus.Event {
 	events := make([]eventbus.Event, len(f.places))
 	for m, i := range f.places {
-		events[m] = f.entries[i].event
+		events[m] = f.entries[i-f.from].event
 	}
 	return events
 }
 
 // find searches for unclaimed events that meet the matchers, those to come too,
-// until ctx ends, and reports whether it has found them all.
+// until ctx ends, and reports whether it has found them all. It does not look at
+// what lies before the first unclaimed event, so that a test may call Expect for
+// each of many thousand events.
 func (r *Recorder) find(ctx context.Context, matchers []Matcher, ordered bool) (f finding, ok bool) {
 	s := newSearch(matchers, ordered)
-	ok = r.tape.await(ctx, func(i int, x entry) bool {
+	f.from = r.tape.firstUnclaimed()
+	ok = r.tape.await(ctx, f.from, func(i int, x entry) bool {
 		f.entries = append(f.entries, x)
 		if !x.claimed {
 			s.take(i, x.event)

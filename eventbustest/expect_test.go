@@ -120,8 +120,9 @@ func TestExpectInAnyOrderFindsTheAssignment(t *testing.T) {
 // event is a set of matchers that it meets, as bits.
 func TestSearchFindsWhatTryingEverythingFinds(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
+	bus := eventbustest.New(t)
 	found := map[bool]int{}
-	for range 400 {
+	for range 1000 {
 		sets := make([]int, rng.IntN(6))
 		for i := range sets {
 			sets[i] = rng.IntN(16) & rng.IntN(16)
@@ -131,13 +132,19 @@ func TestSearchFindsWhatTryingEverythingFinds(t *testing.T) {
 			matchers[m] = eventbustest.PayloadFunc(eventbus.OrderPlaced, "", func(set int) bool { return set>>m&1 == 1 })
 		}
 		for _, ordered := range []bool{true, false} {
-			rec := record(t, sets...).Within(0)
-			expect := rec.ExpectInAnyOrder
-			if ordered {
-				expect = rec.Expect
-			}
 			var got []eventbus.Event
-			fake := try(func(ft *fakeT) { got = expect(ft, matchers...) })
+			fake := try(func(ft *fakeT) {
+				rec := eventbustest.NewRecorder(ft, bus, eventbus.OrderPlaced).Within(0)
+				for _, set := range sets {
+					publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, set)
+				}
+				require.NoError(t, bus.Flush(t.Context()))
+				expect := rec.ExpectInAnyOrder
+				if ordered {
+					expect = rec.Expect
+				}
+				got = expect(ft, matchers...)
+			})
 			want := possible(sets, len(matchers), 0, ordered, -1, 0)
 			require.Equal(t, want, !fake.fatal, "sets %v, matchers %d, ordered %v", sets, len(matchers), ordered)
 			for m, e := range got {

@@ -80,7 +80,7 @@ func (r *Recorder) Wait(n int) []eventbus.Event {
 	r.t.Helper()
 	ctx, cancel := r.patience()
 	defer cancel()
-	if n > 0 && !r.tape.await(ctx, func(i int, _ entry) bool { return i == n-1 }) {
+	if n > 0 && !r.tape.await(ctx, 0, func(i int, _ entry) bool { return i == n-1 }) {
 		r.t.Fatal(r.reportWait(n))
 	}
 	return r.Events()
@@ -95,6 +95,7 @@ func (r *Recorder) patience() (context.Context, context.CancelFunc) {
 type tape struct {
 	mu      sync.Mutex
 	entries []entry       // guarded by mu; grows only
+	first   int           // guarded by mu; all entries before this one are claimed
 	change  chan struct{} // guarded by mu; closed at the next event, nil if nobody waits for it
 }
 
@@ -134,10 +135,18 @@ func (p *tape) from(i int) ([]entry, <-chan struct{}) {
 	return slices.Clone(p.entries[i:]), p.change
 }
 
-// await calls take for every entry, those to come too, until it returns true or
-// ctx ends, and reports which. It looks once more after the end of ctx.
-func (p *tape) await(ctx context.Context, take func(i int, x entry) bool) bool {
-	for i, last := 0, false; ; {
+// firstUnclaimed returns a place before which all entries are claimed.
+func (p *tape) firstUnclaimed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.first
+}
+
+// await calls take for every entry from the i-th on, those to come too, until it
+// returns true or ctx ends, and reports which. It looks once more after the end
+// of ctx.
+func (p *tape) await(ctx context.Context, i int, take func(i int, x entry) bool) bool {
+	for last := false; ; {
 		entries, change := p.from(i)
 		for _, x := range entries {
 			if take(i, x) {
@@ -168,6 +177,9 @@ func (p *tape) claim(places []int) bool {
 	}
 	for _, i := range places {
 		p.entries[i].claimed = true
+	}
+	for p.first < len(p.entries) && p.entries[p.first].claimed {
+		p.first++
 	}
 	return true
 }

@@ -10,9 +10,10 @@ import (
 
 // reportMissing says what Expect and ExpectInAnyOrder did not find.
 func (r *Recorder) reportMissing(matchers []Matcher, ordered bool, f finding) string {
-	c := compare(matchers, ordered, f)
+	entries := append(r.tape.all()[:f.from], f.entries...)
+	c := compare(matchers, ordered, entries, f.places)
 	head := fmt.Sprintf("%d of %s met no event%s", c.missing(), count(len(matchers), "matcher"), r.within())
-	return r.report(head, f.entries, c.rows())
+	return r.report(head, entries, c.rows())
 }
 
 // reportUnwanted says which unclaimed events meet one of the matchers or,

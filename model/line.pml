@@ -97,6 +97,8 @@ bool running;			/* Bus.running */
 chan flight[NW * NP] = [FLIGHT] of { byte };
 #define flightOf(e, q)	flight[WHO(e) * NP + (q)]
 
+byte late[NP];	/* fast-path sends that came in between while events were deferred */
+
 inline ghostPublish(q, e) { assert(len(flightOf(e, q)) < FLIGHT); flightOf(e, q)!e }
 inline ghostOut(q, e) {
 	assert(some(flightOf(e, q)));
@@ -110,7 +112,7 @@ inline ghostRefused(q, e) {
 }
 
 /* What a process that publishes or admits declares. */
-#define LOCALS	byte st, g, w, res, on, by, hops; bool ok, half, broken, defers, leads, waiting
+#define LOCALS	byte st, g, w, res, on, by, hops; bool ok, half, broken, defers, leads, waiting, clean, tried
 
 inline lock(m) { atomic { !m -> m = true } }
 inline unlock(m) { m = false }
@@ -170,7 +172,11 @@ inline note(q) {
 		:: else
 		fi;
 		state[q] = (state[q] & (CLOSING | CLOSED)) | (lineEmpty(q) -> 0 : LINED) |
-			((some(deferred[q]) || rush[q]) -> URGENT : 0)
+			((some(deferred[q]) || rush[q]) -> URGENT : 0);
+		if
+		:: none(deferred[q]) -> late[q] = 0
+		:: else
+		fi
 	}
 #ifdef LIFE
 	if
@@ -332,7 +338,12 @@ inline deferLocked(q, e, me) {
 #ifdef LIFE
 		accepted[q]++;
 #endif
-		d_step { hasDeferred[me] = true; assert(len(deferred[q]) < MAXDEFERRED); deferred[q]!e; res = ACCEPTED };
+		d_step {
+			hasDeferred[me] = true;
+			deferred[q]!e;
+			assert(len(deferred[q]) <= CAP(q) + late[q]);
+			res = ACCEPTED
+		};
 		note(q)
 	:: else -> res = FULL
 	fi
@@ -386,24 +397,52 @@ inline publish(q, e, me) {
 		accepted[q]++
 #endif
 	}
+fast:
+	atomic {
+		st = state[q];
+		clean = st == 0;
 #ifdef BARGE
-	st = (isHandler(me) -> state[q] : state[q] & (CLOSING | CLOSED));
-#else
-	st = state[q];
+		if
+		:: !isHandler(me) -> st = st & (CLOSING | CLOSED)
+		:: else
+		fi
 #endif
+	}
 	if
-	:: st == 0 -> send(q, e)
+	:: st == 0 ->
+		d_step {
+			if
+			:: len(ch[q]) < CAP(q) ->
+				ch[q]!e; ok = true;
+				if
+				:: clean && some(deferred[q]) -> late[q]++
+				:: else
+				fi
+			:: else -> ok = false
+			fi
+		}
 	:: else -> st = 0; ok = false
 	fi;
+	clean = false;
 	if
 	:: ok -> ok = false; res = ACCEPTED;
-#ifdef COUNT_LATE
+#if defined(LIFE) && defined(COUNT_LATE)
 		accepted[q]++
 #endif
 	:: else ->
 #ifndef COUNT_LATE
 		takeBack(q);
 #endif
+		if
+		/* queue.drainsSoon, and another try */
+		:: !tried && !TRIES(me) && !DROPS_OLDEST(q) && len(ch[q]) <= CAP(q) / 2 ->
+			tried = true;
+#if defined(LIFE) && !defined(COUNT_LATE)
+			accepted[q]++;
+#endif
+			goto fast
+		:: true
+		fi;
 #if defined(WAKE) || defined(WAKE_OUTSIDE)
 again:
 #endif
@@ -419,6 +458,7 @@ again:
 		fi
 #endif
 	fi;
+	tried = false;
 	if
 	:: res != ACCEPTED -> d_step { ghostRefused(q, e) }
 	:: else
@@ -484,19 +524,13 @@ inline joinLocked(q, e, me) {
 	note(q)
 }
 
-/* await: queue.await, and queue.leave */
+/* await: queue.await and leave */
 inline await(q, me) {
 	if
 	:: done[me] != 0
-	:: LEAVES(me) ->
-		if
-		:: true			/* the context has ended */
-		:: true ->		/* the time is up */
-			lock(lineMu);
-			admitLocked(q, true);
-			unlock(lineMu)
-		fi;
+	:: LEAVES(me) ->		/* queue.leave */
 		lock(lineMu);
+		admitLocked(q, true);
 		if
 		:: !inLine[me]
 		:: else ->

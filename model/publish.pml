@@ -3,7 +3,7 @@
  * own queue and to each other's. When nothing moves any more, everybody must
  * be done and nothing may be left.
  */
-#define MAXDEFERRED (MAXCAP + NPUB)
+#define MAXDEFERRED (MAXCAP + NPUB + 1)
 #include "line.pml"
 #include "processor.pml"
 
