@@ -90,6 +90,18 @@ func (q *queue) drainsSoon() bool {
 	return false
 }
 
+// try is a publish that does not wait. It counts e before it looks whether the
+// queue is open to all: whoever closes it and then looks at the count either
+// sees e, or is seen.
+func (q *queue) try(e Event) bool {
+	q.accepted.Add(1)
+	if q.state.Load() == 0 && q.send(e) {
+		return true
+	}
+	q.takeBack()
+	return false
+}
+
 // enter accepts e, or refuses it with an error, or puts it in line and returns
 // the waiter. A waiter that is last to come looks again after joining the line:
 // the processor may have emptied the queue and gone to sleep before it could

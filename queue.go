@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/eventbus-go/eventbus/internal/race"
 )
 
 // A Queue names one of the three queues of a [Bus].
@@ -185,18 +183,6 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	return q
 }
 
-// try is a publish that does not wait. It counts e before it looks whether the
-// queue is open to all: whoever closes it and then looks at the count either
-// sees e, or is seen.
-func (q *queue) try(e Event) bool {
-	q.accepted.Add(1)
-	if q.state.Load() == 0 && q.send(e) {
-		return true
-	}
-	q.takeBack()
-	return false
-}
-
 // offer accepts e if there is room, and reports whether there was.
 // Only for those who hold lineMu, and so have seen that the queue is open.
 func (q *queue) offer(e Event) bool {
@@ -246,18 +232,6 @@ func (q *queue) setState(s mark) { q.position.Store(uint64(q.mark()&^markState |
 func (m mark) state() mark     { return m & markState }
 func (m mark) begun() uint64   { return uint64(m >> markShift) }
 func (m mark) isCalling() bool { return m.state() == calling }
-
-// setHandler says which handler is being called. An atomic store before each
-// call would cost half as much as the call, so only the race detector gets one:
-// nothing but the names of slow and stuck handlers depends on it, and the memory
-// model gives a racing read of a word some value that was written to it.
-func (q *queue) setHandler(i int) {
-	if race.Enabled {
-		atomic.StoreUint32(&q.handler, uint32(i))
-		return
-	}
-	q.handler = uint32(i)
-}
 
 // handled returns how many events have been handled to the end.
 func (q *queue) handled() uint64 {

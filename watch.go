@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/race"
 )
 
 // A watch looks for handlers that run for longer than limit. The processors
@@ -27,6 +29,18 @@ type watch struct {
 type place struct {
 	mark    mark
 	handler uint32
+}
+
+// setHandler says which handler is being called. An atomic store before each
+// call would cost half as much as the call, so only the race detector gets one:
+// nothing but the names of slow and stuck handlers depends on it, and the memory
+// model gives a racing read of a word some value that was written to it.
+func (q *queue) setHandler(i int) {
+	if race.Enabled {
+		atomic.StoreUint32(&q.handler, uint32(i))
+		return
+	}
+	q.handler = uint32(i)
 }
 
 func (q *queue) place() place { return place{q.mark(), atomic.LoadUint32(&q.handler)} }

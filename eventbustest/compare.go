@@ -102,11 +102,11 @@ func (c *comparison) whyNot(m int) string {
 		owner := c.owner(i)
 		switch {
 		case x.claimed:
-			why = fmt.Sprintf("#%d meets it, but an earlier call has claimed it", i+1)
+			why = fmt.Sprintf("(#%d meets it, but an earlier call has claimed it)", i+1)
 		case owner != nowhere && c.at[owner] == i:
-			why = fmt.Sprintf("#%d meets it, but it counts for matcher %d", i+1, owner+1)
+			why = fmt.Sprintf("(#%d meets it, but it counts for matcher %d)", i+1, owner+1)
 		default:
-			return fmt.Sprintf("#%d meets it, but not in this order", i+1)
+			return fmt.Sprintf("(#%d meets it, but not in this order)", i+1)
 		}
 	}
 	return why

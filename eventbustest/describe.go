@@ -12,14 +12,14 @@ import (
 
 // describe returns e on one line.
 func describe(e eventbus.Event) string {
-	return fmt.Sprintf("%s  %s%s", e.Type, clip(describePayload(e.Data)), describeSource(e))
+	return strings.TrimRight(fmt.Sprintf("%s  %s  %s", e.Type, clip(describePayload(e.Data)), describeSource(e)), " ")
 }
 
 func describeSource(e eventbus.Event) string {
 	if e.Source == "" {
 		return ""
 	}
-	return fmt.Sprintf("  (from %s)", e.Source)
+	return fmt.Sprintf("(from %s)", e.Source)
 }
 
 // describePayload returns v on one line, with its type: a payload that is a
@@ -56,7 +56,7 @@ func writeValue(b *strings.Builder, v reflect.Value, depth int) {
 	case depth > maxDepth:
 		b.WriteString("...")
 	case speaksForItself(v):
-		fmt.Fprintf(b, "%+v", v.Interface())
+		fmt.Fprintf(b, "%v", v.Interface())
 	default:
 		writeParts(b, v, depth+1)
 	}

@@ -2,6 +2,7 @@ package eventbustest_test
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,7 +52,7 @@ func TestRecorderEndsWithItsTest(t *testing.T) {
 }
 
 func TestRecorderOfABusOfItsOwn(t *testing.T) {
-	bus, err := eventbus.New()
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	rec := eventbustest.NewRecorder(t, bus, eventbus.OrderPlaced)
 	publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)

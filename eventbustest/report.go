@@ -2,6 +2,7 @@ package eventbustest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,26 +20,21 @@ func (r *Recorder) reportMissing(matchers []Matcher, ordered bool, f finding) st
 // reportUnwanted says which unclaimed events meet one of the matchers or,
 // without matchers, are there at all; "" if there are none.
 func (r *Recorder) reportUnwanted(matchers []Matcher) string {
-	if len(matchers) == 0 {
-		matchers = []Matcher{Func("", func(eventbus.Event) bool { return true })}
-	}
 	entries := r.tape.all()
 	var rows []row
 	n := 0
 	for i, x := range entries {
-		if x.claimed {
-			continue
+		m := slices.IndexFunc(matchers, func(m Matcher) bool { return m.match(x.event) })
+		switch {
+		case x.claimed:
+		case m >= 0 || len(matchers) == 0:
+			got := eventRow("+", "got", i, x.event)
+			got.number = m + 1
+			rows = append(rows, got)
+			n++
+		default:
+			rows = append(rows, eventRow(" ", "other", i, x.event))
 		}
-		to := eventRow(" ", "other", i, x.event)
-		for m, matcher := range matchers {
-			if matcher.match(x.event) {
-				to = eventRow("+", "got", i, x.event)
-				to.number = m + 1
-				n++
-				break
-			}
-		}
-		rows = append(rows, to)
 	}
 	if n == 0 {
 		return ""
@@ -90,8 +86,8 @@ type row struct {
 	place   int // the event's; nowhere if the row is not an event
 	subject string
 	payload string
-	note    string
-	caret   int // under which character of payload to put one; nowhere for none
+	note    string // stands behind the payload
+	caret   int    // under which character of payload to put one; nowhere for none
 }
 
 func eventRow(mark, word string, place int, e eventbus.Event) row {
@@ -102,9 +98,6 @@ func wantRow(m int, matcher Matcher, note string) row {
 	subject := string(matcher.eventType)
 	if subject == "" {
 		subject = "any type"
-	}
-	if note != "" {
-		note = "  (" + note + ")"
 	}
 	return row{mark: "-", number: m + 1, word: "want", place: nowhere, subject: subject, payload: matcher.about, note: note, caret: nowhere}
 }
@@ -171,7 +164,7 @@ func table(rows []row) string {
 				continue
 			}
 			before := fmt.Sprintf("    %s %*s  %-5s  %*s  %-*s  ", r.mark, numbers, r.numberText(), r.word, places, r.placeText(), subjects, r.subject)
-			b.WriteString("\n" + strings.TrimRight(before+r.payload+r.note, " "))
+			b.WriteString("\n" + strings.TrimRight(before+r.text(), " "))
 			if r.caret != nowhere {
 				b.WriteString("\n" + strings.Repeat(" ", utf8.RuneCountInString(before)+r.caret) + "^")
 			}
@@ -188,6 +181,13 @@ func runLength(rows []row) int {
 		n++
 	}
 	return n
+}
+
+func (r row) text() string {
+	if r.payload == "" || r.note == "" {
+		return r.payload + r.note
+	}
+	return r.payload + "  " + r.note
 }
 
 func (r row) numberText() string {

@@ -1,0 +1,164 @@
+package eventbustest_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
+)
+
+// A Bar is what the market did, a Side what the strategy wants, and a Trade what
+// it makes of that.
+type (
+	Bar struct {
+		Symbol string
+		Close  float64
+	}
+	Side  string
+	Trade struct {
+		Symbol string
+		Side   Side
+	}
+)
+
+// trade subscribes the code under test: a strategy that sells from 100 on, and an
+// executor that turns its signals into orders.
+func trade(bus *eventbus.Bus) {
+	bus.SubscribeFunc(eventbus.CandleClosed, func(ctx context.Context, e eventbus.Event) error {
+		bar := e.Data.(Bar)
+		if bar.Close < 100 {
+			return nil
+		}
+		signal := eventbus.NewEvent(eventbus.SignalGenerated, Trade{bar.Symbol, "SELL"}, "strategy")
+		return bus.Publish(ctx, eventbus.SignalQueue, signal)
+	})
+	bus.SubscribeFunc(eventbus.SignalGenerated, func(ctx context.Context, e eventbus.Event) error {
+		return bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderPlaced, e.Data, "executor"))
+	})
+}
+
+func closeBar(bus *eventbus.Bus, symbol string, price float64) {
+	e := eventbus.NewEvent(eventbus.CandleClosed, Bar{symbol, price}, "feed")
+	if err := bus.Publish(context.Background(), eventbus.DataQueue, e); err != nil {
+		fmt.Println(err)
+	}
+}
+
+// A candle is published; the strategy is to answer with a signal to sell, and
+// the executor with an order.
+func Example() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.SignalGenerated, eventbus.OrderPlaced)
+	trade(bus)
+
+	closeBar(bus, "BTCUSDT", 100)
+	events := rec.Expect(t,
+		eventbustest.PayloadFunc(eventbus.SignalGenerated, "sells BTCUSDT", func(s Trade) bool {
+			return s.Symbol == "BTCUSDT" && s.Side == "SELL"
+		}),
+		eventbustest.Payload(eventbus.OrderPlaced, Trade{"BTCUSDT", "SELL"}),
+	)
+	rec.ExpectNone(t)
+	fmt.Println(events[1].Source, events[1].Data)
+	// Output: executor {BTCUSDT SELL}
+}
+
+// What a test prints when another signal came than the one that was expected,
+// and no order.
+func ExampleRecorder_Expect() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.CandleClosed, eventbus.SignalGenerated, eventbus.OrderPlaced)
+
+	closeBar(bus, "BTCUSDT", 100)
+	rec.Wait(1)
+	signal := eventbus.NewEvent(eventbus.SignalGenerated, Trade{"BTCUSDT", "BUY"}, "strategy")
+	if err := bus.Publish(context.Background(), eventbus.SignalQueue, signal); err != nil {
+		fmt.Println(err)
+	}
+	rec.Wait(2)
+	rec.Within(0).Expect(t,
+		eventbustest.Type(eventbus.CandleClosed),
+		eventbustest.Payload(eventbus.SignalGenerated, Trade{"BTCUSDT", "SELL"}),
+		eventbustest.Type(eventbus.OrderPlaced),
+	)
+	// Output:
+	// eventbustest: Expect: 2 of 3 matchers met no event
+	//       1  met    #1  candle_closed     eventbustest_test.Bar {Symbol:"BTCUSDT" Close:100}  (from feed)
+	//     - 2  want       signal_generated  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"SELL"}
+	//     +    got    #2  signal_generated  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"BUY"}  (from strategy)
+	//                                                                                       ^
+	//     - 3  want       order_placed
+}
+
+func ExampleRecorder_ExpectInAnyOrder() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.OrderPlaced)
+	trade(bus)
+
+	closeBar(bus, "ETHUSDT", 100)
+	closeBar(bus, "BTCUSDT", 100)
+	events := rec.ExpectInAnyOrder(t,
+		eventbustest.Payload(eventbus.OrderPlaced, Trade{"BTCUSDT", "SELL"}),
+		eventbustest.Payload(eventbus.OrderPlaced, Trade{"ETHUSDT", "SELL"}),
+	)
+	for _, e := range events {
+		fmt.Println(e.Data)
+	}
+	// Output:
+	// {BTCUSDT SELL}
+	// {ETHUSDT SELL}
+}
+
+// Below 100 the strategy is to do nothing.
+func ExampleRecorder_ExpectNone() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.SignalGenerated, eventbus.OrderPlaced)
+	trade(bus)
+
+	closeBar(bus, "BTCUSDT", 99)
+	rec.ExpectNone(t, eventbustest.Type(eventbus.OrderPlaced)) // no order
+	rec.ExpectNone(t)                                          // and nothing else
+	fmt.Println(len(rec.Events()), "events")
+	// Output: 0 events
+}
+
+// A test may have a reason to end with events that nobody has handled, such as
+// one of what the engine does when it is stopped.
+func ExampleAllowLeftovers() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	bus := eventbustest.New(t, eventbustest.AllowLeftovers())
+	rec := eventbustest.NewRecorder(t, bus, eventbus.OrderPlaced)
+	trade(bus)
+
+	bus.Stop()
+	closeBar(bus, "BTCUSDT", 100)
+	rec.ExpectNone(t)
+	fmt.Println(bus.Stats().Queues[eventbus.DataQueue].Depth, "candle waits")
+	// Output: 1 candle waits
+}
+
+// The bus takes the options of [eventbus.New].
+func ExampleWithBus() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	small := eventbus.QueueConfig{Capacity: 2, Overflow: eventbus.DropOldest}
+	bus := eventbustest.New(t, eventbustest.WithBus(eventbus.WithQueue(eventbus.DataQueue, small)))
+	fmt.Println(bus.Stats().Queues[eventbus.DataQueue].Capacity)
+	// Output: 2
+}

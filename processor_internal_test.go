@@ -1,0 +1,51 @@
+package eventbus
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// select may choose an event that was published after the signal to stop. That
+// is too rare to provoke from outside.
+func TestAnEventTakenAfterStopIsHeldForTheNextStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := New(WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		var seen []int
+		b.SubscribeFunc("tick", func(_ context.Context, e Event) error {
+			seen = append(seen, e.Data.(int))
+			return nil
+		})
+		stopLate := func() {
+			require.NoError(t, b.Start(context.Background()))
+			synctest.Wait()
+			b.processors[DataQueue].attention.Or(stopped)
+			require.NoError(t, b.Publish(context.Background(), DataQueue, Event{Type: "tick", Data: len(seen)}))
+			synctest.Wait()
+			b.Stop()
+			require.NoError(t, b.Publish(context.Background(), DataQueue, Event{Type: "tick", Data: len(seen) + 1}))
+		}
+		stopLate()
+		require.Empty(t, seen)
+		q := b.Stats().Queues[DataQueue]
+		require.Equal(t, []int{1, 1}, []int{q.Depth, q.Deferred})
+		require.NoError(t, b.Start(context.Background()))
+		require.NoError(t, b.Flush(context.Background()))
+		require.Equal(t, []int{0, 1}, seen)
+		b.Stop()
+		synctest.Wait()
+
+		stopLate()
+		synctest.Wait()
+		var left *ShutdownError
+		require.ErrorAs(t, b.Shutdown(context.Background()), &left)
+		require.ErrorIs(t, left, ErrNotRunning)
+		require.Len(t, left.Remaining[DataQueue], 2)
+		require.Equal(t, 2, left.Remaining[DataQueue][0].Data)
+		require.Equal(t, 3, left.Remaining[DataQueue][1].Data)
+	})
+}

@@ -1,0 +1,207 @@
+package eventbus_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/stretchr/testify/require"
+)
+
+func capacity(q eventbus.Queue, n int, o eventbus.Overflow, timeout time.Duration) eventbus.Option {
+	return eventbus.WithQueue(q, eventbus.QueueConfig{Capacity: n, Overflow: o, Timeout: timeout})
+}
+
+// stuck returns a bus whose order queue holds n and whose handler is stuck on
+// the first of n+1 events, and the gate that frees it.
+func stuck(t *testing.T, n int, o eventbus.Overflow, timeout time.Duration) (*eventbus.Bus, *gate) {
+	b := newBus(t, capacity(eventbus.OrderQueue, n, o, timeout))
+	g := newGate(t)
+	b.SubscribeFunc("order", g.handle)
+	start(t, b)
+	publish(t, b, eventbus.OrderQueue, "order", 0)
+	receive(t, g.entered)
+	publish(t, b, eventbus.OrderQueue, "order", numbers(n)...)
+	return b, g
+}
+
+func TestAFullQueueRefusesOrDropsAfterItsTimeout(t *testing.T) {
+	for o, want := range map[eventbus.Overflow]error{eventbus.Block: eventbus.ErrQueueFull, eventbus.DropNewest: eventbus.ErrDropped} {
+		t.Run(o.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, g := stuck(t, 3, o, time.Second)
+				began := time.Now()
+				require.ErrorIs(t, b.Publish(context.Background(), eventbus.OrderQueue, event("order", 9)), want)
+				require.Equal(t, time.Second, time.Since(began))
+				require.ErrorIs(t, b.TryPublish(context.Background(), eventbus.OrderQueue, event("order", 9)), eventbus.ErrQueueFull)
+				ctx := within(t, 10*time.Millisecond)
+				require.ErrorIs(t, b.Publish(ctx, eventbus.OrderQueue, event("order", 9)), context.DeadlineExceeded)
+				g.open()
+				flush(t, b)
+				q := b.Stats().Queues[eventbus.OrderQueue]
+				require.EqualValues(t, 4, q.Handled)
+				require.EqualValues(t, 3, q.Dropped+q.Rejected)
+				require.Equal(t, 3, q.HighWater)
+			})
+		})
+	}
+}
+
+func TestDropNewestWithoutTimeoutDropsAtOnce(t *testing.T) {
+	b, g := stuck(t, 3, eventbus.DropNewest, 0)
+	require.ErrorIs(t, b.Publish(context.Background(), eventbus.OrderQueue, event("order", 9)), eventbus.ErrDropped)
+	g.open()
+}
+
+func TestDropOldestKeepsExactlyTheNewest(t *testing.T) {
+	b, g := stuck(t, 10, eventbus.DropOldest, 0)
+	publish(t, b, eventbus.OrderQueue, "order", numbers(100)...)
+	g.open()
+	flush(t, b)
+	for i := range 10 {
+		require.Equal(t, 90+i, receive(t, g.entered).Data)
+	}
+	q := b.Stats().Queues[eventbus.OrderQueue]
+	require.EqualValues(t, 100, q.Evicted)
+	require.EqualValues(t, 111, q.Accepted)
+	require.EqualValues(t, 11, q.Handled)
+}
+
+func TestABlockedPublishLeavesWhenShutdownBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, g := stuck(t, 3, eventbus.Block, 0)
+		blocked := inBackground(func() error { return b.Publish(context.Background(), eventbus.OrderQueue, event("order", 9)) })
+		synctest.Wait()
+		done := inBackground(func() error { return b.Shutdown(context.Background()) })
+		require.ErrorIs(t, receive(t, blocked), eventbus.ErrClosed)
+		g.open()
+		require.NoError(t, receive(t, done))
+	})
+}
+
+func TestPublishesAreLetInFirstComeFirstServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, g := stuck(t, 2, eventbus.Block, 0)
+		var publishers sync.WaitGroup
+		for i := range 20 {
+			publishers.Go(func() { publish(t, b, eventbus.OrderQueue, "order", 100+i) })
+			synctest.Wait()
+		}
+		g.open()
+		publishers.Wait()
+		flush(t, b)
+		receive(t, g.entered)
+		receive(t, g.entered)
+		for i := range 20 {
+			require.Equal(t, 100+i, receive(t, g.entered).Data)
+		}
+	})
+}
+
+func TestAHandlerMayPublishToItsOwnFullQueue(t *testing.T) {
+	for _, n := range []int{1, 50} {
+		b := newBus(t, capacity(eventbus.OrderQueue, n, eventbus.Block, 0))
+		var handled atomic.Int64
+		b.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+			handled.Add(1)
+			if hops := e.Data.(int); hops > 0 {
+				return b.Publish(ctx, eventbus.OrderQueue, event("order", hops-1))
+			}
+			return nil
+		})
+		start(t, b)
+		var publishers sync.WaitGroup
+		for range 4 {
+			publishers.Go(func() {
+				for range 100 {
+					publish(t, b, eventbus.OrderQueue, "order", 4)
+				}
+			})
+		}
+		publishers.Wait()
+		flush(t, b)
+		require.EqualValues(t, 4*100*5, handled.Load())
+		require.Zero(t, b.Stats().Queues[eventbus.OrderQueue].Failed)
+	}
+}
+
+func TestHandlersMayPublishAroundACycleOfFullQueues(t *testing.T) {
+	for _, n := range []int{1, 50} {
+		t.Run(fmt.Sprintf("capacity=%d", n), func(t *testing.T) {
+			b := newBus(t, capacity(eventbus.DataQueue, n, eventbus.Block, 0), capacity(eventbus.SignalQueue, n, eventbus.Block, 0),
+				capacity(eventbus.OrderQueue, n, eventbus.Block, 0))
+			queues := []eventbus.Queue{eventbus.DataQueue, eventbus.SignalQueue, eventbus.OrderQueue}
+			var handled atomic.Int64
+			b.SubscribeFunc("hop", func(ctx context.Context, e eventbus.Event) error {
+				handled.Add(1)
+				if hops := e.Data.(int); hops > 0 {
+					return b.Publish(ctx, queues[(hops-1)%3], event("hop", hops-1))
+				}
+				return nil
+			})
+			start(t, b)
+			var publishers sync.WaitGroup
+			for range 4 {
+				publishers.Go(func() {
+					for range 25 * n {
+						publish(t, b, queues[30%3], "hop", 30)
+					}
+				})
+			}
+			publishers.Wait()
+			flush(t, b)
+			require.EqualValues(t, 4*25*n*31, handled.Load())
+			for _, q := range b.Stats().Queues {
+				require.Zero(t, q.Failed)
+				require.Equal(t, q.Accepted, q.Handled)
+			}
+		})
+	}
+}
+
+func TestAHandlerThatDoublesItsEventsIsTold(t *testing.T) {
+	var told atomic.Int64
+	b := newBus(t, capacity(eventbus.OrderQueue, 5, eventbus.Block, 0))
+	b.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+		for range 2 {
+			if told.Load() > 0 {
+				return nil
+			}
+			if err := b.Publish(ctx, eventbus.OrderQueue, e); err != nil {
+				require.ErrorIs(t, err, eventbus.ErrQueueFull)
+				told.Add(1)
+			}
+		}
+		return nil
+	})
+	start(t, b)
+	publish(t, b, eventbus.OrderQueue, "order", 1)
+	flush(t, b)
+	require.EqualValues(t, 1, told.Load())
+}
+
+func TestPublishAllocatesNothing(t *testing.T) {
+	b := newBus(t)
+	var n int
+	for _, typ := range []eventbus.EventType{"a", "b"} {
+		for range 10 {
+			b.SubscribeFunc(typ, func(context.Context, eventbus.Event) error { n++; return nil })
+		}
+	}
+	start(t, b)
+	ctx, events := context.Background(), []eventbus.Event{event("a", nil), event("b", nil)}
+	allocs := testing.AllocsPerRun(2000, func() {
+		for _, e := range events {
+			if err := b.Publish(ctx, eventbus.DataQueue, e); err != nil {
+				panic(err)
+			}
+		}
+	})
+	flush(t, b)
+	require.Zero(t, allocs)
+}
