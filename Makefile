@@ -17,7 +17,7 @@ endif
 # Each module is built with its own go.mod, as its users do, not with go.work.
 each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && GOWORK=off $(1)); done
 
-.PHONY: help demo test bench lint cover model soak ci
+.PHONY: help demo test bench lint cover ci
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,11 +46,4 @@ cover: ## check that the tests reach every statement of processor.go and queue.g
 		/^total:/ { print "statements covered in the root package: " $$NF } \
 		END { if (n == 0 || bad) exit 1; print "processor.go and queue.go: 100.0%" }'
 
-model: ## check the protocol's model with Spin
-	@model/run.sh
-
-soak: ## run 10,000 random schedules, about 10 minutes
-	GOWORK=off go test $(RACE) -run TestAccountsUnderChaos -timeout 60m -seeds 10000 .
-
-ci: lint test cover ## what CI runs: lint, test, cover and, where Spin is installed, the model
-	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory model; else echo 'Spin is not installed: the model is not checked.'; fi
+ci: lint test cover ## what CI runs: lint, test and cover
