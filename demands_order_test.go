@@ -1,0 +1,264 @@
+package eventbus_test
+
+import (
+	"context"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// D6: an order is handled at once though the handler of data is stuck, its queue
+// is full, and publishers wait at it.
+func TestOrdersDoNotWaitForStuckData(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := startedBus(t, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1000}))
+		stuck := newGate(t)
+		b.SubscribeFunc("tick", stuck.handle)
+		handled := make(chan time.Time, 1)
+		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error {
+			handled <- time.Now()
+			return nil
+		})
+		for range 10 {
+			go func() {
+				for b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "tick"}) == nil {
+				}
+			}()
+		}
+		synctest.Wait()
+		require.Equal(t, 1000, b.Stats().Queues[eventbus.DataQueue].Depth)
+		for range 200 {
+			time.Sleep(7 * time.Millisecond)
+			published := time.Now()
+			require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, eventbus.Event{Type: "order"}))
+			require.Less(t, receive(t, handled).Sub(published), 10*time.Millisecond)
+		}
+	})
+}
+
+// D11: a million events of one publisher are handled in order, one at a time,
+// by the handlers in the order of their subscription. What the handlers share
+// is not synchronized, so the race detector checks the "one at a time" too.
+func TestAMillionEventsAreHandledInOrder(t *testing.T) {
+	events := many(1_000_000)
+	const handlers = 3
+	b := startedBus(t, blocking(100, eventbus.DataQueue)...)
+	calls := 0
+	var wrong string
+	for h := range handlers {
+		b.SubscribeFunc("tick", func(_ context.Context, e eventbus.Event) error {
+			if got, want := *e.Data.(*int)*handlers+h, calls; got != want && wrong == "" {
+				wrong = fmt.Sprintf("call %d was to handler %d with event %d", want, got%handlers, got/handlers)
+			}
+			calls++
+			return nil
+		})
+	}
+	data := make([]int, events)
+	for i := range data {
+		data[i] = i
+		require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "tick", Data: &data[i]}))
+	}
+	shutdown(t, b)
+	require.Empty(t, wrong)
+	require.Equal(t, events*handlers, calls)
+}
+
+// D26: nothing is ordered across queues, and the documentation says so. On one
+// queue, an order's life stays in order whatever else goes on there.
+func TestAnOrdersLifeOnOneQueueStaysInOrder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const orders = 40
+		life := []eventbus.EventType{eventbus.OrderPlaced, eventbus.OrderUpdate, eventbus.OrderPartiallyFilled, eventbus.OrderFilled}
+		b := startedBus(t, blocking(2, everyQueue...)...)
+		lives := make([][]eventbus.EventType, orders)
+		for i, stage := range life {
+			b.SubscribeFunc(stage, func(ctx context.Context, e eventbus.Event) error {
+				n := e.Data.(int)
+				lives[n] = append(lives[n], stage)
+				time.Sleep(time.Duration(n%3) * time.Millisecond)
+				if i+1 < len(life) {
+					return b.Publish(ctx, eventbus.OrderQueue, numbered(life[i+1], n))
+				}
+				return nil
+			})
+		}
+		var wg sync.WaitGroup
+		for p := range 4 {
+			wg.Go(func() {
+				for i := range orders / 4 {
+					require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, numbered(life[0], i*4+p)))
+				}
+			})
+		}
+		wg.Wait()
+		flush(t, b)
+		for _, got := range lives {
+			require.Equal(t, life, got)
+		}
+	})
+	bubble(t, func(t *testing.T) { // the later event on another queue comes first
+		b := startedBus(t)
+		stuck := newGate(t)
+		var got journal[string]
+		b.SubscribeFunc("stuck", stuck.handle)
+		b.SubscribeFunc("named", got.handle)
+		require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: "stuck"}))
+		require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, event("named", "earlier")))
+		require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, event("named", "later")))
+		synctest.Wait()
+		stuck.open()
+		flush(t, b)
+		require.Equal(t, []string{"later", "earlier"}, got.all())
+	})
+	doc, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.PackageClauseOnly|parser.ParseComments)
+	require.NoError(t, err)
+	text := strings.Join(strings.Fields(doc.Doc.Text()), " ")
+	require.Contains(t, text, "Nothing is ordered across queues")
+	require.Contains(t, text, "Keep an order's life on one queue")
+}
+
+// D30: handlers come and go inside handlers, from the next event on.
+func TestSubscriptionsMadeInHandlersCountFromTheNextEvent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		var calls []string
+		note := func(name string) func(context.Context, eventbus.Event) error {
+			return func(_ context.Context, e eventbus.Event) error {
+				calls = append(calls, fmt.Sprint(e.Data, name))
+				return nil
+			}
+		}
+		var first, second *eventbus.Subscription
+		first = b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+			first.Unsubscribe()
+			b.SubscribeFunc("tick", note("c"))
+			return note("a")(ctx, e)
+		})
+		second = b.SubscribeFunc("tick", note("b"))
+		b.SubscribeFunc("other", func(context.Context, eventbus.Event) error {
+			second.Unsubscribe()
+			return nil
+		})
+		for i := range 4 {
+			if i == 2 {
+				require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: "other"}))
+			}
+			publish(t, b, eventbus.DataQueue, "tick", i)
+		}
+		flush(t, b)
+		require.Equal(t, []string{"0a", "0b", "1b", "1c", "2c", "3c"}, calls)
+	})
+}
+
+// D30: and from anywhere, at any time, while events flow.
+func TestSubscriptionsMadeAnywhereCountFromTheNextEvent(t *testing.T) {
+	const goroutines = 8
+	rounds := many(500)
+	b := startedBus(t)
+	stop := make(chan struct{})
+	traffic := inBackground(func() error {
+		for {
+			select {
+			case <-stop:
+				return nil
+			default:
+				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "tick", Data: -1}); err != nil {
+					return err
+				}
+			}
+		}
+	})
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			for round := range rounds {
+				var mine, others atomic.Int32
+				handle := func(_ context.Context, e eventbus.Event) error {
+					if e.Data == g {
+						mine.Add(1)
+					} else {
+						others.Add(1)
+					}
+					return nil
+				}
+				s := b.SubscribeFunc("tick", handle)
+				require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, event("tick", g)))
+				done := make(chan struct{})
+				fence := b.SubscribeFunc("fence", func(_ context.Context, e eventbus.Event) error {
+					if e.Data == g {
+						done <- struct{}{}
+					}
+					return nil
+				})
+				pass := func() {
+					require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, event("fence", g)))
+					<-done
+				}
+				pass()
+				require.EqualValues(t, 1, mine.Load(), "subscribed, round %d", round)
+				s.Unsubscribe()
+				s.Unsubscribe()
+				pass()
+				seen := others.Load()
+				require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, event("tick", g)))
+				pass()
+				require.EqualValues(t, 1, mine.Load(), "unsubscribed, round %d", round)
+				require.Equal(t, seen, others.Load())
+				fence.Unsubscribe()
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	require.NoError(t, receive(t, traffic))
+	require.Empty(t, b.Stats().Handlers)
+}
+
+// D32: handlers get the event that was published, whatever the publisher or
+// another handler do to their copies, and the bus adds nothing to it.
+func TestEventsReachHandlersAsPublished(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var got []eventbus.Event
+		var reported eventbus.Event
+		b := newBus(t, noPoll, eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) {
+			err.Event.Source = "error handler"
+			reported = err.Event
+		}))
+		for range 2 {
+			b.SubscribeFunc("tick", func(_ context.Context, e eventbus.Event) error {
+				got = append(got, e)
+				e.Type, e.Data, e.Source, e.Time = "changed", nil, "changed", time.Now()
+				return errHandler
+			})
+		}
+		bare := eventbus.Event{Type: "tick"} // no time: it gets none
+		full := eventbus.Event{Type: "tick", Data: 1.5, Source: "feed", Time: time.Unix(1, 2)}
+		var want []eventbus.Event
+		for _, e := range []eventbus.Event{bare, full} {
+			require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, e))
+			want = append(want, e, e)
+			e.Type, e.Data, e.Source, e.Time = "changed", nil, "changed", time.Now()
+		}
+		start(t, b)
+		flush(t, b)
+		require.Equal(t, want, got)
+		require.Equal(t, eventbus.EventType("tick"), reported.Type)
+
+		b.Stop()
+		require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, bare))
+		var left *eventbus.ShutdownError
+		require.ErrorAs(t, b.Shutdown(context.Background()), &left)
+		require.Equal(t, []eventbus.Event{bare}, left.Remaining[eventbus.DataQueue])
+	})
+}

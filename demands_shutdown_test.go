@@ -1,0 +1,361 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// D3: publishers that race with Shutdown get nil or ErrClosed and nothing else,
+// and nil means that the event has been handled when Shutdown returns.
+func TestPublishersThatRaceWithShutdownLoseNothing(t *testing.T) {
+	const publishers = 64
+	for range many(1000) {
+		b := newBus(t, append(blocking(4, everyQueue...), noPoll)...)
+		var handled, accepted atomic.Int64
+		b.SubscribeFunc("race", func(context.Context, eventbus.Event) error {
+			handled.Add(1)
+			return nil
+		})
+		start(t, b)
+		var wg sync.WaitGroup
+		for p := range publishers {
+			wg.Go(func() {
+				for {
+					err := b.Publish(context.Background(), everyQueue[p%3], eventbus.Event{Type: "race"})
+					if err != nil {
+						require.ErrorIs(t, err, eventbus.ErrClosed)
+						return
+					}
+					accepted.Add(1)
+				}
+			})
+		}
+		for handled.Load() < publishers/2 {
+			runtime.Gosched()
+		}
+		require.NoError(t, b.Shutdown(within(t, patience)))
+		atReturn := handled.Load()
+		wg.Wait()
+		require.Equal(t, accepted.Load(), atReturn)
+		require.Equal(t, atReturn, handled.Load())
+	}
+}
+
+// D5: Shutdown ends when everything accepted is handled and the running handlers
+// have returned. No goroutine is left then.
+func TestShutdownEndsWithTheLastHandlerAndLeavesNoGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		before := goleak.IgnoreCurrent()
+		b := startedBus(t)
+		var running, handled atomic.Int32
+		work := func(context.Context, eventbus.Event) error {
+			running.Add(1)
+			defer running.Add(-1)
+			time.Sleep(time.Second)
+			handled.Add(1)
+			return nil
+		}
+		b.SubscribeFunc("work", work)
+		b.SubscribeFunc("work", work)
+		const each = 10
+		for _, q := range everyQueue {
+			for range each {
+				require.NoError(t, b.Publish(t.Context(), q, eventbus.Event{Type: "work"}))
+			}
+		}
+		began := time.Now()
+		require.NoError(t, b.Shutdown(context.Background()))
+		require.Zero(t, running.Load())
+		require.EqualValues(t, 3*each*2, handled.Load())
+		require.Equal(t, each*2*time.Second, time.Since(began))
+		synctest.Wait()
+		require.NoError(t, goleak.Find(before))
+	})
+}
+
+// D14: Shutdown with a deadline keeps it though a handler is stuck and deaf. It
+// names the handler and hands the events back, and nothing spins meanwhile: if
+// something did, the bubble's time would stand still.
+func TestShutdownKeepsItsDeadlineThoughAHandlerIsStuck(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		deaf := make(chan struct{})
+		defer close(deaf)
+		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error {
+			<-deaf
+			return nil
+		}, eventbus.WithName("deaf handler"))
+		for i := range 5 {
+			publish(t, b, eventbus.OrderQueue, "order", i)
+		}
+		synctest.Wait()
+		began := time.Now()
+		err := b.Shutdown(within(t, 50*time.Millisecond))
+		require.Equal(t, 50*time.Millisecond, time.Since(began))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "deaf handler")
+		var left *eventbus.ShutdownError
+		require.ErrorAs(t, err, &left)
+		require.Len(t, left.Remaining, 1)
+		require.Equal(t, upTo(1, 5), numbersOf(left.Remaining[eventbus.OrderQueue]))
+		time.Sleep(10 * time.Hour)
+	})
+}
+
+// D18: after the kill switch nothing more runs: not the other handlers of an
+// event, not what was queued, not what was deferred. All of it is handed back.
+func TestNothingRunsAfterTheKillSwitch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := startedBus(t, blocking(3, everyQueue...)...)
+		deaf := make(chan struct{})
+		var calls, late atomic.Int32
+		ends, published := make(chan error, 3), make(chan error, 3)
+		for _, q := range everyQueue {
+			name := eventbus.EventType(q.String())
+			b.SubscribeFunc(name, func(ctx context.Context, e eventbus.Event) error {
+				calls.Add(1)
+				for i := range 5 { // three fit, two are deferred
+					require.NoError(t, b.Publish(ctx, q, numbered(name, i)))
+				}
+				<-deaf
+				ends <- ctx.Err()
+				published <- b.Publish(ctx, q, e)
+				return errors.New("reported all the same")
+			})
+			b.SubscribeFunc(name, func(context.Context, eventbus.Event) error {
+				late.Add(1)
+				return nil
+			})
+			publish(t, b, q, name, -1)
+		}
+		synctest.Wait()
+		var left *eventbus.ShutdownError
+		instantly(t, "Shutdown", func() { require.ErrorAs(t, b.Shutdown(ended()), &left) })
+		require.ErrorIs(t, left, context.Canceled)
+		for _, q := range everyQueue {
+			require.Equal(t, upTo(0, 5), numbersOf(left.Remaining[q]), "%v queue", q)
+		}
+		close(deaf)
+		time.Sleep(time.Hour)
+		require.EqualValues(t, 3, calls.Load())
+		require.Zero(t, late.Load())
+		for range everyQueue {
+			require.ErrorIs(t, <-ends, context.Canceled)
+			require.ErrorIs(t, <-published, eventbus.ErrClosed)
+		}
+	})
+}
+
+// D18: also when the kill switch comes at any moment of a busy bus: what is
+// handled and what is handed back add up, and no handler starts after it but one
+// that it has named.
+func TestTheKillSwitchIsExactAtAnyMoment(t *testing.T) {
+	for round := range many(2000) {
+		b := newBus(t, append(blocking(8, everyQueue...), noPoll)...)
+		var killed atomic.Bool
+		var handled, late atomic.Int64
+		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error {
+			if killed.Load() {
+				late.Add(1)
+			}
+			handled.Add(1)
+			return nil
+		}, eventbus.WithName("the handler"))
+		start(t, b)
+		accepted := 0
+		refused := inBackground(func() error {
+			for {
+				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "order"}); err != nil {
+					return err
+				}
+				accepted++
+			}
+		})
+		for handled.Load() < int64(round%20) {
+			runtime.Gosched()
+		}
+		err := b.Shutdown(ended())
+		killed.Store(true)
+		require.ErrorIs(t, receive(t, refused), eventbus.ErrClosed)
+		remaining, named := 0, int64(0)
+		if left := new(eventbus.ShutdownError); errors.As(err, &left) {
+			remaining = len(left.Remaining[eventbus.OrderQueue])
+			if strings.Contains(err.Error(), "the handler") {
+				named = 1
+			}
+		}
+		require.Eventually(t, func() bool { return handled.Load() == int64(accepted-remaining) }, patience, 10*time.Microsecond)
+		require.LessOrEqual(t, late.Load(), named, "%v", err)
+	}
+}
+
+// D19: while Shutdown drains, what handlers publish is accepted. For each piece
+// of data there is an order, although the queues are full and outsiders are
+// refused.
+func TestCascadesArriveDuringShutdown(t *testing.T) {
+	for _, capacity := range []int{1, 7} {
+		bubble(t, func(t *testing.T) {
+			b := startedBus(t, blocking(capacity, everyQueue...)...)
+			pass := func(q eventbus.Queue, t eventbus.EventType) func(context.Context, eventbus.Event) error {
+				return func(ctx context.Context, e eventbus.Event) error {
+					time.Sleep(time.Millisecond)
+					return b.Publish(ctx, q, numbered(t, e.Data.(int)))
+				}
+			}
+			b.SubscribeFunc("data", pass(eventbus.SignalQueue, "signal"))
+			b.SubscribeFunc("signal", pass(eventbus.OrderQueue, "order"))
+			b.SubscribeFunc("order", pass(eventbus.OrderQueue, "fill"))
+			var fills journal[int]
+			b.SubscribeFunc("fill", fills.handle)
+			var accepted []int
+			refused := inBackground(func() error {
+				for n := 0; ; n++ {
+					if err := b.Publish(context.Background(), eventbus.DataQueue, numbered("data", n)); err != nil {
+						return err
+					}
+					accepted = append(accepted, n)
+				}
+			})
+			time.Sleep(50*time.Millisecond + time.Microsecond)
+			require.NoError(t, b.Shutdown(within(t, time.Hour)))
+			require.ErrorIs(t, receive(t, refused), eventbus.ErrClosed)
+			require.Greater(t, len(accepted), 10)
+			require.Equal(t, accepted, fills.all())
+		})
+	}
+}
+
+// D20: whatever is called when it should not be gets an answer: a typed error or
+// nothing, but no panic and no hang.
+func TestMisuseOfTheLifeCycleIsAnswered(t *testing.T) {
+	type bus = *eventbus.Bus
+	ctx := context.Background()
+	var none context.Context
+	tick := eventbus.Event{Type: "tick"}
+	started := func(b bus) { _ = b.Start(ctx) }
+	stopped := func(b bus) { started(b); b.Stop() }
+	closed := func(b bus) { _ = b.Shutdown(ctx) }
+	queued := func(b bus) { _ = b.Publish(ctx, eventbus.OrderQueue, tick) }
+	closedWithEvents := func(b bus) { queued(b); closed(b) }
+	fresh := func(bus) {}
+	anError := errors.New("any error")
+	for _, c := range []struct {
+		name  string
+		state func(bus)
+		call  func(bus) error
+		want  error
+	}{
+		{"Start twice", started, func(b bus) error { return b.Start(ctx) }, eventbus.ErrRunning},
+		{"Start after Stop", stopped, func(b bus) error { return b.Start(ctx) }, nil},
+		{"Start after Shutdown", closed, func(b bus) error { return b.Start(ctx) }, eventbus.ErrClosed},
+		{"Start with an ended context", fresh, func(b bus) error { return b.Start(ended()) }, context.Canceled},
+		{"Start without a context", fresh, func(b bus) error { return b.Start(none) }, anError},
+		{"Stop before Start", fresh, func(b bus) error { b.Stop(); return b.Start(ctx) }, nil},
+		{"Stop twice", stopped, func(b bus) error { b.Stop(); return b.Start(ctx) }, nil},
+		{"Stop after Shutdown", closed, func(b bus) error { b.Stop(); return b.Start(ctx) }, eventbus.ErrClosed},
+		{"Shutdown before Start", fresh, func(b bus) error { return b.Shutdown(ctx) }, nil},
+		{"Shutdown before Start, events", queued, func(b bus) error { return b.Shutdown(ctx) }, eventbus.ErrNotRunning},
+		{"Shutdown after Stop", stopped, func(b bus) error { return b.Shutdown(ctx) }, nil},
+		{"Shutdown twice", closed, func(b bus) error { return b.Shutdown(ctx) }, nil},
+		{"Shutdown twice, events", closedWithEvents, func(b bus) error { return b.Shutdown(ctx) }, eventbus.ErrNotRunning},
+		{"kill switch after Shutdown", closed, func(b bus) error { return b.Shutdown(ended()) }, nil},
+		{"Shutdown without a context", started, func(b bus) error { return b.Shutdown(none) }, anError},
+		{"and it has not begun", started, func(b bus) error { _ = b.Shutdown(none); return b.Publish(ctx, eventbus.DataQueue, tick) }, nil},
+		{"Flush before Start", fresh, func(b bus) error { return b.Flush(ctx) }, nil},
+		{"Flush before Start, events", queued, func(b bus) error { return b.Flush(ctx) }, eventbus.ErrNotRunning},
+		{"Flush after Shutdown", closed, func(b bus) error { return b.Flush(ctx) }, nil},
+		{"Flush after Shutdown, events", closedWithEvents, func(b bus) error { return b.Flush(ctx) }, eventbus.ErrClosed},
+		{"Flush without a context", started, func(b bus) error { return b.Flush(none) }, anError},
+		{"Publish after Shutdown", closed, func(b bus) error { return b.Publish(ctx, eventbus.OrderQueue, tick) }, eventbus.ErrClosed},
+		{"TryPublish after Shutdown", closed, func(b bus) error { return b.TryPublish(ctx, eventbus.OrderQueue, tick) }, eventbus.ErrClosed},
+		{"Publish without a context", started, func(b bus) error { return b.Publish(none, eventbus.OrderQueue, tick) }, anError},
+		{"Publish without a type", started, func(b bus) error { return b.Publish(ctx, eventbus.OrderQueue, eventbus.Event{}) }, eventbus.ErrInvalidEvent},
+		{"Publish to no queue", started, func(b bus) error { return b.Publish(ctx, 3, tick) }, eventbus.ErrUnknownQueue},
+		{"Start in a handler", started, inHandler(func(ctx context.Context, b bus) error { return b.Start(ctx) }), eventbus.ErrRunning},
+		{"Stop and Start in a handler", started, inHandler(func(_ context.Context, b bus) error { b.Stop(); return b.Start(ctx) }), nil},
+		{"Flush in a handler", started, inHandler(func(ctx context.Context, b bus) error { return b.Flush(ctx) }), eventbus.ErrWouldDeadlock},
+		{"Shutdown in a handler", started, inHandler(func(ctx context.Context, b bus) error { return b.Shutdown(ctx) }), eventbus.ErrWouldDeadlock},
+		{"and it has begun", started, inHandler(func(ctx context.Context, b bus) error { _ = b.Shutdown(ctx); return b.Start(ctx) }), eventbus.ErrClosed},
+		{"Unsubscribe twice", started, func(b bus) error {
+			s := b.Subscribe("tick", eventbus.HandlerFunc(new(journal[int]).handle))
+			s.Unsubscribe()
+			s.Unsubscribe()
+			return nil
+		}, nil},
+		{"Subscribe after Shutdown", closed, func(b bus) error {
+			b.Subscribe("tick", eventbus.HandlerFunc(new(journal[int]).handle)).Unsubscribe()
+			return nil
+		}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBus(t, noPoll)
+				c.state(b)
+				var err error
+				instantly(t, c.name, func() { err = c.call(b) })
+				switch c.want {
+				case nil:
+					require.NoError(t, err)
+				case anError:
+					require.ErrorContains(t, err, "nil")
+				default:
+					require.ErrorIs(t, err, c.want)
+				}
+			})
+		})
+	}
+}
+
+// inHandler returns a function that calls f inside a handler of the bus.
+func inHandler(f func(context.Context, *eventbus.Bus) error) func(*eventbus.Bus) error {
+	return func(b *eventbus.Bus) error {
+		result := make(chan error, 1)
+		s := b.SubscribeFunc("call", func(ctx context.Context, _ eventbus.Event) error {
+			result <- f(ctx, b)
+			return nil
+		})
+		defer s.Unsubscribe()
+		if err := b.Publish(context.Background(), eventbus.SignalQueue, eventbus.Event{Type: "call"}); err != nil {
+			return err
+		}
+		return <-result
+	}
+}
+
+// D20: of concurrent calls of Shutdown each gets the same result.
+func TestConcurrentShutdownsAgree(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		deaf := make(chan struct{})
+		defer close(deaf)
+		b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { <-deaf; return nil })
+		for i := range 3 {
+			publish(t, b, eventbus.DataQueue, "tick", i)
+		}
+		synctest.Wait()
+		results := make([]error, 8)
+		var wg sync.WaitGroup
+		for i := range results {
+			wg.Go(func() { results[i] = b.Shutdown(within(t, time.Duration(i+1)*time.Second)) })
+		}
+		began := time.Now()
+		wg.Wait()
+		require.Equal(t, time.Second, time.Since(began))
+		require.ErrorIs(t, results[0], context.DeadlineExceeded)
+		for _, err := range results {
+			require.Same(t, results[0], err)
+		}
+	})
+}
