@@ -87,29 +87,23 @@ const (
 // When t and its subtests have ended, with t's cleanup functions, the bus is
 // shut down. It handles what is queued, for up to 5 s. If a handler runs for
 // longer, or events are left because of that or because the bus was stopped, t
-// fails and is told what is left. A test that shuts the bus down
-// itself with events left fails too, unless it says [AllowLeftovers]. Events
-// that were dropped or evicted by a queue's rule, or had no handler, are no
-// leftovers.
+// fails and is told what is left. A test that shuts the bus down itself with
+// events left fails too, unless it says [AllowLeftovers]. Events that were
+// dropped or evicted by a queue's rule, or had no handler, are no leftovers.
 //
 // If an option is invalid, New ends t with Fatal. It must be called from the
 // goroutine that runs t. The context of handlers does not end with t's
 // context, but when the bus has shut down.
 func New(t testing.TB, opts ...Option) *eventbus.Bus {
 	t.Helper()
-	c := config{level: slog.LevelInfo}
-	for i, opt := range opts {
-		if opt == nil {
-			t.Fatalf("eventbustest: New: option %d is nil", i)
-		}
-		if err := opt(&c); err != nil {
-			t.Fatalf("eventbustest: New: %v", err)
-		}
+	c, err := configure(opts)
+	if err != nil {
+		t.Fatalf("eventbustest: New: %v", err)
 	}
 	out := &output{t: t}
-	failures := &failures{out: out, allowed: c.allowErrors}
+	errs := &failures{out: out, allowed: c.allowErrors}
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: c.level}))
-	own := []eventbus.Option{eventbus.WithLogger(logger), eventbus.WithErrorHandler(failures.tell)}
+	own := []eventbus.Option{eventbus.WithLogger(logger), eventbus.WithErrorHandler(errs.tell)}
 	bus, err := eventbus.New(append(own, c.bus...)...)
 	if err != nil {
 		t.Fatalf("eventbustest: New: %v", err)
@@ -117,11 +111,10 @@ func New(t testing.TB, opts ...Option) *eventbus.Bus {
 	t.Cleanup(func() {
 		t.Helper()
 		defer out.close()
-		leftovers := shutDown(bus, c.allowLeftovers)
-		if leftovers != nil && !c.allowLeftovers {
-			t.Error(describeLeftovers(leftovers))
+		if err := shutDown(bus, c.allowLeftovers); err != nil && !c.allowLeftovers {
+			t.Error(describeLeftovers(err))
 		}
-		if msg := failures.sum(bus.Stats()); msg != "" {
+		if msg := errs.sum(bus.Stats()); msg != "" {
 			t.Error(msg)
 		}
 	})
@@ -131,6 +124,19 @@ func New(t testing.TB, opts ...Option) *eventbus.Bus {
 		t.Fatalf("eventbustest: New: %v", err)
 	}
 	return bus
+}
+
+func configure(opts []Option) (*config, error) {
+	c := &config{level: slog.LevelInfo}
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("option %d is nil", i)
+		}
+		if err := opt(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // shutDown shuts bus down and returns what Shutdown does. With atOnce it is not

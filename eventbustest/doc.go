@@ -40,9 +40,9 @@
 //
 // Everything here works in a bubble of [testing/synctest], and time-dependent
 // code is best tested in one. The bus and the recorders must be made inside the
-// bubble, with its T; the bus then ends in the bubble too, before
-// [synctest.Test] returns. Where a method waits, it waits for the bubble's
-// clock, and an expectation that is not met costs no real time:
+// bubble, with its T; the bus then ends in the bubble too, before the bubble
+// does. Where a method waits, it waits by the bubble's clock, and an expectation
+// that is not met costs no real time:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		bus := eventbustest.New(t)

@@ -15,9 +15,10 @@ import (
 const patience = 5 * time.Second
 
 // A Recorder keeps the events of certain types that a bus handles. Make one
-// with [NewRecorder]. Its methods may be called concurrently. Those that fail
-// the test must be called from the goroutine that runs it, since they end it
-// with Fatal.
+// with [NewRecorder]. Its methods may be called concurrently. Wait and those
+// whose names begin with Expect must be called from the goroutine that runs the
+// test, since they end it with Fatal, and not inside handlers, which would wait
+// for themselves.
 type Recorder struct {
 	t       testing.TB
 	bus     *eventbus.Bus
