@@ -44,7 +44,7 @@ func TestAFailingHandlerHarmsNobodyElse(t *testing.T) {
 				b.SubscribeFunc("order", func(context.Context, eventbus.Event) error { return fail() }, eventbus.WithName("middle"))
 				b.SubscribeFunc("order", last.handle)
 				for i := range events {
-					require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, numbered("order", i)))
+					publish(t, b, eventbus.OrderQueue, "order", i)
 				}
 				flush(t, b)
 				require.Equal(t, upTo(0, events), first.all())

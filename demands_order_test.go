@@ -36,7 +36,7 @@ func TestOrdersDoNotWaitForStuckData(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.Equal(t, 1000, b.Stats().Queues[eventbus.DataQueue].Depth)
+		require.GreaterOrEqual(t, b.Stats().Queues[eventbus.DataQueue].Depth, 999, "publishers wait until it is half empty")
 		for range 200 {
 			time.Sleep(7 * time.Millisecond)
 			published := time.Now()
@@ -117,6 +117,7 @@ func TestAnOrdersLifeOnOneQueueStaysInOrder(t *testing.T) {
 		require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, event("named", "earlier")))
 		require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, event("named", "later")))
 		synctest.Wait()
+		require.Equal(t, []string{"later"}, got.all())
 		stuck.open()
 		flush(t, b)
 		require.Equal(t, []string{"later", "earlier"}, got.all())

@@ -39,6 +39,8 @@ func TestAHandlersOwnFullQueueTakesItsEvents(t *testing.T) {
 			})
 			var others journal[int]
 			b.SubscribeFunc("other", others.handle)
+			publish(t, b, q, "hop", 0)
+			synctest.Wait()
 			var wg sync.WaitGroup
 			for range strangers {
 				wg.Go(func() {
@@ -47,7 +49,6 @@ func TestAHandlersOwnFullQueueTakesItsEvents(t *testing.T) {
 					}
 				})
 			}
-			require.NoError(t, b.Publish(t.Context(), q, numbered("hop", 0)))
 			instantlyBut(t, time.Minute, "publishers", wg.Wait)
 			flush(t, b)
 			require.Equal(t, upTo(0, hops), got)
@@ -57,9 +58,10 @@ func TestAHandlersOwnFullQueueTakesItsEvents(t *testing.T) {
 	}
 }
 
-// D1: nor does a cycle of full queues hang, within one bus or through two.
+// D1: nor does a cycle of full queues hang, within one bus or through two, and
+// the lists of deferred events stay short.
 func TestACycleOfFullQueuesTakesItsHandlersEvents(t *testing.T) {
-	const tokens, hops = 4, 200
+	const hops = 100
 	type stop struct {
 		bus   int
 		queue eventbus.Queue
@@ -71,41 +73,48 @@ func TestACycleOfFullQueuesTakesItsHandlersEvents(t *testing.T) {
 		"and back on the other":  {{0, eventbus.DataQueue}, {1, eventbus.OrderQueue}, {0, eventbus.SignalQueue}, {1, eventbus.OrderQueue}},
 		"to and fro and at home": {{0, eventbus.DataQueue}, {1, eventbus.DataQueue}, {1, eventbus.DataQueue}, {0, eventbus.OrderQueue}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				var buses [2]*eventbus.Bus
-				var handled atomic.Int32
-				for i := range buses {
-					buses[i] = startedBus(t, blocking(1, everyQueue...)...)
-				}
-				for i, at := range cycle {
-					to := cycle[(i+1)%len(cycle)]
-					from, next := eventbus.EventType(fmt.Sprint(i)), eventbus.EventType(fmt.Sprint((i+1)%len(cycle)))
-					buses[at.bus].SubscribeFunc(from, func(ctx context.Context, e eventbus.Event) error {
-						handled.Add(1)
-						if n := e.Data.(int); n > 0 {
-							require.NoError(t, buses[to.bus].Publish(ctx, to.queue, numbered(next, n-1)))
-						}
-						return nil
-					})
-				}
-				var wg sync.WaitGroup
-				for i, at := range cycle {
-					for range tokens {
-						wg.Go(func() {
-							e := numbered(eventbus.EventType(fmt.Sprint(i)), hops)
-							require.NoError(t, buses[at.bus].Publish(context.Background(), at.queue, e))
+		for _, capacity := range []int{1, 8} {
+			t.Run(fmt.Sprintf("%s, capacity %d", name, capacity), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					var buses [2]*eventbus.Bus
+					var handled, deferred atomic.Int64
+					for i := range buses {
+						buses[i] = startedBus(t, blocking(capacity, everyQueue...)...)
+					}
+					for i, at := range cycle {
+						to := cycle[(i+1)%len(cycle)]
+						from, next := eventbus.EventType(fmt.Sprint(i)), eventbus.EventType(fmt.Sprint((i+1)%len(cycle)))
+						buses[at.bus].SubscribeFunc(from, func(ctx context.Context, e eventbus.Event) error {
+							handled.Add(1)
+							if n := e.Data.(int); n > 0 {
+								require.NoError(t, buses[to.bus].Publish(ctx, to.queue, numbered(next, n-1)))
+							}
+							if n := int64(buses[to.bus].Stats().Queues[to.queue].Deferred); n > deferred.Load() {
+								deferred.Store(n)
+							}
+							return nil
 						})
 					}
-				}
-				instantlyBut(t, time.Minute, "publishers", wg.Wait)
-				for range 2 * hops { // one bus at rest gets work from the other
-					flush(t, buses[0])
-					flush(t, buses[1])
-				}
-				require.EqualValues(t, len(cycle)*tokens*(hops+1), handled.Load())
+					tokens := 3 * capacity
+					var wg sync.WaitGroup
+					for i, at := range cycle {
+						for range tokens {
+							wg.Go(func() {
+								e := numbered(eventbus.EventType(fmt.Sprint(i)), hops)
+								require.NoError(t, buses[at.bus].Publish(context.Background(), at.queue, e))
+							})
+						}
+					}
+					instantlyBut(t, time.Minute, "publishers", wg.Wait)
+					for range 2 * hops { // one bus at rest gets work from the other
+						flush(t, buses[0])
+						flush(t, buses[1])
+					}
+					require.EqualValues(t, len(cycle)*tokens*(hops+1), handled.Load())
+					require.LessOrEqual(t, deferred.Load(), int64(len(cycle)))
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -164,7 +173,7 @@ func TestNoOrderIsDropped(t *testing.T) {
 		got := log.all()
 		slices.Sort(got)
 		require.Equal(t, accepted, got)
-		require.Greater(t, len(got), publishers/2*each)
+		require.GreaterOrEqual(t, len(got), publishers/2*each)
 		q := b.Stats().Queues[eventbus.OrderQueue]
 		require.Zero(t, q.Dropped+q.Evicted)
 		require.EqualValues(t, len(outcome)-len(got), q.Rejected)
@@ -264,7 +273,7 @@ func TestDropOldestKeepsTheNewest(t *testing.T) {
 		for p := range publishers {
 			wg.Go(func() {
 				for i := range each {
-					require.NoError(t, b.Publish(t.Context(), eventbus.SignalQueue, numbered("signal", p*each+i)))
+					publish(t, b, eventbus.SignalQueue, "signal", p*each+i)
 				}
 			})
 		}

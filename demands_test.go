@@ -193,8 +193,8 @@ func TestEventsWaitForStartAndNeedNoHandler(t *testing.T) {
 		var log journal[int]
 		b.SubscribeFunc("known", log.handle)
 		for i := range 20 {
-			require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, numbered("known", i)))
-			require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, numbered("unknown", i)))
+			publish(t, b, eventbus.OrderQueue, "known", i)
+			publish(t, b, eventbus.OrderQueue, "unknown", i)
 		}
 		time.Sleep(time.Minute)
 		require.Empty(t, log.all())
@@ -241,6 +241,32 @@ func TestALifeOfDaysRunsInABubbleAndFlushCoversCascades(t *testing.T) {
 		require.EqualValues(t, 4, orders.Load())
 	})
 	require.Less(t, time.Since(began), time.Minute)
+}
+
+// D23: with publishers that never pause, Flush ends at a moment at which nothing
+// is left, and that the next event comes at once is no error.
+func TestFlushSucceedsUnderPublishersThatNeverPause(t *testing.T) {
+	b := startedBus(t)
+	stop := make(chan struct{})
+	traffic := inBackground(func() error {
+		for {
+			select {
+			case <-stop:
+				return nil
+			default:
+				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "order"}); err != nil {
+					return err
+				}
+				runtime.Gosched()
+			}
+		}
+	})
+	ctx := within(t, patience)
+	for range many(20_000) {
+		require.NoError(t, b.Flush(ctx))
+	}
+	close(stop)
+	require.NoError(t, receive(t, traffic))
 }
 
 // D31: configuration that makes no sense is refused by name, and Stats shows

@@ -150,24 +150,30 @@ func (b *Bus) release(p *processor) bool {
 // Shutdown, [ErrClosed] if events are left and nobody handles them, and
 // [ErrWouldDeadlock] when called with a handler's context.
 func (b *Bus) Flush(ctx context.Context) error {
-	err := b.checkOutside(ctx)
-	switch {
-	case err != nil:
-	case !b.await(ctx.Done(), b.settled):
-		err = ctx.Err()
-	case b.atRest():
-	default:
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		err = ErrNotRunning
-		if b.shutdown != nil {
-			err = ErrClosed
-		}
-	}
-	if err != nil {
+	if err := b.checkOutside(ctx); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
-	return nil
+	rested := false // to look again would miss the moment
+	if !b.await(ctx.Done(), func() bool {
+		rested = b.atRest()
+		return rested || b.abandoned()
+	}) {
+		return fmt.Errorf("flush: %w", ctx.Err())
+	}
+	if rested {
+		return nil
+	}
+	return fmt.Errorf("flush: %w", b.whyAbandoned())
+}
+
+// whyAbandoned returns why nobody handles what is left.
+func (b *Bus) whyAbandoned() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shutdown != nil {
+		return ErrClosed
+	}
+	return ErrNotRunning
 }
 
 // checkOutside returns an error if ctx is nil or that of a handler of b, who
@@ -182,9 +188,11 @@ func (b *Bus) checkOutside(ctx context.Context) error {
 	return nil
 }
 
-// settled reports whether nothing more will be handled: all has been, or the
-// bus does not run and its processors have left.
-func (b *Bus) settled() bool { return b.atRest() || !b.running.Load() && b.deserted() }
+// settled reports whether nothing more will be handled.
+func (b *Bus) settled() bool { return b.atRest() || b.abandoned() }
+
+// abandoned reports whether the bus does not run and its processors have left.
+func (b *Bus) abandoned() bool { return !b.running.Load() && b.deserted() }
 
 // atRest reports whether all that was accepted is handled or evicted. accepted
 // is never too low and the others never too high, and those are read first, for
