@@ -1,0 +1,364 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// A ledger is what the property test knows of a run without asking the bus.
+type ledger struct {
+	queues [3]queueLedger
+	clock  atomic.Int64 // counts what happens, to tell what came first
+
+	mu         sync.Mutex
+	entries    []*entry        // guarded by mu
+	flushes    []flushed       // guarded by mu
+	shutdowns  []*shutdownCall // guarded by mu
+	violations []string        // guarded by mu
+}
+
+// A queueLedger is written by the queue's handlers without a lock. They run one
+// at a time, whichever goroutine runs them: the race detector would tell.
+type queueLedger struct {
+	running atomic.Bool // a handler
+	handled []*entry
+	started atomic.Int64 // the time of the last call
+
+	failures, panics atomic.Int64
+	reports          atomic.Int64
+}
+
+// An entry is the record of one publish.
+type entry struct {
+	queue       eventbus.Queue
+	topic       int
+	source      int // the goroutine that publishes, or the queue of the handler that does
+	number      int // of the source's publishes
+	generations int
+
+	began, settled int64 // when Publish was called and had returned
+	err            error // what it returned
+	calls          []handlerCall
+	answers        int // that its handlers have published
+}
+
+type handlerCall struct {
+	by           *subscriber
+	began, ended int64
+	failed       bool
+}
+
+// A subscriber is the record of a subscription.
+type subscriber struct {
+	name       string
+	topic      int
+	plan       *handlerPlan // nil for one that comes and goes
+	order      int          // of subscribing
+	subscribed int64        // when Subscribe had returned
+	left       atomic.Int64 // when Unsubscribe was called, 0 if it was not
+	gone       atomic.Int64 // when it had returned
+	sub        *eventbus.Subscription
+
+	calls, failures, panics atomic.Int64
+}
+
+type flushed struct{ began, ended int64 }
+
+type shutdownCall struct {
+	began, ended int64
+	err          error
+}
+
+func (l *ledger) now() int64 { return l.clock.Add(1) }
+
+func (l *ledger) violated(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.violations) < 8 {
+		l.violations = append(l.violations, fmt.Sprintf(format, args...))
+	}
+}
+
+// expect notes a violation unless want and got are the same.
+func expect[T comparable](l *ledger, want, got T, format string, args ...any) {
+	if want != got {
+		l.violated("%s: want %v, got %v", fmt.Sprintf(format, args...), want, got)
+	}
+}
+
+func (l *ledger) enter(e *entry) {
+	e.began = l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = append(l.entries, e)
+}
+
+// begin notes that s is called with e; end is to be called when it is done.
+func (l *ledger) begin(s *subscriber, e *entry) (end func()) {
+	q := &l.queues[e.queue]
+	if !q.running.CompareAndSwap(false, true) {
+		l.violated("two handlers run on the %v queue", e.queue)
+	}
+	now := l.now()
+	q.started.Store(now)
+	if len(e.calls) == 0 {
+		q.handled = append(q.handled, e)
+	}
+	if n := len(q.handled); q.handled[n-1] != e {
+		l.violated("%s is called with an event of the %v queue after a later one was begun", s.name, e.queue)
+	}
+	if gone := s.gone.Load(); gone != 0 && e.began > gone {
+		l.violated("%s is called with an event that was published after it had left", s.name)
+	}
+	e.calls = append(e.calls, handlerCall{by: s, began: now})
+	return func() {
+		e.calls[len(e.calls)-1].ended = l.now()
+		q.running.Store(false)
+	}
+}
+
+// The outcomes of the publishes to a queue.
+type outcomes struct{ accepted, dropped, rejected, handled, back, vanished uint64 }
+
+// verify compares the ledger with what the bus says when it is at rest. The
+// result is of its Shutdown, if there was one.
+func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result error) {
+	remaining := make(map[*entry]bool)
+	left := new(eventbus.ShutdownError)
+	errors.As(result, &left)
+	for _, q := range everyQueue {
+		for _, event := range left.Remaining[q] {
+			e := event.Data.(*entry)
+			if remaining[e] || e.queue != q || event.Type != topic(e.topic) {
+				l.violated("the %v queue hands back an event twice, or one that is not its own", q)
+			}
+			remaining[e] = true
+		}
+	}
+	var counts [3]outcomes
+	for _, e := range l.entries {
+		l.verifyFate(e, remaining[e], &counts[e.queue], stats.Queues[e.queue].Overflow, subscribers)
+	}
+	for i, q := range stats.Queues {
+		l.verifyAccounts(q, counts[i])
+		l.verifyOrder(q.Queue, left.Remaining[q.Queue])
+	}
+	for _, q := range everyQueue {
+		l.verifyCalls(q, subscribers)
+	}
+	l.verifyFlushes(remaining)
+}
+
+// verifyFate sees to it that e has exactly one.
+func (l *ledger) verifyFate(e *entry, back bool, n *outcomes, rule eventbus.Overflow, subscribers []*subscriber) {
+	handled := len(e.calls) > 0
+	switch {
+	case e.settled == 0:
+		l.violated("a publish to the %v queue has not returned", e.queue)
+	case e.err != nil && (handled || back):
+		l.violated("an event that was refused with %q was handled (%v) or handed back (%v)", e.err, handled, back)
+	case errors.Is(e.err, eventbus.ErrDropped):
+		n.dropped++
+	case e.err != nil:
+		n.rejected++
+	case handled && back:
+		l.violated("an event of the %v queue was handled and handed back", e.queue)
+	default:
+		n.accepted++
+	}
+	if e.err != nil {
+		return
+	}
+	switch {
+	case handled:
+		n.handled++
+	case back:
+		n.back++
+	default:
+		n.vanished++ // evicted, or nobody was subscribed
+		if rule != eventbus.DropOldest && slices.ContainsFunc(subscribers, func(s *subscriber) bool { return s.plan != nil && s.topic == e.topic }) {
+			l.violated("event %d of source %d on the %v queue was accepted and is lost", e.number, e.source, e.queue)
+		}
+	}
+}
+
+func (l *ledger) verifyAccounts(q eventbus.QueueStats, n outcomes) {
+	own := &l.queues[q.Queue]
+	expect(l, n.accepted, q.Accepted, "%v queue: Accepted", q.Queue)
+	expect(l, n.dropped, q.Dropped, "%v queue: Dropped", q.Queue)
+	expect(l, n.rejected, q.Rejected, "%v queue: Rejected", q.Queue)
+	expect(l, n.handled+q.Unhandled, q.Handled, "%v queue: Handled, %d of them Unhandled", q.Queue, q.Unhandled)
+	expect(l, n.vanished, q.Evicted+q.Unhandled, "%v queue: Evicted + Unhandled", q.Queue)
+	expect(l, int(n.back), q.Depth, "%v queue: Depth", q.Queue)
+	expect(l, 0, q.Deferred, "%v queue: Deferred", q.Queue)
+	expect(l, q.Accepted, q.Handled+q.Evicted+uint64(q.Depth), "%v queue: Handled + Evicted + Depth", q.Queue)
+	expect(l, uint64(own.failures.Load()), q.Failed, "%v queue: Failed", q.Queue)
+	expect(l, uint64(own.panics.Load()), q.Panicked, "%v queue: Panicked", q.Queue)
+	expect(l, own.failures.Load(), own.reports.Load(), "%v queue: reports to the error handler", q.Queue)
+	if q.HighWater > q.Capacity || q.Evicted > 0 && q.Overflow != eventbus.DropOldest || q.Unhandled > q.Handled {
+		l.violated("%+v", q)
+	}
+}
+
+// verifyOrder sees to it that what a source has published comes in that order:
+// first what was handled, then what was handed back.
+func (l *ledger) verifyOrder(q eventbus.Queue, back []eventbus.Event) {
+	last := make(map[int]int)
+	all := slices.Clone(l.queues[q].handled)
+	for _, event := range back {
+		all = append(all, event.Data.(*entry))
+	}
+	for _, e := range all {
+		if before, seen := last[e.source]; seen && e.number <= before {
+			l.violated("source %d, %v queue: event %d comes after %d", e.source, q, e.number, before)
+		}
+		last[e.source] = e.number
+	}
+}
+
+// verifySubscribers compares the counts of the handlers that are still subscribed.
+func (l *ledger) verifySubscribers(stats []eventbus.HandlerStats, subscribers []*subscriber) {
+	named := make(map[string]eventbus.HandlerStats)
+	for _, h := range stats {
+		named[h.Name] = h
+	}
+	for _, s := range subscribers {
+		if s.gone.Load() != 0 {
+			continue
+		}
+		expect(l, eventbus.HandlerStats{
+			Name: s.name, Type: topic(s.topic), Calls: uint64(s.calls.Load()),
+			Failed: uint64(s.failures.Load()), Panicked: uint64(s.panics.Load()),
+		}, named[s.name], "handler")
+		delete(named, s.name)
+	}
+	expect(l, 0, len(named), "handlers in Stats that are not subscribed")
+}
+
+// verifyCalls sees to it that each event got to all who were subscribed, in
+// their order. Shutdown may cut that short for one event.
+func (l *ledger) verifyCalls(q eventbus.Queue, subscribers []*subscriber) {
+	cut := 0
+	for _, e := range l.queues[q].handled {
+		if l.isCut(e, subscribers) {
+			cut++
+		}
+	}
+	if cut > 1 || cut > 0 && !l.gaveUp() {
+		l.violated("%v queue: the handlers of %d events were not all called", q, cut)
+	}
+}
+
+func (l *ledger) isCut(e *entry, subscribers []*subscriber) (cut bool) {
+	for i, c := range e.calls[1:] {
+		if c.by.order <= e.calls[i].by.order {
+			l.violated("%s is called after %s", c.by.name, e.calls[i].by.name)
+		}
+	}
+	begun := e.calls[0].began
+	lastCalled := e.calls[len(e.calls)-1].by.order
+	for _, s := range subscribers {
+		left := s.left.Load()
+		due := s.topic == e.topic && s.subscribed < e.began && (left == 0 || begun < left)
+		if !due || slices.ContainsFunc(e.calls, func(c handlerCall) bool { return c.by == s }) {
+			continue
+		}
+		cut = true
+		if s.order < lastCalled {
+			l.violated("%s was passed over", s.name)
+		}
+	}
+	return cut
+}
+
+// gaveUp reports whether a Shutdown may have kept handlers from being called,
+// and has said so.
+func (l *ledger) gaveUp() bool {
+	return slices.ContainsFunc(l.shutdowns, func(c *shutdownCall) bool { return c.err != nil })
+}
+
+// verifyFlushes sees to it that a Flush that succeeded came after all that had
+// been accepted before it.
+func (l *ledger) verifyFlushes(remaining map[*entry]bool) {
+	for _, f := range l.flushes {
+		for _, e := range l.entries {
+			if e.err != nil || e.settled > f.began {
+				continue
+			}
+			if remaining[e] || slices.ContainsFunc(e.calls, func(c handlerCall) bool { return c.ended > f.ended }) {
+				l.violated("Flush returned nil before event %d of source %d on the %v queue was done", e.number, e.source, e.queue)
+			}
+		}
+	}
+}
+
+// verifyResult sees to it that the calls of Shutdown agree, and that what they
+// say is true: nothing has run since but what they have named.
+func (l *ledger) verifyResult() {
+	first := l.shutdowns[0]
+	for _, c := range l.shutdowns[1:] {
+		if c.err != first.err {
+			l.violated("Shutdown returned %v and then %v", first.err, c.err)
+		}
+		if c.ended < first.ended {
+			first = c
+		}
+	}
+	err := first.err
+	if err != nil && !errors.Is(err, eventbus.ErrNotRunning) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		l.violated("Shutdown returned %v", err)
+	}
+	for _, q := range everyQueue {
+		late := 0
+		for _, e := range l.queues[q].handled {
+			for _, c := range e.calls {
+				if c.ended > first.ended && err == nil {
+					l.violated("a handler of the %v queue ran after Shutdown had returned nil", q)
+				}
+				if c.began > first.ended {
+					late++
+				}
+			}
+		}
+		if late > 1 || late > 0 && !strings.Contains(fmt.Sprint(err), fmt.Sprintf("of the %v queue", q)) {
+			l.violated("%d handlers of the %v queue were called after Shutdown had returned %v", late, q, err)
+		}
+	}
+}
+
+// permitted reports whether a publish may have ended with err, and how long it
+// may have taken; negative is any time.
+func permitted(c eventbus.QueueConfig, p publication, inHandler, closing bool, err error) (ok bool, within time.Duration) {
+	waits := !p.try && (c.Overflow == eventbus.Block || c.Overflow == eventbus.DropNewest && c.Timeout > 0)
+	switch {
+	case !waits:
+		within = 0
+	case p.limit != 0 && (c.Timeout == 0 || p.limit < c.Timeout):
+		within = max(p.limit, 0)
+	case c.Timeout > 0:
+		within = c.Timeout
+	default:
+		within = -1
+	}
+	switch {
+	case err == nil:
+		ok = true
+	case errors.Is(err, eventbus.ErrClosed):
+		ok = closing
+	case errors.Is(err, eventbus.ErrDropped):
+		ok = !p.try && c.Overflow == eventbus.DropNewest
+	case errors.Is(err, eventbus.ErrQueueFull):
+		ok = p.try || waits && inHandler || c.Overflow == eventbus.Block && c.Timeout > 0
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		ok = waits && (p.limit != 0 || inHandler)
+	}
+	return ok, within
+}
