@@ -52,7 +52,7 @@ func (e *ShutdownError) Unwrap() error { return e.Cause }
 // more is run after that, not even the further handlers of an event that a
 // handler is still busy with; the handlers' context ends. The events that were
 // not begun are handed back in a [*ShutdownError], which also names the
-// handlers that still run. On a bus that is not running, or is stopped
+// handlers that ran at that moment. On a bus that is not running, or is stopped
 // meanwhile, nothing is run and all is handed back.
 //
 // A later call waits for the first one and returns its result; the first of
@@ -108,28 +108,21 @@ func (b *Bus) close(bits uint32) {
 	}
 }
 
-// giveUp stops the processors where they are and ends the handlers' contexts.
+// giveUp stops the processors where they are; drain then ends the handlers'
+// contexts.
 func (b *Bus) giveUp(s *shutdown, cause error) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if s.cause != nil {
-		b.mu.Unlock()
 		return
 	}
 	s.cause = cause
 	b.close(closing | closed)
-	var ends []context.CancelFunc
 	for _, p := range b.processors {
 		p.signal(stopped | killed)
-		if p.session != nil {
-			ends = append(ends, p.session.cancel)
-		}
 	}
 	b.stopLocked()
 	close(s.giveUp)
-	b.mu.Unlock()
-	for _, end := range ends {
-		end()
-	}
 }
 
 // drain carries s out.
@@ -140,8 +133,33 @@ func (b *Bus) drain(s *shutdown) {
 	}
 	b.close(closing | closed)
 	b.await(nil, b.still)
-	s.err = b.handBack(s)
+	busy := b.busy() // before the contexts end, or a handler that leaves for that would be named by chance
+	b.endSessions()
+	s.err = b.handBack(s, busy)
 	close(s.done)
+}
+
+// endSessions ends the contexts of the handlers that still run.
+func (b *Bus) endSessions() {
+	var ends []context.CancelFunc
+	b.mu.Lock()
+	for _, p := range b.processors {
+		if p.session != nil {
+			ends = append(ends, p.session.cancel)
+		}
+	}
+	b.mu.Unlock()
+	for _, end := range ends {
+		end()
+	}
+}
+
+// busy describes the calls that run.
+func (b *Bus) busy() (calls [numQueues]*callInfo) {
+	for i, q := range b.queues {
+		calls[i] = q.callAt(q.place())
+	}
+	return calls
 }
 
 // still reports whether no processor will take a further event. Once they are
@@ -158,15 +176,15 @@ func (b *Bus) still() bool {
 }
 
 // handBack takes what is left out of the queues of a bus that is closed and
-// still, and returns the result of the shutdown.
-func (b *Bus) handBack(s *shutdown) error {
+// still, and returns the result of the shutdown. calls ran when it gave up.
+func (b *Bus) handBack(s *shutdown, calls [numQueues]*callInfo) error {
 	remaining := make(map[Queue][]Event)
 	var busy []string
-	for _, q := range b.queues {
+	for i, q := range b.queues {
 		if events := q.takeAll(); len(events) > 0 {
 			remaining[q.id] = events
 		}
-		if c := q.callAt(q.place()); c != nil {
+		if c := calls[i]; c != nil {
 			busy = append(busy, fmt.Sprintf("handler %s still runs on %s of the %v queue", c.handler, c.eventType, q.id))
 		} else if c := q.cut.Load(); c != nil {
 			busy = append(busy, fmt.Sprintf("handler %s and those after it were not called for %s of the %v queue", c.handler, c.eventType, q.id))

@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -150,5 +151,23 @@ func TestShutdownAmongManyPublishersLosesNothing(t *testing.T) {
 		shutdown(t, b)
 		publishers.Wait()
 		require.Equal(t, accepted.Load(), handled.Load())
+	}
+}
+
+func TestAHandlerThatLeavesWhenShutdownGivesUpIsNamed(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			b, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)), eventbus.WithSlowHandler(0))
+			require.NoError(t, err)
+			b.SubscribeFunc("work", func(ctx context.Context, _ eventbus.Event) error {
+				<-ctx.Done()
+				return nil
+			}, eventbus.WithName("patient"))
+			require.NoError(t, b.Start(t.Context()))
+			require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, eventbus.Event{Type: "work"}))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			require.ErrorContains(t, b.Shutdown(ctx), "patient")
+		})
 	}
 }
