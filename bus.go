@@ -194,16 +194,16 @@ func (b *Bus) SubscribeFunc(t EventType, f func(context.Context, Event) error, o
 // from outside does. A queue defers as many events as its capacity; then
 // Publish returns ErrQueueFull.
 func (b *Bus) Publish(ctx context.Context, q Queue, e Event) error {
-	return b.publish(ctx, q, e, true)
+	return b.publish(ctx, q, e, nil)
 }
 
 // TryPublish is [Bus.Publish] that never waits. If the queue is full it returns
 // [ErrQueueFull] whatever the queue's rule, and neither drops nor defers.
 func (b *Bus) TryPublish(ctx context.Context, q Queue, e Event) error {
-	return b.publish(ctx, q, e, false)
+	return b.publish(ctx, q, e, atOnce)
 }
 
-func (b *Bus) publish(ctx context.Context, q Queue, e Event, mayWait bool) error {
+func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 	if q >= numQueues || e.Type == "" || ctx == nil {
 		return b.refuse(ctx, q, e.Type)
 	}
@@ -212,7 +212,7 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, mayWait bool) error
 	if to.state.Load() == 0 && to.send(e) {
 		return nil
 	}
-	return to.publishSlow(ctx, e, mayWait)
+	return to.publishSlow(ctx, e, r)
 }
 
 // refuse says what is wrong with the arguments of a publish.

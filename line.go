@@ -41,17 +41,36 @@ type waiter struct {
 	inLine bool // guarded by lineMu
 }
 
+// A rule says what a publish does when its queue is full. A nil rule is the
+// queue's own.
+type rule struct {
+	overflow Overflow
+	timeout  time.Duration
+	atOnce   bool // it is refused: it neither waits nor drops, evicts or defers
+}
+
+// atOnce is the rule of TryPublish.
+var atOnce = &rule{atOnce: true}
+
+// waits reports whether a publish may wait for room.
+func (r *rule) waits() bool {
+	return !r.atOnce && (r.overflow == Block || r.overflow == DropNewest && r.timeout > 0)
+}
+
 // publishSlow is the rest of a publish that found the queue full or its state
 // not zero. It gives up the count that the fast path took.
-func (q *queue) publishSlow(ctx context.Context, e Event, mayWait bool) error {
+func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	q.takeBack()
 	raise(&q.highWater, int64(len(q.ch)))
-	if mayWait && q.cfg.waits() && q.drainsSoon() && q.try(e) {
+	if r == nil {
+		r = &q.rule
+	}
+	if r.waits() && q.drainsSoon() && q.try(e) {
 		return nil
 	}
-	w, evicted, err := q.enter(processorOf(ctx), e, mayWait)
+	w, evicted, err := q.enter(processorOf(ctx), e, r)
 	if w != nil {
-		err = q.await(ctx, w)
+		err = q.await(ctx, w, r)
 	}
 	switch {
 	case err == nil:
@@ -106,25 +125,24 @@ func (q *queue) try(e Event) bool {
 // the waiter. A waiter that is last to come looks again after joining the line:
 // the processor may have emptied the queue and gone to sleep before it could
 // see that somebody waits.
-func (q *queue) enter(p *processor, e Event, mayWait bool) (w *waiter, evicted uint64, err error) {
+func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64, err error) {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	if s := q.state.Load(); s&closed != 0 || s&closing != 0 && (p == nil || p.bus != q.bus) {
 		return nil, 0, ErrClosed
 	}
-	waits := mayWait && q.cfg.waits()
-	if !waits {
+	if !r.waits() {
 		q.admitLocked(true)
 	}
 	if q.line.empty() && q.offer(e) {
 		return nil, 0, nil
 	}
 	switch {
-	case !mayWait:
+	case r.atOnce:
 		return nil, 0, ErrQueueFull
-	case q.cfg.Overflow == DropOldest:
+	case r.overflow == DropOldest:
 		return nil, q.evictForLocked(e), nil
-	case !waits:
+	case !r.waits():
 		return nil, 0, ErrDropped
 	case p != nil && q.mustDeferLocked(p):
 		err = q.deferLocked(p, e)
@@ -137,10 +155,10 @@ func (q *queue) enter(p *processor, e Event, mayWait bool) (w *waiter, evicted u
 }
 
 // await waits until w is let in or refused, its context ends, or its time is up.
-func (q *queue) await(ctx context.Context, w *waiter) error {
+func (q *queue) await(ctx context.Context, w *waiter, r *rule) error {
 	var expired <-chan time.Time
-	if q.cfg.Timeout > 0 {
-		t := time.NewTimer(q.cfg.Timeout)
+	if r.timeout > 0 {
+		t := time.NewTimer(r.timeout)
 		defer t.Stop()
 		expired = t.C
 	}
@@ -150,7 +168,7 @@ func (q *queue) await(ctx context.Context, w *waiter) error {
 	case <-ctx.Done():
 		return q.leave(w, ctx.Err())
 	case <-expired:
-		if q.cfg.Overflow == DropNewest {
+		if r.overflow == DropNewest {
 			return q.leave(w, ErrDropped)
 		}
 		return q.leave(w, ErrQueueFull)

@@ -115,11 +115,6 @@ func (c QueueConfig) validate() error {
 	return nil
 }
 
-// waits reports whether a publish may wait for room.
-func (c QueueConfig) waits() bool {
-	return c.Overflow == Block || c.Overflow == DropNewest && c.Timeout > 0
-}
-
 // A queue is the channel, the line of those who found it full, and the
 // accounts. An event is in the channel or deferred from the moment it is
 // accepted to the moment its handling begins.
@@ -128,6 +123,8 @@ type queue struct {
 	id  Queue
 	cfg QueueConfig
 	ch  chan Event
+
+	rule rule // the configured one
 
 	// state is zero while publishers may use the channel freely. It is written
 	// under lineMu, and read by publishers and by the processor.
@@ -178,6 +175,7 @@ const (
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	q := &queue{bus: b, id: id, cfg: cfg, ch: make(chan Event, cfg.Capacity)}
+	q.rule = rule{overflow: cfg.Overflow, timeout: cfg.Timeout}
 	q.drops.limit = maxDropLogs
 	q.proc = newProcessor(b, q)
 	return q
