@@ -139,7 +139,16 @@ type route struct {
 type handlerList struct {
 	route     *route
 	eventType EventType
-	subs      []*Subscription // in the order of subscription
+	subs      []*Subscription                      // in the order of subscription
+	calls     []func(context.Context, Event) error // theirs
+}
+
+func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
+	l := &handlerList{route: r, eventType: t, subs: subs}
+	for _, s := range subs {
+		l.calls = append(l.calls, s.call)
+	}
+	return l
 }
 
 // nobody is the list of a type that has no handler.
@@ -176,7 +185,7 @@ func (b *Bus) subscribe(t EventType, s *Subscription) {
 		r, old = new(route), nobody
 	}
 	s.route = r
-	r.list.Store(&handlerList{r, t, append(old.subs[:len(old.subs):len(old.subs)], s)})
+	r.list.Store(newHandlerList(r, t, append(old.subs[:len(old.subs):len(old.subs)], s)))
 	b.routes.Store(t, r)
 }
 
@@ -189,7 +198,7 @@ func (b *Bus) unsubscribe(s *Subscription) {
 	}
 	subs := slices.DeleteFunc(slices.Clone(old.subs), func(o *Subscription) bool { return o == s })
 	if len(subs) > 0 {
-		s.route.list.Store(&handlerList{s.route, old.eventType, subs})
+		s.route.list.Store(newHandlerList(s.route, old.eventType, subs))
 		return
 	}
 	s.route.list.Store(nil)

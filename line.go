@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -65,9 +64,6 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	if r == nil {
 		r = &q.rule
 	}
-	if r.waits() && q.drainsSoon() && q.try(e) {
-		return nil
-	}
 	w, evicted, err := q.enter(processorOf(ctx), e, r)
 	if w != nil {
 		err = q.await(ctx, w, r)
@@ -85,40 +81,6 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 		q.rejected.Add(1)
 	}
 	return &publishError{q.id, e.Type, err}
-}
-
-// yields is how often a publisher that finds the queue full, and a processor
-// that finds it empty, give way to other goroutines and look again before they
-// sleep. Between two that are both busy, putting one to sleep and waking it
-// costs more than the other needs to drain or fill half a queue. 20 yields take
-// a few microseconds if no other goroutine wants to run.
-const yields = 20
-
-// drainsSoon reports whether the queue, full but without a line, drains to half
-// while it gives way. That is a hint only: the publish must be tried anew.
-func (q *queue) drainsSoon() bool {
-	for range yields {
-		if q.state.Load() != 0 {
-			return false
-		}
-		runtime.Gosched()
-		if len(q.ch) <= cap(q.ch)/2 {
-			return true
-		}
-	}
-	return false
-}
-
-// try is a publish that does not wait. It counts e before it looks whether the
-// queue is open to all: whoever closes it and then looks at the count either
-// sees e, or is seen.
-func (q *queue) try(e Event) bool {
-	q.accepted.Add(1)
-	if q.state.Load() == 0 && q.send(e) {
-		return true
-	}
-	q.takeBack()
-	return false
 }
 
 // enter accepts e, or refuses it with an error, or puts it in line and returns

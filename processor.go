@@ -31,7 +31,6 @@ type processor struct {
 	ctx        context.Context // the session's, with this processor as a value
 	started    bool            // its start has been logged
 	ended      bool            // and its end
-	debug      bool            // handler calls are logged
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
 	current    cursor
@@ -47,6 +46,9 @@ const (
 	renewed                      // there is a new session
 	reported                     // a slow handler was reported: tell when it has ended
 	unwatched                    // nobody watches for slow handlers: arm the watch at the next call
+	verbose                      // log handler calls; the processor alone writes it
+
+	mild = unwatched | verbose // no reason to end a run
 )
 
 // A cursor is an event on its way through its handlers.
@@ -177,11 +179,20 @@ func (p *processor) attend() bool {
 	}
 	if !p.mute {
 		p.stage = asking
-		p.debug = p.bus.logger.Enabled(p.ctx, slog.LevelDebug)
+		p.setVerbose(p.bus.logger.Enabled(p.ctx, slog.LevelDebug))
 		p.stage = handling
 	}
 	p.queue.setState(taking)
 	return p.attention.Load()&stopped == 0
+}
+
+func (p *processor) setVerbose(on bool) {
+	switch was := p.attention.Load()&verbose != 0; {
+	case on && !was:
+		p.attention.Or(verbose)
+	case was && !on:
+		p.attention.And(^verbose)
+	}
 }
 
 // goAway says that the processor will take no event before it has attended.
@@ -206,12 +217,18 @@ func (p *processor) leave() bool {
 	return false
 }
 
+// yields is how often a processor that has run dry gives way to other
+// goroutines and looks again before it sleeps. To wake it costs more than a busy
+// publisher takes for the next event. 20 yields take a few microseconds if no
+// other goroutine wants to run.
+const yields = 20
+
 // idle waits for an event, for a signal, or for the next poll, which makes up
 // for a wake-up that was lost.
 func (p *processor) idle(poll <-chan time.Time) {
 	for range yields {
 		runtime.Gosched()
-		if len(p.queue.ch) > 0 || p.attention.Load()&^unwatched != 0 {
+		if len(p.queue.ch) > 0 || p.attention.Load()&^mild != 0 {
 			return
 		}
 	}
@@ -266,15 +283,18 @@ func (p *processor) run() {
 		}
 		p.bus.changed()
 	}()
-	for budget := runLimit; ; budget-- {
+	n, budget := 0, runLimit // n events are known to be in the channel
+	for {
 		if !have {
-			n := len(q.ch)
-			if n == 0 || budget <= 0 || p.attention.Load()&^unwatched != 0 {
+			if n == 0 {
+				n = min(len(q.ch), budget)
+				budget -= n
+				high = max(high, len(q.ch))
+			}
+			if n == 0 || p.attention.Load()&^mild != 0 {
 				return
 			}
-			if n > high {
-				high = n
-			}
+			n--
 			e = <-q.ch // does not wait: see evictForLocked
 			q.admit()
 		}
@@ -292,21 +312,17 @@ func (p *processor) run() {
 				p.skip(e)
 			}
 		}
-		subs := list.subs
-		for ; i < len(subs); i++ {
+		handlers := list.calls
+		for ; i < len(handlers); i++ {
 			q.setHandler(i)
-			if p.attention.Load() != 0 && p.heed(i) {
+			if p.attention.Load() != 0 && p.heed(list.subs[i], &e, i) {
 				break
 			}
-			s := subs[i]
-			if p.debug {
-				p.logCall(s, e)
-			}
-			if err := s.call(ctx, e); err != nil {
-				p.report(s, &HandlerError{Queue: q.id, Event: e, Handler: s.name, Err: err})
+			if err := handlers[i](ctx, e); err != nil {
+				p.fail(list.subs[i], &e, err)
 			}
 		}
-		if i == len(subs) {
+		if i == len(handlers) {
 			calls++
 		} else {
 			list.countFirst(i)
@@ -317,10 +333,15 @@ func (p *processor) run() {
 	}
 }
 
+// fail reports the error of a handler that returned.
+func (p *processor) fail(s *Subscription, e *Event, err error) {
+	p.report(s, &HandlerError{Queue: p.queue.id, Event: *e, Handler: s.name, Err: err})
+}
+
 // heed does what cannot wait for the end of the event, whose handler i is about
 // to be called, and reports whether that one and those after it are to be
 // skipped. The first is not: Shutdown may have seen that the event has begun.
-func (p *processor) heed(i int) (skip bool) {
+func (p *processor) heed(s *Subscription, e *Event, i int) (skip bool) {
 	a := p.attention.Load()
 	if a&unwatched != 0 {
 		p.bus.watch.arm()
@@ -331,13 +352,17 @@ func (p *processor) heed(i int) (skip bool) {
 	if a&killed != 0 {
 		p.bus.changed()
 	}
-	return a&killed != 0 && i > 0
+	skip = a&killed != 0 && i > 0
+	if a&verbose != 0 && !skip {
+		p.logCall(s, e)
+	}
+	return skip
 }
 
 // skip counts an event that has no handler.
 func (p *processor) skip(e Event) {
 	p.queue.unhandled.Add(1)
-	if p.debug {
+	if p.attention.Load()&verbose != 0 {
 		p.say(telling, func() {
 			p.bus.logger.DebugContext(p.ctx, "eventbus: event has no handler", "queue", p.queue.id, "type", e.Type)
 		})
@@ -355,7 +380,7 @@ func (p *processor) say(s stage, f func()) {
 	p.stage = handling
 }
 
-func (p *processor) logCall(s *Subscription, e Event) {
+func (p *processor) logCall(s *Subscription, e *Event) {
 	p.say(telling, func() {
 		p.bus.logger.DebugContext(p.ctx, "eventbus: calling handler", "handler", s.name, "queue", p.queue.id, "type", e.Type)
 	})
@@ -410,9 +435,10 @@ func (p *processor) settle() {
 	}
 	switch stage {
 	case asking:
-		p.mute, p.debug = true, false
+		p.mute = true
+		p.setVerbose(false)
 	case telling:
-		p.debug = false
+		p.setVerbose(false)
 	case reporting:
 		c.called = true
 	}
