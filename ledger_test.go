@@ -15,8 +15,9 @@ import (
 
 // A ledger is what the property test knows of a run without asking the bus.
 type ledger struct {
-	queues [3]queueLedger
-	clock  atomic.Int64 // counts what happens, to tell what came first
+	inBubble bool // time stands still unless all goroutines are blocked
+	queues   [3]queueLedger
+	clock    atomic.Int64 // counts what happens, to tell what came first
 
 	mu         sync.Mutex
 	entries    []*entry        // guarded by mu
@@ -43,9 +44,11 @@ type entry struct {
 	source      int // the goroutine that publishes, or the queue of the handler that does
 	number      int // of the source's publishes
 	generations int
+	outside     bool // not by a handler with its own context
 
-	began, settled int64 // when Publish was called and had returned
-	err            error // what it returned
+	at             time.Time // when Publish was called
+	began, settled int64     // before and after that, by the ledger's clock
+	err            error     // what it returned
 	calls          []handlerCall
 	answers        int // that its handlers have published
 }
@@ -68,6 +71,12 @@ type subscriber struct {
 	sub        *eventbus.Subscription
 
 	calls, failures, panics atomic.Int64
+}
+
+// stayedFor reports whether s was subscribed from before e was published to
+// this day.
+func (s *subscriber) stayedFor(e *entry) bool {
+	return s.topic == e.topic && s.subscribed < e.began && s.left.Load() == 0
 }
 
 type flushed struct{ began, ended int64 }
@@ -126,7 +135,11 @@ func (l *ledger) begin(s *subscriber, e *entry) (end func()) {
 }
 
 // The outcomes of the publishes to a queue.
-type outcomes struct{ accepted, dropped, rejected, handled, back, vanished uint64 }
+type outcomes struct {
+	accepted, dropped, rejected uint64
+	handled, back, vanished     uint64 // of the accepted ones
+	missed                      uint64 // vanished though somebody was subscribed
+}
 
 // verify compares the ledger with what the bus says when it is at rest. The
 // result is of its Shutdown, if there was one.
@@ -184,7 +197,11 @@ func (l *ledger) verifyFate(e *entry, back bool, n *outcomes, rule eventbus.Over
 		n.back++
 	default:
 		n.vanished++ // evicted, or nobody was subscribed
-		if rule != eventbus.DropOldest && slices.ContainsFunc(subscribers, func(s *subscriber) bool { return s.plan != nil && s.topic == e.topic }) {
+		if !slices.ContainsFunc(subscribers, func(s *subscriber) bool { return s.stayedFor(e) }) {
+			return
+		}
+		n.missed++
+		if rule != eventbus.DropOldest {
 			l.violated("event %d of source %d on the %v queue was accepted and is lost", e.number, e.source, e.queue)
 		}
 	}
@@ -203,24 +220,57 @@ func (l *ledger) verifyAccounts(q eventbus.QueueStats, n outcomes) {
 	expect(l, uint64(own.failures.Load()), q.Failed, "%v queue: Failed", q.Queue)
 	expect(l, uint64(own.panics.Load()), q.Panicked, "%v queue: Panicked", q.Queue)
 	expect(l, own.failures.Load(), own.reports.Load(), "%v queue: reports to the error handler", q.Queue)
+	if n.missed > q.Evicted {
+		l.violated("%v queue: %d events with a handler were not handled, but Evicted is %d", q.Queue, n.missed, q.Evicted)
+	}
 	if q.HighWater > q.Capacity || q.Evicted > 0 && q.Overflow != eventbus.DropOldest || q.Unhandled > q.Handled {
 		l.violated("%+v", q)
 	}
 }
 
-// verifyOrder sees to it that what a source has published comes in that order:
-// first what was handled, then what was handed back.
+// verifyOrder sees to it that what a source has published comes in that order,
+// and that no event comes before one that was there first: what was handled,
+// and then what was handed back.
 func (l *ledger) verifyOrder(q eventbus.Queue, back []eventbus.Event) {
 	last := make(map[int]int)
 	all := slices.Clone(l.queues[q].handled)
 	for _, event := range back {
 		all = append(all, event.Data.(*entry))
 	}
+	l.verifyTurns(q, all)
 	for _, e := range all {
 		if before, seen := last[e.source]; seen && e.number <= before {
 			l.violated("source %d, %v queue: event %d comes after %d", e.source, q, e.number, before)
 		}
 		last[e.source] = e.number
+	}
+}
+
+// verifyTurns sees to it that events come in turn, whoever publishes them. One
+// whose publish had returned before that of another began comes first: it was in
+// the queue or deferred by then. So does, in a bubble, one whose publish began
+// at an earlier time than that of another from outside. Time passes there when
+// all goroutines are blocked, so by then the first was accepted or in line.
+func (l *ledger) verifyTurns(q eventbus.Queue, all []*entry) {
+	if len(all) == 0 {
+		return
+	}
+	settled, called := all[len(all)-1], all[len(all)-1] // the first of those after e
+	for _, e := range slices.Backward(all) {
+		if settled.settled < e.began {
+			l.violated("%v queue: event %d of source %d comes before event %d of source %d, which had been accepted when it was published",
+				q, e.number, e.source, settled.number, settled.source)
+		}
+		if l.inBubble && e.outside && called.at.Before(e.at) {
+			l.violated("%v queue: event %d of source %d comes before event %d of source %d, which was in line when it was published",
+				q, e.number, e.source, called.number, called.source)
+		}
+		if e.settled < settled.settled {
+			settled = e
+		}
+		if e.at.Before(called.at) {
+			called = e
+		}
 	}
 }
 
