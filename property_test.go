@@ -51,13 +51,21 @@ func TestAccountsUnderChaos(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-		if *seeds > 0 && time.Since(told) > 10*time.Second {
+		if i+1 == n || time.Since(told) > 10*time.Second {
 			told = time.Now()
 			left := time.Since(began) / time.Duration(i+1) * time.Duration(n-i-1)
-			fmt.Fprintf(os.Stderr, "%d of %d seeds from %d, %d events, about %v left\n", i+1, n, first, events, left.Round(time.Second))
+			tell(t, *seeds > 0, "%d of %d seeds from %d, %d events, %v, about %v left",
+				i+1, n, first, events, time.Since(began).Round(time.Second), left.Round(time.Second))
 		}
 	}
-	t.Logf("%d seeds from %d, %d events, %v", n, first, events, time.Since(began).Round(time.Millisecond))
+}
+
+// tell logs how far a test is, and at once if it takes long.
+func tell(t *testing.T, long bool, format string, args ...any) {
+	t.Logf(format, args...)
+	if long {
+		fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+	}
 }
 
 func runSeed(t *testing.T, seed uint64, realTime bool) (events int) {
