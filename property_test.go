@@ -203,15 +203,23 @@ func (c *chaos) open() {
 		for _, cancel := range c.contexts {
 			cancel()
 		}
-		select { // of a run that has failed it may spin
-		case <-inBackground(func() error { return c.bus.Shutdown(ended()) }):
-		case <-time.After(time.Second):
-			c.t.Error("Shutdown does not return either")
-		}
 	})
+	killAtEnd(c.t, c.bus)
 	for i := range s.handlers {
 		c.subscribe(s.handlers[i].topic, &s.handlers[i])
 	}
+}
+
+// killAtEnd shuts b down when the test ends. If b has lost an event, that may
+// spin for ever.
+func killAtEnd(t *testing.T, b *eventbus.Bus) {
+	t.Cleanup(func() {
+		select {
+		case <-inBackground(func() error { return b.Shutdown(ended()) }):
+		case <-time.After(time.Second):
+			t.Error("Shutdown does not return either")
+		}
+	})
 }
 
 func (c *chaos) round(number int, r round) {

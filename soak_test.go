@@ -107,7 +107,10 @@ func newSoak(t *testing.T) *soak {
 		options[i/3] = append(options[i/3][:len(options[i/3]):len(options[i/3])], eventbus.WithQueue(s.lanes[i].queue, c))
 	}
 	for i := range s.buses {
-		s.buses[i] = newBus(t, options[i]...)
+		b, err := eventbus.New(options[i]...)
+		require.NoError(t, err)
+		killAtEnd(t, b)
+		s.buses[i] = b
 		s.start(i)
 	}
 	for i, l := range s.lanes {
