@@ -168,6 +168,20 @@ func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result 
 		l.verifyCalls(q, subscribers)
 	}
 	l.verifyFlushes(remaining)
+	l.verifyDrain()
+}
+
+// verifyDrain sees to it that a Shutdown that returned nil refused nothing that
+// handlers published.
+func (l *ledger) verifyDrain() {
+	if l.gaveUp() {
+		return
+	}
+	for _, e := range l.entries {
+		if !e.outside && errors.Is(e.err, eventbus.ErrClosed) {
+			l.violated("while the bus drained, a handler's event %d for the %v queue was refused", e.number, e.queue)
+		}
+	}
 }
 
 // verifyFate sees to it that e has exactly one.
