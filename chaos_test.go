@@ -13,7 +13,7 @@ import (
 
 // publish publishes what e stands for, as p says.
 func (c *chaos) publish(ctx context.Context, p publication, e *entry, inHandler bool) {
-	e.queue, e.topic, e.generations = p.queue, p.topic, p.generations
+	e.queue, e.topic, e.generations, e.outside = p.queue, p.topic, p.generations, !inHandler
 	p.limit = c.scaled(p.limit)
 	if p.limit != 0 {
 		var cancel context.CancelFunc
@@ -25,9 +25,9 @@ func (c *chaos) publish(ctx context.Context, p publication, e *entry, inHandler 
 	if p.try {
 		method = c.bus.TryPublish
 	}
-	began := time.Now()
+	e.at = time.Now()
 	err := method(ctx, p.queue, eventbus.Event{Type: topic(p.topic), Data: e})
-	took := time.Since(began)
+	took := time.Since(e.at)
 	e.err, e.settled = err, c.now()
 	ok, within := permitted(c.schedule.queues[p.queue], p, inHandler, c.closing.Load(), err)
 	if !ok {
