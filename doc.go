@@ -58,9 +58,9 @@
 //     counted, logged at ERROR and passed to the function of [WithErrorHandler].
 //     The other handlers still run, for the same event and for the next.
 //   - A panic is reported with a stack that reaches the line that panicked.
-//   - An error handler or a logger that panics is contained too. Where that is a
-//     failure of the processor itself, it is logged 4 above ERROR, and the
-//     processor goes on.
+//   - An error handler or a logger that panics is contained too. On a
+//     processor's goroutine that is a failure of the processor itself: it is
+//     logged 4 above ERROR, and the processor goes on.
 //   - A handler that runs for longer than [WithSlowHandler] is logged at WARN
 //     while it still runs, by name, with queue, type, elapsed time and depth of
 //     the queue, once a call, and again when it has ended. Elapsed time counts
