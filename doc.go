@@ -24,9 +24,12 @@
 //
 // Publishing:
 //
+//   - Publish checks the queue and the type, and then tries to send without
+//     waiting: where there is room, it does so even with an ended context.
 //   - nil from Publish means that the event will be handled, or that
 //     [Bus.Shutdown] hands it back. After an error the event is not in the queue
-//     and never will be.
+//     and never will be: [ErrDropped], [ErrQueueFull], [ErrClosed],
+//     [ErrUnknownQueue], [ErrInvalidEvent] or the context's.
 //   - Publishing before [Bus.Start] or after [Bus.Stop] queues.
 //   - A publish that waits leaves when its context ends and when Shutdown begins.
 //     It waits its turn: publishes are let in first come, first served, and while
@@ -34,6 +37,8 @@
 //   - A publish that gets through at once allocates nothing, reads no clock and
 //     starts no timer.
 //   - Errors name the queue and the type, and work with [errors.Is].
+//   - The bus holds no lock while user code runs or a publish waits: handlers,
+//     error handlers and loggers may call every method.
 //
 // Publishing inside handlers:
 //
@@ -41,6 +46,7 @@
 //     bus: not to its own full queue, not around a cycle of full queues, not
 //     through several buses. Where waiting would be waiting for itself, the event
 //     is deferred: accepted, and put into the queue before any event from outside.
+//     Deferred events keep their order.
 //   - A queue defers as many events as its capacity. A handler that answers each
 //     event with two of the same is told ErrQueueFull in the end.
 //   - A handler's publish to a bus that does not run is deferred as well, since
@@ -52,12 +58,19 @@
 //     counted, logged at ERROR and passed to the function of [WithErrorHandler].
 //     The other handlers still run, for the same event and for the next.
 //   - A panic is reported with a stack that reaches the line that panicked.
-//   - An error handler or a logger that panics is contained too.
+//   - An error handler or a logger that panics is contained too. On a
+//     processor's goroutine that is a failure of the processor itself: it is
+//     logged 4 above ERROR, and the processor goes on.
 //   - A handler that runs for longer than [WithSlowHandler] is logged at WARN
 //     while it still runs, by name, with queue, type, elapsed time and depth of
 //     the queue, once a call, and again when it has ended. Elapsed time counts
 //     from when the bus first saw the call, at most a quarter of the limit after
-//     it began.
+//     it began. 10 ms is the limit without that option, and 0 turns it off.
+//     Watching reads no clock for an event.
+//   - A handler is called by the name of [WithName], else by its function's, such
+//     as main.(*Engine).onCandle, else by its type.
+//   - Processor starts and stops are logged at INFO, handler calls at DEBUG. While
+//     DEBUG is off, that costs a call nothing.
 //   - Drops are logged at WARN: the first, then a count at most once a second. Of
 //     a handler's failures up to ten a second are logged, then a count; the error
 //     handler gets every one.
@@ -69,31 +82,42 @@
 //     [Subscription.Unsubscribe] returns no call starts, apart from one for an
 //     event that its processor has begun to dispatch.
 //   - An event without a handler is counted and logged at DEBUG.
-//   - The bus never writes to an event.
+//   - Handlers get an event by value. The bus never writes to it, and handlers,
+//     who share its Data, must not either.
 //
 // Life cycle:
 //
 //   - A bus is started and stopped any number of times and shut down once. Stop
 //     lets the event at hand go through its handlers, begins no further one, and
 //     keeps the rest. The end of Start's context is a Stop.
-//   - The handlers' context ends with Start's, and when Shutdown gives up.
+//   - Starting a bus that runs returns [ErrRunning]. After Shutdown, Start and
+//     Publish return [ErrClosed].
+//   - The handlers' context ends with Start's, when Shutdown gives up, and when
+//     the last handler has returned after a Stop. A program that drains on a
+//     signal starts the bus with a context that the signal does not end.
 //   - Processors leave at once when told. Idle, they wake once a poll, 100 ms,
 //     and look again at all they could have been woken for, so that a lost
 //     wake-up would cost one poll and not a hang.
 //   - Shutdown refuses what comes from outside and accepts what handlers publish,
 //     so that cascades arrive. It ends when nothing is left and no handler runs.
 //   - When its context ends first, it returns at once, begins nothing further,
-//     not even the next handler of an event, and hands back every event that was
-//     not begun, in order. With a context that has already ended it is the kill
-//     switch.
+//     not even the next handler of an event, names the handlers that still run,
+//     and hands back every event that was not begun, deferred ones too, in order.
+//     With a context that has already ended it is the kill switch.
+//   - On a bus that does not run, Shutdown runs nothing and hands back at once
+//     what is queued.
+//   - Later calls of Shutdown wait for the first and return its result.
+//   - A handler cannot wait for itself: with its context Shutdown begins and
+//     returns [ErrWouldDeadlock], and Flush returns that too.
 //   - [Bus.Flush] returns when all that was accepted is handled, with all that
 //     handlers published meanwhile.
 //
 // Accounts:
 //
 //   - When the bus is at rest, Accepted = Handled + Evicted + Depth + Deferred in
-//     the [QueueStats] of each queue. HighWater never exceeds Capacity. Reading
-//     [Bus.Stats] blocks nobody.
+//     the [QueueStats] of each queue. What Dropped and Rejected count was never
+//     accepted. HighWater never exceeds Capacity. Reading [Bus.Stats] blocks
+//     nobody.
 //
 // # What it does not guarantee
 //

@@ -103,33 +103,6 @@ func TestPublishesAreLetInFirstComeFirstServed(t *testing.T) {
 	})
 }
 
-func TestAHandlerMayPublishToItsOwnFullQueue(t *testing.T) {
-	for _, n := range []int{1, 50} {
-		b := newBus(t, capacity(eventbus.OrderQueue, n, eventbus.Block, 0))
-		var handled atomic.Int64
-		b.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
-			handled.Add(1)
-			if hops := e.Data.(int); hops > 0 {
-				return b.Publish(ctx, eventbus.OrderQueue, event("order", hops-1))
-			}
-			return nil
-		})
-		start(t, b)
-		var publishers sync.WaitGroup
-		for range 4 {
-			publishers.Go(func() {
-				for range 100 {
-					publish(t, b, eventbus.OrderQueue, "order", 4)
-				}
-			})
-		}
-		publishers.Wait()
-		flush(t, b)
-		require.EqualValues(t, 4*100*5, handled.Load())
-		require.Zero(t, b.Stats().Queues[eventbus.OrderQueue].Failed)
-	}
-}
-
 func TestHandlersMayPublishAroundACycleOfFullQueues(t *testing.T) {
 	for _, n := range []int{1, 50} {
 		t.Run(fmt.Sprintf("capacity=%d", n), func(t *testing.T) {
