@@ -18,6 +18,7 @@ var (
 	ErrNotRunning    = errors.New("eventbus: bus is not running")
 	ErrQueueFull     = errors.New("eventbus: queue is full")
 	ErrDropped       = errors.New("eventbus: event dropped, queue is full")
+	ErrExpired       = errors.New("eventbus: event expired")
 	ErrUnknownQueue  = errors.New("eventbus: unknown queue")
 	ErrInvalidEvent  = errors.New("eventbus: invalid event")
 	ErrWouldDeadlock = errors.New("eventbus: a handler would wait for itself")

@@ -34,6 +34,14 @@
 //   - A publish that gets through at once allocates nothing, reads no clock and
 //     starts no timer.
 //   - Errors name the queue and the type, and work with [errors.Is].
+//   - With [QueueConfig].ConflateBy a queue holds one event a key at most: a new
+//     one takes the place of the one that waits, at once and without a wait. The
+//     events of a key are handled in order, and the last of them always is, if it
+//     is not evicted.
+//   - With [QueueConfig].MaxAge an event that is too old when its turn comes is
+//     not handled: it is counted, logged at WARN as drops are, and passed to the
+//     error handler with [ErrExpired]. Only such a queue reads the clock. What
+//     Shutdown hands back has not expired, however old it is.
 //
 // Publishing inside handlers:
 //
@@ -69,7 +77,7 @@
 //     [Subscription.Unsubscribe] returns no call starts, apart from one for an
 //     event that its processor has begun to dispatch.
 //   - An event without a handler is counted and logged at DEBUG.
-//   - The bus never writes to an event.
+//   - The bus never writes to an event, but for the Time that MaxAge needs.
 //
 // Life cycle:
 //
@@ -91,8 +99,8 @@
 //
 // Accounts:
 //
-//   - When the bus is at rest, Accepted = Handled + Evicted + Depth + Deferred in
-//     the [QueueStats] of each queue. HighWater never exceeds Capacity. Reading
+//   - When the bus is at rest, Accepted = Handled + Evicted + Conflated + Expired
+//     + Depth + Deferred in the [QueueStats] of each queue. HighWater never exceeds Capacity. Reading
 //     [Bus.Stats] blocks nobody.
 //
 // # What it does not guarantee

@@ -65,12 +65,20 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	if r == nil {
 		r = &q.rule
 	}
-	if r.waits() && q.drainsSoon() && q.try(e) {
+	e, accepted, err := q.tryAgain(e, r)
+	if accepted {
 		return nil
 	}
-	w, evicted, err := q.enter(processorOf(ctx), e, r)
+	var w *waiter
+	var evicted uint64
+	if err == nil {
+		w, evicted, err = q.enter(processorOf(ctx), e, r)
+	}
 	if w != nil {
 		err = q.await(ctx, w, r)
+	}
+	if err != nil {
+		q.recycle(e)
 	}
 	switch {
 	case err == nil:
@@ -85,6 +93,20 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 		q.rejected.Add(1)
 	}
 	return &publishError{q.id, e.Type, err}
+}
+
+// tryAgain tries to publish e without getting in line. If the queue packs, and
+// does not accept e, the result carries e.
+func (q *queue) tryAgain(e Event, r *rule) (_ Event, accepted bool, err error) {
+	if !q.packs {
+		return e, r.waits() && q.drainsSoon() && q.try(e), nil
+	}
+	labeled, key, err := q.label(e)
+	if err != nil {
+		return e, false, err
+	}
+	e, accepted = q.post(labeled, key)
+	return e, accepted, nil
 }
 
 // yields is how often a publisher that finds the queue full, and a processor
@@ -130,6 +152,9 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 	defer lineMu.Unlock()
 	if s := q.state.Load(); s&closed != 0 || s&closing != 0 && (p == nil || p.bus != q.bus) {
 		return nil, 0, ErrClosed
+	}
+	if q.packs && q.mergeNew(e) {
+		return nil, 0, nil
 	}
 	if !r.waits() {
 		q.admitLocked(true)
@@ -342,6 +367,9 @@ func (q *queue) deferLocked(p *processor, e Event) error {
 	}
 	p.deferredAt = begun
 	q.accepted.Add(1)
+	if q.enlist(e) {
+		return nil
+	}
 	q.line.deferred.push(e)
 	q.noteLocked()
 	return nil
@@ -358,7 +386,8 @@ func (q *queue) evictForLocked(e Event) (evicted uint64) {
 			return evicted
 		}
 		select {
-		case <-q.ch:
+		case old := <-q.ch:
+			q.unpack(old)
 			evicted++
 			q.evicted.Add(1)
 		default:

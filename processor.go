@@ -35,7 +35,8 @@ type processor struct {
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
 	current    cursor
-	holding    bool // the queue holds an event back that comes first
+	holding    bool          // the queue holds an event back that comes first
+	stale      *HandlerError // about the event at hand, which has expired
 	failure    *failure
 	unreported *HandlerError // logged, or being so, and not yet passed on
 }
@@ -279,6 +280,9 @@ func (p *processor) run() {
 			q.admit()
 		}
 		if !begun {
+			if _, ok := e.Data.(*parcel); ok {
+				e = p.open(e)
+			}
 			if !list.serves(e.Type) {
 				list.count(calls)
 				calls, list = 0, p.bus.handlersOf(e.Type)
@@ -336,6 +340,10 @@ func (p *processor) heed(i int) (skip bool) {
 
 // skip counts an event that has no handler.
 func (p *processor) skip(e Event) {
+	if e.Type == "" {
+		p.expire()
+		return
+	}
 	p.queue.unhandled.Add(1)
 	if p.debug {
 		p.say(telling, func() {
@@ -414,7 +422,7 @@ func (p *processor) settle() {
 	case telling:
 		p.debug = false
 	case reporting:
-		c.called = true
+		c.called = c.begun && len(c.list.subs) > 0
 	}
 	if stage != alarming { // if it was, the logger fails at this too, and nobody is left to tell
 		p.say(alarming, func() {

@@ -213,16 +213,16 @@ func (q *queue) takeAll() []Event {
 	if q.deferred.Load() > 0 {
 		lineMu.Lock()
 		if q.line.held != nil {
-			events = append(events, *q.line.held)
+			events = append(events, q.unpack(*q.line.held))
 			q.line.held = nil
 		}
 		q.noteLocked()
 		lineMu.Unlock()
 	}
-	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
+	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+q.conflated.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
 		select {
 		case e := <-q.ch:
-			events = append(events, e)
+			events = append(events, q.unpack(e))
 		default:
 			runtime.Gosched()
 		}
@@ -230,7 +230,7 @@ func (q *queue) takeAll() []Event {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	for q.line.deferred.len() > 0 {
-		events = append(events, q.line.deferred.pop())
+		events = append(events, q.unpack(q.line.deferred.pop()))
 	}
 	q.noteLocked()
 	q.leftover.Store(int64(len(events)))
