@@ -209,6 +209,9 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 		return b.refuse(ctx, q, e.Type)
 	}
 	to := b.queues[q]
+	if r != nil {
+		to.mix(r)
+	}
 	to.accepted.Add(1)
 	if to.state.Load() == 0 && to.send(e) {
 		return nil

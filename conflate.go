@@ -24,17 +24,17 @@ func (q *queue) label(e Event) (_ Event, key string, err error) {
 // post is the fast path of a queue that packs. As [queue.try] does, it counts
 // the event before it looks whether the queue is open. If it does not accept
 // the event, it returns the carrier.
-func (q *queue) post(e Event, key string) (carrier Event, accepted bool) {
+func (q *queue) post(e Event, key string, mayGo bool) (carrier Event, accepted bool) {
 	q.accepted.Add(1)
 	d := &q.depot
 	d.mu.Lock()
 	s := q.state.Load()
-	if s&(closing|closed) == 0 && q.replaceLocked(key, e) {
+	if s&(closing|closed) == 0 && q.replaceLocked(key, e, mayGo) {
 		d.mu.Unlock()
 		return Event{}, true
 	}
 	box := d.getLocked()
-	*box = parcel{event: e, key: key}
+	*box = parcel{event: e, key: key, mayGo: mayGo}
 	carrier = box.carrier()
 	accepted = s == packing && q.send(carrier)
 	if accepted {
@@ -108,7 +108,7 @@ func (q *queue) enlist(e Event) (merged bool) {
 
 // mergeLocked is merge; depot.mu is held.
 func (q *queue) mergeLocked(box *parcel) bool {
-	if !q.replaceLocked(box.key, box.event) {
+	if !q.replaceLocked(box.key, box.event, box.mayGo) {
 		return false
 	}
 	q.recycleLocked(box)
@@ -117,12 +117,12 @@ func (q *queue) mergeLocked(box *parcel) bool {
 
 // replaceLocked puts e where the event with that key waits, if there is one;
 // depot.mu is held.
-func (q *queue) replaceLocked(key string, e Event) bool {
+func (q *queue) replaceLocked(key string, e Event, mayGo bool) bool {
 	old := q.depot.waiting[key]
 	if old == nil {
 		return false
 	}
-	old.event = e
+	old.event, old.mayGo = e, mayGo
 	q.conflated.Add(1)
 	return true
 }

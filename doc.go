@@ -34,6 +34,12 @@
 //   - A publish that gets through at once allocates nothing, reads no clock and
 //     starts no timer.
 //   - Errors name the queue and the type, and work with [errors.Is].
+//   - Where topics have other rules than their queue, [DropOldest] evicts only
+//     events that were published with it, and never one that is in the queue by
+//     then: what finds no room waits beyond the queue, counted as Deferred, in
+//     line with the publishes that wait, and the oldest of it is evicted when
+//     there are as many as the capacity. A handler's events go where its deferred
+//     ones go; if all of those must stay, the new one is dropped with ErrDropped.
 //   - With [QueueConfig].ConflateBy a queue holds one event a key at most: a new
 //     one takes the place of the one that waits, at once and without a wait. The
 //     events of a key are handled in order, and the last of them always is, if it
@@ -99,9 +105,9 @@
 //
 // Accounts:
 //
-//   - When the bus is at rest, Accepted = Handled + Evicted + Conflated + Expired
-//     + Depth + Deferred in the [QueueStats] of each queue. HighWater never exceeds Capacity. Reading
-//     [Bus.Stats] blocks nobody.
+//   - When the bus is at rest, the [QueueStats] of each queue balance:
+//     Accepted = Handled + Evicted + Conflated + Expired + Depth + Deferred.
+//     HighWater never exceeds Capacity. Reading [Bus.Stats] blocks nobody.
 //
 // # What it does not guarantee
 //

@@ -24,7 +24,8 @@ type line struct {
 	held     *Event        // taken, and to be handled first when the bus starts again
 	deferred fifo[Event]   // accepted from handlers that must not wait; at most the queue's capacity
 	parked   fifo[*waiter] // handlers that wait
-	outside  fifo[*waiter] // everybody else that waits
+	outside  fifo[*waiter] // everybody else that waits, and detached events
+	detached int           // how many of those are in outside; at most the queue's capacity
 	rush     bool          // a cycle runs through the parked handlers: let them in slot by slot
 }
 
@@ -33,13 +34,16 @@ func (l *line) empty() bool {
 }
 
 // A waiter is a publish that waits for room. Whoever takes it out of the line
-// sends the outcome, nil for accepted, to done, which has room for it.
+// sends the outcome, nil for accepted, to done, which has room for it. A
+// detached event, which is accepted and nobody waits for, is a waiter too.
 type waiter struct {
 	event  Event
 	by     *processor // the handler's processor; nil for a publish from outside
-	done   chan error
+	done   chan error // nil if detached
 	inLine bool // guarded by lineMu
 }
+
+func (w *waiter) detached() bool { return w.done == nil }
 
 // A rule says what a publish does when its queue is full. A nil rule is the
 // queue's own.
@@ -105,7 +109,7 @@ func (q *queue) tryAgain(e Event, r *rule) (_ Event, accepted bool, err error) {
 	if err != nil {
 		return e, false, err
 	}
-	e, accepted = q.post(labeled, key)
+	e, accepted = q.post(labeled, key, r.overflow == DropOldest)
 	return e, accepted, nil
 }
 
@@ -166,7 +170,8 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 	case r.atOnce:
 		return nil, 0, ErrQueueFull
 	case r.overflow == DropOldest:
-		return nil, q.evictForLocked(e), nil
+		evicted, err = q.dropOldestLocked(p, e)
+		return nil, evicted, err
 	case !r.waits():
 		return nil, 0, ErrDropped
 	case p != nil && q.mustDeferLocked(p):
@@ -286,9 +291,26 @@ func (q *queue) admitFromLocked(f *fifo[*waiter]) {
 	if q.line.deferred.len() > 0 || f != &q.line.parked && q.line.parked.len() > 0 {
 		return
 	}
-	for f.len() > 0 && q.offer((*f.front()).event) {
-		f.pop().settleLocked(nil)
+	for f.len() > 0 && q.letInLocked(*f.front()) {
+		f.pop()
 	}
+}
+
+// letInLocked accepts w's event, or moves it if it is accepted already, if
+// there is room.
+func (q *queue) letInLocked(w *waiter) bool {
+	if w.detached() {
+		if !q.send(w.event) {
+			return false
+		}
+		q.line.detached--
+		return true
+	}
+	if !q.offer(w.event) {
+		return false
+	}
+	w.settleLocked(nil)
+	return true
 }
 
 // noteLocked brings state and the deferred count in line with the line.
@@ -304,7 +326,7 @@ func (q *queue) noteLocked() {
 		s |= urgent
 	}
 	q.state.Store(s)
-	n := q.line.deferred.len()
+	n := q.line.deferred.len() + q.line.detached
 	if q.line.held != nil {
 		n++
 	}
@@ -362,7 +384,8 @@ func (q *queue) rushLocked(p *processor) (broken bool) {
 // which a publisher in the fast path may have got first.
 func (q *queue) deferLocked(p *processor, e Event) error {
 	begun := p.queue.mark().begun()
-	if q.line.deferred.len() >= q.cfg.Capacity && (p.deferredAt == begun || p.bus != q.bus) {
+	full := q.line.deferred.len() >= q.cfg.Capacity && !q.evictFromLineLocked(true)
+	if full && (p.deferredAt == begun || p.bus != q.bus) {
 		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
 	}
 	p.deferredAt = begun
@@ -373,26 +396,6 @@ func (q *queue) deferLocked(p *processor, e Event) error {
 	q.line.deferred.push(e)
 	q.noteLocked()
 	return nil
-}
-
-// evictForLocked accepts e after it has made room for it, and for those ahead
-// of it, and returns how many events that cost. It never leaves the channel
-// empty, so a processor that has seen an event in it can receive without a
-// select: if that event was evicted, another one follows at once.
-func (q *queue) evictForLocked(e Event) (evicted uint64) {
-	for {
-		q.admitLocked(true)
-		if q.line.empty() && q.offer(e) {
-			return evicted
-		}
-		select {
-		case old := <-q.ch:
-			q.unpack(old)
-			evicted++
-			q.evicted.Add(1)
-		default:
-		}
-	}
 }
 
 // suspendLocked defers what is parked and does not fit: the bus stops, and
@@ -428,7 +431,7 @@ func (q *queue) release() Event {
 // closeLocked closes the queue to all but handlers or, for good, to everybody.
 func (q *queue) closeLocked(bits uint32) {
 	q.state.Or(bits)
-	refuseLocked(&q.line.outside, func(*waiter) bool { return true })
+	refuseLocked(&q.line.outside, func(w *waiter) bool { return !w.detached() })
 	refuseLocked(&q.line.parked, func(w *waiter) bool { return bits&closed != 0 || w.by.bus != q.bus })
 	q.noteLocked()
 }
@@ -483,6 +486,15 @@ func (f *fifo[T]) toFront(meant func(T) bool) {
 
 func (f *fifo[T]) remove(v T) {
 	if i := slices.Index(f.items[f.head:], v); i >= 0 {
-		f.items = slices.Delete(f.items, f.head+i, f.head+i+1)
+		f.removeAt(i)
 	}
+}
+
+// removeAt removes the i-th item from the front.
+func (f *fifo[T]) removeAt(i int) {
+	if i == 0 {
+		f.pop()
+		return
+	}
+	f.items = slices.Delete(f.items, f.head+i, f.head+i+1)
 }

@@ -11,6 +11,7 @@ import "sync"
 type parcel struct {
 	event Event
 	key   string // of conflation; "" if there is none
+	mayGo bool   // its rule is DropOldest; other parcels that are not in a line need not say so
 }
 
 func (box *parcel) carrier() Event { return Event{Type: box.event.Type, Data: box} }
@@ -46,8 +47,14 @@ func (q *queue) unpack(e Event) Event {
 	d := &q.depot
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e = box.event
-	delete(d.waiting, box.key)
+	return q.takeLocked(box)
+}
+
+// takeLocked returns the event in box and takes the parcel back; depot.mu is
+// held.
+func (q *queue) takeLocked(box *parcel) Event {
+	e := box.event
+	delete(q.depot.waiting, box.key)
 	q.recycleLocked(box)
 	return e
 }

@@ -63,7 +63,7 @@ type Overflow uint8
 const (
 	Block      Overflow = iota // wait, then refuse with ErrQueueFull
 	DropNewest                 // wait, then drop the new event with ErrDropped
-	DropOldest                 // drop the event that has waited longest, at once
+	DropOldest                 // drop the event that has waited longest, at once; beside other rules see the package's guarantees
 
 	numOverflows = 3
 )
@@ -141,8 +141,9 @@ type queue struct {
 	cfg QueueConfig
 	ch  chan Event
 
-	rule  rule // the configured one
-	packs bool // all events travel in parcels, so publishers may never use the channel freely
+	rule  rule        // the configured one
+	mixed atomic.Bool // publishes with other rules than DropOldest are about; written under lineMu
+	packs bool        // all events travel in parcels, so publishers may never use the channel freely
 	depot depot
 
 	// state is zero while publishers may use the channel freely. It is written

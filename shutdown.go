@@ -232,6 +232,10 @@ func (q *queue) takeAll() []Event {
 	for q.line.deferred.len() > 0 {
 		events = append(events, q.unpack(q.line.deferred.pop()))
 	}
+	for q.line.outside.len() > 0 { // detached, since those who wait have been refused
+		events = append(events, q.unpack(q.line.outside.pop().event))
+	}
+	q.line.detached = 0
 	q.noteLocked()
 	q.leftover.Store(int64(len(events)))
 	return events

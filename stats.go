@@ -30,7 +30,7 @@ type QueueStats struct {
 
 	Depth     int // events that wait in the queue
 	Capacity  int // the most that can
-	Deferred  int // events accepted from handlers beyond that
+	Deferred  int // events accepted beyond that: from handlers, and under mixed rules with DropOldest
 	HighWater int // the highest Depth so far
 
 	Accepted  uint64 // publishes that returned nil
