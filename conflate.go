@@ -24,19 +24,19 @@ func (q *queue) label(e Event) (_ Event, key string, err error) {
 // post is the fast path of a queue that packs. As [queue.try] does, it counts
 // the event before it looks whether the queue is open. If it does not accept
 // the event, it returns the carrier.
-func (q *queue) post(e Event, key string, mayGo bool) (carrier Event, accepted bool) {
+func (q *queue) post(p parcel) (carrier Event, accepted bool) {
 	q.accepted.Add(1)
 	d := &q.depot
 	d.mu.Lock()
-	s := q.state.Load()
-	if s&(closing|closed) == 0 && q.replaceLocked(key, e, mayGo) {
+	s, free := q.state.Load(), !p.receipt.ofHandler()
+	if free && s&(closing|closed) == 0 && q.replaceLocked(&p) {
 		d.mu.Unlock()
 		return Event{}, true
 	}
 	box := d.getLocked()
-	*box = parcel{event: e, key: key, mayGo: mayGo}
+	*box = p
 	carrier = box.carrier()
-	accepted = s == packing && q.send(carrier)
+	accepted = free && s == packing && q.send(carrier)
 	if accepted {
 		d.noteLocked(box)
 	}
@@ -108,21 +108,22 @@ func (q *queue) enlist(e Event) (merged bool) {
 
 // mergeLocked is merge; depot.mu is held.
 func (q *queue) mergeLocked(box *parcel) bool {
-	if !q.replaceLocked(box.key, box.event, box.mayGo) {
+	if !q.replaceLocked(box) {
 		return false
 	}
 	q.recycleLocked(box)
 	return true
 }
 
-// replaceLocked puts e where the event with that key waits, if there is one;
-// depot.mu is held.
-func (q *queue) replaceLocked(key string, e Event, mayGo bool) bool {
-	old := q.depot.waiting[key]
+// replaceLocked puts the event in p where the one with its key waits, if there
+// is one; depot.mu is held.
+func (q *queue) replaceLocked(p *parcel) bool {
+	old := q.depot.waiting[p.key]
 	if old == nil {
 		return false
 	}
-	old.event, old.mayGo = e, mayGo
+	old.receipt.complete(ErrDropped)
+	old.event, old.mayGo, old.receipt = p.event, p.mayGo, p.receipt
 	q.conflated.Add(1)
 	return true
 }

@@ -40,6 +40,11 @@
 //     line with the publishes that wait, and the oldest of it is evicted when
 //     there are as many as the capacity. A handler's events go where its deferred
 //     ones go; if all of those must stay, the new one is dropped with ErrDropped.
+//   - [Bus.PublishWait] returns when all handlers of its event are done, with
+//     their errors. Inside a handler it never waits for itself, nor around a cycle
+//     of handlers that wait: it returns [ErrWouldDeadlock], and the event is not
+//     accepted. Other handlers defer what they publish rather than wait for a
+//     handler that waits for them.
 //   - With [QueueConfig].ConflateBy a queue holds one event a key at most: a new
 //     one takes the place of the one that waits, at once and without a wait. The
 //     events of a key are handled in order, and the last of them always is, if it

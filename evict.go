@@ -40,7 +40,7 @@ func (q *queue) evictForLocked(e Event) (evicted uint64) {
 		}
 		select {
 		case old := <-q.ch:
-			q.unpack(old)
+			q.discard(old, ErrDropped)
 			evicted++
 			q.evicted.Add(1)
 		default:
@@ -118,13 +118,14 @@ func (q *queue) giveUp(e Event) bool {
 		return false
 	}
 	q.depot.mu.Lock() // or an event that must stay might replace this one meanwhile
-	mayGo := box.mayGo
+	mayGo, rc := box.mayGo, box.receipt
 	if mayGo && q.packs {
 		q.takeLocked(box)
 	}
 	q.depot.mu.Unlock()
 	if mayGo {
 		q.evicted.Add(1)
+		rc.complete(ErrDropped)
 	}
 	return mayGo
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -78,4 +79,33 @@ func ExampleQueueConfig_maxAge() {
 	// Output:
 	// not sent: buy 1 true
 	// sent: buy 2
+}
+
+// An order entry that must know whether the risk check let the order pass.
+func ExampleBus_PublishWait() {
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	errTooLarge := errors.New("order is too large")
+	bus.SubscribeFunc(eventbus.OrderPlaced, func(_ context.Context, e eventbus.Event) error {
+		if e.Data.(int) > 100 {
+			return errTooLarge
+		}
+		return nil
+	}, eventbus.WithName("risk"))
+	ctx := context.Background()
+	if err := bus.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	for _, size := range []int{10, 1000} {
+		err := bus.PublishWait(ctx, eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderPlaced, size, "desk"))
+		fmt.Println(err, errors.Is(err, errTooLarge))
+	}
+	if err := bus.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// <nil> false
+	// eventbus: handler risk failed on order_placed of the order queue: order is too large true
 }

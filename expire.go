@@ -9,7 +9,8 @@ import (
 // expired, the result has no type and so no handler.
 func (p *processor) open(e Event) Event {
 	q := p.queue
-	e = q.unpack(e)
+	e, rc := q.unpack(e)
+	p.sign(rc)
 	if limit := q.cfg.MaxAge; limit > 0 {
 		if age := time.Since(e.Time); age > limit {
 			err := fmt.Errorf("%w: it is %v old, the limit is %v", ErrExpired, age, limit)
@@ -26,6 +27,7 @@ func (p *processor) expire() {
 	h := p.stale
 	p.stale = nil
 	p.queue.expired.Add(1)
+	p.receipt.note(h)
 	p.unreported = h
 	p.say(telling, func() { p.queue.logExpired(p.ctx, h) })
 	p.passOn()

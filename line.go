@@ -26,6 +26,7 @@ type line struct {
 	parked   fifo[*waiter] // handlers that wait
 	outside  fifo[*waiter] // everybody else that waits, and detached events
 	detached int           // how many of those are in outside; at most the queue's capacity
+	awaited  []*receipt    // of handlers that wait until their events are handled
 	rush     bool          // a cycle runs through the parked handlers: let them in slot by slot
 }
 
@@ -40,7 +41,7 @@ type waiter struct {
 	event  Event
 	by     *processor // the handler's processor; nil for a publish from outside
 	done   chan error // nil if detached
-	inLine bool // guarded by lineMu
+	inLine bool       // guarded by lineMu
 }
 
 func (w *waiter) detached() bool { return w.done == nil }
@@ -102,14 +103,18 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 // tryAgain tries to publish e without getting in line. If the queue packs, and
 // does not accept e, the result carries e.
 func (q *queue) tryAgain(e Event, r *rule) (_ Event, accepted bool, err error) {
+	p := parcel{event: e, receipt: receiptOf(e)}
 	if !q.packs {
-		return e, r.waits() && q.drainsSoon() && q.try(e), nil
+		return e, !p.receipt.ofHandler() && r.waits() && q.drainsSoon() && q.try(e), nil
 	}
-	labeled, key, err := q.label(e)
-	if err != nil {
+	if p.receipt != nil {
+		p.event = e.Data.(*parcel).event
+	}
+	if p.event, p.key, err = q.label(p.event); err != nil {
 		return e, false, err
 	}
-	e, accepted = q.post(labeled, key, r.overflow == DropOldest)
+	p.mayGo = r.overflow == DropOldest
+	e, accepted = q.post(p)
 	return e, accepted, nil
 }
 
@@ -157,6 +162,12 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 	if s := q.state.Load(); s&closed != 0 || s&closing != 0 && (p == nil || p.bus != q.bus) {
 		return nil, 0, ErrClosed
 	}
+	rc := receiptOf(e)
+	if rc.ofHandler() {
+		if err := q.beginWaitLocked(rc); err != nil {
+			return nil, 0, err
+		}
+	}
 	if q.packs && q.mergeNew(e) {
 		return nil, 0, nil
 	}
@@ -174,7 +185,7 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 		return nil, evicted, err
 	case !r.waits():
 		return nil, 0, ErrDropped
-	case p != nil && q.mustDeferLocked(p):
+	case p != nil && rc == nil && q.mustDeferLocked(p):
 		err = q.deferLocked(p, e)
 		q.admitLocked(false)
 		return nil, 0, err
@@ -243,7 +254,7 @@ func (q *queue) joinLocked(p *processor, e Event) *waiter {
 // chain of handlers would look blocked long after it is not.
 func (w *waiter) settleLocked(err error) {
 	w.inLine = false
-	if w.by != nil {
+	if w.by != nil && w.by.awaits == nil { // if not, it waits until the event is handled
 		w.by.parkedOn = nil
 	}
 	w.done <- err
@@ -352,7 +363,7 @@ func (q *queue) mustDeferLocked(p *processor) bool {
 // leadsToLocked follows the chain from q to its processor, to the queue where
 // that one's handler is parked, and so on, and reports whether it ends at p.
 func (q *queue) leadsToLocked(p *processor) bool {
-	for on := q; on != nil; on = on.proc.parkedOn {
+	for on := q; on != nil; on = on.proc.waitsOnLocked() {
 		if on.proc == p {
 			return true
 		}
@@ -368,11 +379,13 @@ func (q *queue) leadsToLocked(p *processor) bool {
 func (q *queue) rushLocked(p *processor) (broken bool) {
 	for on := q; on.proc != p; {
 		by := on.proc
-		on = by.parkedOn
+		if on = by.waitsOnLocked(); on == nil {
+			return true
+		}
 		on.line.rush = true
 		on.line.parked.toFront(func(w *waiter) bool { return w.by == by })
 		on.admitLocked(false)
-		broken = broken || by.parkedOn == nil
+		broken = broken || by.waitsOnLocked() == nil
 	}
 	return broken
 }
@@ -404,8 +417,13 @@ func (q *queue) suspendLocked() {
 	q.admitLocked(true)
 	for q.line.parked.len() > 0 {
 		w := q.line.parked.pop()
-		w.settleLocked(q.deferLocked(w.by, w.event))
+		if receiptOf(w.event) != nil {
+			w.settleLocked(q.notRunning())
+		} else {
+			w.settleLocked(q.deferLocked(w.by, w.event))
+		}
 	}
+	q.abandonLocked()
 	q.noteLocked()
 }
 

@@ -9,9 +9,10 @@ import "sync"
 // While it waits in a queue that packs, depot.mu guards its fields; elsewhere
 // they do not change.
 type parcel struct {
-	event Event
-	key   string // of conflation; "" if there is none
-	mayGo bool   // its rule is DropOldest; other parcels that are not in a line need not say so
+	event   Event
+	key     string   // of conflation; "" if there is none
+	mayGo   bool     // its rule is DropOldest; parcels that are not in a line need not say so
+	receipt *receipt // nil if nobody waits until the event is handled
 }
 
 func (box *parcel) carrier() Event { return Event{Type: box.event.Type, Data: box} }
@@ -34,15 +35,16 @@ func (d *depot) getLocked() *parcel {
 	return box
 }
 
-// unpack returns the event that e carries, or e itself if it carries none. A
-// queue that packs takes the parcel back: no event replaces this one any more.
-func (q *queue) unpack(e Event) Event {
+// unpack returns the event that e carries and its receipt, or e itself if it
+// carries none. A queue that packs takes the parcel back: no event replaces
+// this one any more.
+func (q *queue) unpack(e Event) (Event, *receipt) {
 	box, ok := e.Data.(*parcel)
 	if !ok {
-		return e
+		return e, nil
 	}
 	if !q.packs {
-		return box.event
+		return box.event, box.receipt
 	}
 	d := &q.depot
 	d.mu.Lock()
@@ -52,10 +54,17 @@ func (q *queue) unpack(e Event) Event {
 
 // takeLocked returns the event in box and takes the parcel back; depot.mu is
 // held.
-func (q *queue) takeLocked(box *parcel) Event {
-	e := box.event
+func (q *queue) takeLocked(box *parcel) (Event, *receipt) {
+	e, rc := box.event, box.receipt
 	delete(q.depot.waiting, box.key)
 	q.recycleLocked(box)
+	return e, rc
+}
+
+// discard unpacks e, which is not to be handled, and tells who waits for it.
+func (q *queue) discard(e Event, why error) Event {
+	e, rc := q.unpack(e)
+	rc.complete(why)
 	return e
 }
 

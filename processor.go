@@ -21,8 +21,9 @@ type processor struct {
 	wake      chan struct{} // of capacity 1; look at attention and the line
 	attention atomic.Uint32 // what the processor is told
 
-	parkedOn   *queue // where its handler waits for room; guarded by lineMu
-	deferredAt uint64 // how many events it had begun when it last deferred one; guarded by lineMu
+	parkedOn   *queue   // where its handler waits for room, or until an event is handled; guarded by lineMu
+	awaits     *receipt // in the second case; guarded by lineMu
+	deferredAt uint64   // how many events it had begun when it last deferred one; guarded by lineMu
 
 	alive   bool     // a goroutine runs it; guarded by Bus.mu
 	session *session // it runs in; guarded by Bus.mu
@@ -36,6 +37,7 @@ type processor struct {
 	stage      stage
 	current    cursor
 	holding    bool          // the queue holds an event back that comes first
+	receipt    *receipt      // of the event at hand or, until the processor has attended, of the one before
 	stale      *HandlerError // about the event at hand, which has expired
 	failure    *failure
 	unreported *HandlerError // logged, or being so, and not yet passed on
@@ -47,6 +49,7 @@ const (
 	killed                       // and call no further handler
 	renewed                      // there is a new session
 	reported                     // a slow handler was reported: tell when it has ended
+	awaited                      // somebody waits until the event at hand is handled: tell him
 	unwatched                    // nobody watches for slow handlers: arm the watch at the next call
 )
 
@@ -166,6 +169,9 @@ func (p *processor) serve() {
 func (p *processor) attend() bool {
 	p.goAway()
 	a := p.attention.Load()
+	if a&awaited != 0 {
+		p.deliver()
+	}
 	if a&renewed != 0 {
 		p.bus.renew(p)
 	}
@@ -385,6 +391,7 @@ func (p *processor) report(s *Subscription, h *HandlerError) {
 		s.panicked.Add(1)
 		p.queue.panicked.Add(1)
 	}
+	p.receipt.note(h)
 	p.unreported = h
 	p.say(reporting, func() { p.bus.logFailure(p.ctx, s, h) })
 	p.passOn()

@@ -213,7 +213,7 @@ func (q *queue) takeAll() []Event {
 	if q.deferred.Load() > 0 {
 		lineMu.Lock()
 		if q.line.held != nil {
-			events = append(events, q.unpack(*q.line.held))
+			events = append(events, q.discard(*q.line.held, ErrClosed))
 			q.line.held = nil
 		}
 		q.noteLocked()
@@ -222,7 +222,7 @@ func (q *queue) takeAll() []Event {
 	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+q.conflated.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
 		select {
 		case e := <-q.ch:
-			events = append(events, q.unpack(e))
+			events = append(events, q.discard(e, ErrClosed))
 		default:
 			runtime.Gosched()
 		}
@@ -230,10 +230,10 @@ func (q *queue) takeAll() []Event {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	for q.line.deferred.len() > 0 {
-		events = append(events, q.unpack(q.line.deferred.pop()))
+		events = append(events, q.discard(q.line.deferred.pop(), ErrClosed))
 	}
 	for q.line.outside.len() > 0 { // detached, since those who wait have been refused
-		events = append(events, q.unpack(q.line.outside.pop().event))
+		events = append(events, q.discard(q.line.outside.pop().event, ErrClosed))
 	}
 	q.line.detached = 0
 	q.noteLocked()
