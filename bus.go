@@ -18,6 +18,7 @@ var (
 	ErrNotRunning    = errors.New("eventbus: bus is not running")
 	ErrQueueFull     = errors.New("eventbus: queue is full")
 	ErrDropped       = errors.New("eventbus: event dropped, queue is full")
+	ErrExpired       = errors.New("eventbus: event expired")
 	ErrUnknownQueue  = errors.New("eventbus: unknown queue")
 	ErrInvalidEvent  = errors.New("eventbus: invalid event")
 	ErrWouldDeadlock = errors.New("eventbus: a handler would wait for itself")
@@ -208,6 +209,9 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 		return b.refuse(ctx, q, e.Type)
 	}
 	to := b.queues[q]
+	if r != nil {
+		to.mix(r)
+	}
 	to.accepted.Add(1)
 	if to.state.Load() == 0 && to.send(e) {
 		return nil

@@ -39,6 +39,25 @@
 //   - Errors name the queue and the type, and work with [errors.Is].
 //   - The bus holds no lock while user code runs or a publish waits: handlers,
 //     error handlers and loggers may call every method.
+//   - Where topics have other rules than their queue, [DropOldest] evicts only
+//     events that were published with it, and never one that is in the queue by
+//     then: what finds no room waits beyond the queue, counted as Deferred, in
+//     line with the publishes that wait, and the oldest of it is evicted when
+//     there are as many as the capacity. A handler's events go where its deferred
+//     ones go; if all of those must stay, the new one is dropped with ErrDropped.
+//   - [Bus.PublishWait] returns when all handlers of its event are done, with
+//     their errors. Inside a handler it never waits for itself, nor around a cycle
+//     of handlers that wait: it returns [ErrWouldDeadlock], and the event is not
+//     accepted. Other handlers defer what they publish rather than wait for a
+//     handler that waits for them.
+//   - With [QueueConfig].ConflateBy a queue holds one event a key at most: a new
+//     one takes the place of the one that waits, at once and without a wait. The
+//     events of a key are handled in order, and the last of them always is, if it
+//     is not evicted.
+//   - With [QueueConfig].MaxAge an event that is too old when its turn comes is
+//     not handled: it is counted, logged at WARN as drops are, and passed to the
+//     error handler with [ErrExpired]. Only such a queue reads the clock. What
+//     Shutdown hands back has not expired, however old it is.
 //
 // Publishing inside handlers:
 //
@@ -82,8 +101,8 @@
 //     [Subscription.Unsubscribe] returns no call starts, apart from one for an
 //     event that its processor has begun to dispatch.
 //   - An event without a handler is counted and logged at DEBUG.
-//   - Handlers get an event by value. The bus never writes to it, and handlers,
-//     who share its Data, must not either.
+//   - Handlers get an event by value. The bus never writes to it, but for the
+//     Time that MaxAge needs, and handlers, who share its Data, must not either.
 //
 // Life cycle:
 //
@@ -114,10 +133,10 @@
 //
 // Accounts:
 //
-//   - When the bus is at rest, Accepted = Handled + Evicted + Depth + Deferred in
-//     the [QueueStats] of each queue. What Dropped and Rejected count was never
-//     accepted. HighWater never exceeds Capacity. Reading [Bus.Stats] blocks
-//     nobody.
+//   - When the bus is at rest, the [QueueStats] of each queue balance:
+//     Accepted = Handled + Evicted + Conflated + Expired + Depth + Deferred. What
+//     Dropped and Rejected count was never accepted. HighWater never exceeds
+//     Capacity. Reading [Bus.Stats] blocks nobody.
 //
 // # What it does not guarantee
 //

@@ -21,13 +21,13 @@ const (
 )
 
 // An Event is what travels through a [Bus], by value. The bus never writes to
-// one. Data is shared by the publisher and all handlers, so none of them may
+// one, apart from the Time that a queue with a MaxAge needs. Data is shared by the publisher and all handlers, so none of them may
 // change what it refers to once the event is published.
 type Event struct {
 	Type   EventType // what happened; must not be empty
 	Data   any       // the payload, nil if the type says it all
 	Source string    // who published it, for logs and handlers
-	Time   time.Time // when it happened; the zero value is left as it is
+	Time   time.Time // when it happened; see QueueConfig.MaxAge for the zero value
 }
 
 // NewEvent returns an event whose Time is now.

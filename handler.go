@@ -106,14 +106,16 @@ func funcName(f HandlerFunc) string {
 	return name[strings.LastIndexByte(name, '/')+1:]
 }
 
-// A HandlerError tells that a handler failed to handle an event.
+// A HandlerError tells that a handler failed to handle an event, or that no
+// handler got it because it had expired.
 type HandlerError struct {
 	Queue   Queue  // where the event was
 	Event   Event  // what the handler was called with
-	Handler string // the handler's name
+	Handler string // the handler's name; "" if the event had expired
 
-	// Err is the handler's error. If it panicked, Err wraps the panic's value
-	// if that is an error, and else quotes it.
+	// Err is the handler's error, or wraps ErrExpired. If the handler
+	// panicked, Err wraps the panic's value if that is an error, and else
+	// quotes it.
 	Err error
 
 	Panicked bool   // whether the handler panicked
@@ -122,6 +124,9 @@ type HandlerError struct {
 
 // Error names the handler, the event's type and the queue.
 func (e *HandlerError) Error() string {
+	if e.Handler == "" {
+		return fmt.Sprintf("eventbus: no handler got %s of the %v queue: %v", e.Event.Type, e.Queue, e.Err)
+	}
 	return fmt.Sprintf("eventbus: handler %s failed on %s of the %v queue: %v", e.Handler, e.Event.Type, e.Queue, e.Err)
 }
 

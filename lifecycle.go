@@ -194,13 +194,13 @@ func (b *Bus) settled() bool { return b.atRest() || b.abandoned() }
 // abandoned reports whether the bus does not run and its processors have left.
 func (b *Bus) abandoned() bool { return !b.running.Load() && b.deserted() }
 
-// atRest reports whether all that was accepted is handled or evicted. accepted
+// atRest reports whether all that was accepted is handled, evicted or replaced. accepted
 // is never too low and the others never too high, and those are read first, for
 // all queues: if they agree, there was a moment at which nothing was left in any.
 func (b *Bus) atRest() bool {
 	var gone [numQueues]uint64
 	for i, q := range b.queues {
-		gone[i] = q.handled() + q.evicted.Load()
+		gone[i] = q.handled() + q.evicted.Load() + q.conflated.Load()
 	}
 	for i, q := range b.queues {
 		if q.accepted.Load() != gone[i] {

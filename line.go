@@ -23,7 +23,9 @@ type line struct {
 	held     *Event        // taken, and to be handled first when the bus starts again
 	deferred fifo[Event]   // accepted from handlers that must not wait; at most the queue's capacity
 	parked   fifo[*waiter] // handlers that wait
-	outside  fifo[*waiter] // everybody else that waits
+	outside  fifo[*waiter] // everybody else that waits, and detached events
+	detached int           // how many of those are in outside; at most the queue's capacity
+	awaited  []*receipt    // of handlers that wait until their events are handled
 	rush     bool          // a cycle runs through the parked handlers: let them in slot by slot
 }
 
@@ -32,13 +34,16 @@ func (l *line) empty() bool {
 }
 
 // A waiter is a publish that waits for room. Whoever takes it out of the line
-// sends the outcome, nil for accepted, to done, which has room for it.
+// sends the outcome, nil for accepted, to done, which has room for it. A
+// detached event, which is accepted and nobody waits for, is a waiter too.
 type waiter struct {
 	event  Event
 	by     *processor // the handler's processor; nil for a publish from outside
-	done   chan error
-	inLine bool // guarded by lineMu
+	done   chan error // nil if detached
+	inLine bool       // guarded by lineMu
 }
+
+func (w *waiter) detached() bool { return w.done == nil }
 
 // A rule says what a publish does when its queue is full. A nil rule is the
 // queue's own.
@@ -64,9 +69,20 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	if r == nil {
 		r = &q.rule
 	}
-	w, evicted, err := q.enter(processorOf(ctx), e, r)
+	e, accepted, err := q.repack(e, r)
+	if accepted {
+		return nil
+	}
+	var w *waiter
+	var evicted uint64
+	if err == nil {
+		w, evicted, err = q.enter(processorOf(ctx), e, r)
+	}
 	if w != nil {
 		err = q.await(ctx, w, r)
+	}
+	if err != nil {
+		q.recycle(e)
 	}
 	switch {
 	case err == nil:
@@ -83,6 +99,24 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	return &publishError{q.id, e.Type, err}
 }
 
+// repack puts e, if the queue packs, into a parcel that carries what its rules
+// need, and tries to publish that without getting in line.
+func (q *queue) repack(e Event, r *rule) (_ Event, accepted bool, err error) {
+	if !q.packs {
+		return e, false, nil
+	}
+	p := parcel{event: e, receipt: receiptOf(e)}
+	if p.receipt != nil {
+		p.event = e.Data.(*parcel).event
+	}
+	if p.event, p.key, err = q.label(p.event); err != nil {
+		return e, false, err
+	}
+	p.mayGo = r.overflow == DropOldest
+	e, accepted = q.post(p)
+	return e, accepted, nil
+}
+
 // enter accepts e, or refuses it with an error, or puts it in line and returns
 // the waiter. A waiter that is last to come looks again after joining the line:
 // the processor may have emptied the queue and gone to sleep before it could
@@ -92,6 +126,15 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 	defer lineMu.Unlock()
 	if s := q.state.Load(); s&closed != 0 || s&closing != 0 && (p == nil || p.bus != q.bus) {
 		return nil, 0, ErrClosed
+	}
+	rc := receiptOf(e)
+	if rc.ofHandler() {
+		if err := q.beginWaitLocked(rc); err != nil {
+			return nil, 0, err
+		}
+	}
+	if q.packs && q.mergeNew(e) {
+		return nil, 0, nil
 	}
 	if !r.waits() {
 		q.admitLocked(true)
@@ -103,10 +146,11 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 	case r.atOnce:
 		return nil, 0, ErrQueueFull
 	case r.overflow == DropOldest:
-		return nil, q.evictForLocked(e), nil
+		evicted, err = q.dropOldestLocked(p, e)
+		return nil, evicted, err
 	case !r.waits():
 		return nil, 0, ErrDropped
-	case p != nil && q.mustDeferLocked(p):
+	case p != nil && rc == nil && q.mustDeferLocked(p):
 		err = q.deferLocked(p, e)
 		q.admitLocked(false)
 		return nil, 0, err
@@ -175,7 +219,7 @@ func (q *queue) joinLocked(p *processor, e Event) *waiter {
 // chain of handlers would look blocked long after it is not.
 func (w *waiter) settleLocked(err error) {
 	w.inLine = false
-	if w.by != nil {
+	if w.by != nil && w.by.awaits == nil { // if not, it waits until the event is handled
 		w.by.parkedOn = nil
 	}
 	w.done <- err
@@ -223,9 +267,26 @@ func (q *queue) admitFromLocked(f *fifo[*waiter]) {
 	if q.line.deferred.len() > 0 || f != &q.line.parked && q.line.parked.len() > 0 {
 		return
 	}
-	for f.len() > 0 && q.offer((*f.front()).event) {
-		f.pop().settleLocked(nil)
+	for f.len() > 0 && q.letInLocked(*f.front()) {
+		f.pop()
 	}
+}
+
+// letInLocked accepts w's event, or moves it if it is accepted already, if
+// there is room.
+func (q *queue) letInLocked(w *waiter) bool {
+	if w.detached() {
+		if !q.send(w.event) {
+			return false
+		}
+		q.line.detached--
+		return true
+	}
+	if !q.offer(w.event) {
+		return false
+	}
+	w.settleLocked(nil)
+	return true
 }
 
 // noteLocked brings state and the deferred count in line with the line.
@@ -241,7 +302,7 @@ func (q *queue) noteLocked() {
 		s |= urgent
 	}
 	q.state.Store(s)
-	n := q.line.deferred.len()
+	n := q.line.deferred.len() + q.line.detached
 	if q.line.held != nil {
 		n++
 	}
@@ -267,7 +328,7 @@ func (q *queue) mustDeferLocked(p *processor) bool {
 // leadsToLocked follows the chain from q to its processor, to the queue where
 // that one's handler is parked, and so on, and reports whether it ends at p.
 func (q *queue) leadsToLocked(p *processor) bool {
-	for on := q; on != nil; on = on.proc.parkedOn {
+	for on := q; on != nil; on = on.proc.waitsOnLocked() {
 		if on.proc == p {
 			return true
 		}
@@ -283,11 +344,13 @@ func (q *queue) leadsToLocked(p *processor) bool {
 func (q *queue) rushLocked(p *processor) (broken bool) {
 	for on := q; on.proc != p; {
 		by := on.proc
-		on = by.parkedOn
+		if on = by.waitsOnLocked(); on == nil {
+			return true
+		}
 		on.line.rush = true
 		on.line.parked.toFront(func(w *waiter) bool { return w.by == by })
 		on.admitLocked(false)
-		broken = broken || by.parkedOn == nil
+		broken = broken || by.waitsOnLocked() == nil
 	}
 	return broken
 }
@@ -299,33 +362,18 @@ func (q *queue) rushLocked(p *processor) (broken bool) {
 // which a publisher in the fast path may have got first.
 func (q *queue) deferLocked(p *processor, e Event) error {
 	begun := p.queue.mark().begun()
-	if q.line.deferred.len() >= q.cfg.Capacity && (p.deferredAt == begun || p.bus != q.bus) {
+	full := q.line.deferred.len() >= q.cfg.Capacity && !q.evictFromLineLocked(true)
+	if full && (p.deferredAt == begun || p.bus != q.bus) {
 		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
 	}
 	p.deferredAt = begun
 	q.accepted.Add(1)
+	if q.enlist(e) {
+		return nil
+	}
 	q.line.deferred.push(e)
 	q.noteLocked()
 	return nil
-}
-
-// evictForLocked accepts e after it has made room for it, and for those ahead
-// of it, and returns how many events that cost. It never leaves the channel
-// empty, so a processor that has seen an event in it can receive without a
-// select: if that event was evicted, another one follows at once.
-func (q *queue) evictForLocked(e Event) (evicted uint64) {
-	for {
-		q.admitLocked(true)
-		if q.line.empty() && q.offer(e) {
-			return evicted
-		}
-		select {
-		case <-q.ch:
-			evicted++
-			q.evicted.Add(1)
-		default:
-		}
-	}
 }
 
 // suspendLocked defers what is parked and does not fit: the bus stops, and
@@ -334,8 +382,13 @@ func (q *queue) suspendLocked() {
 	q.admitLocked(true)
 	for q.line.parked.len() > 0 {
 		w := q.line.parked.pop()
-		w.settleLocked(q.deferLocked(w.by, w.event))
+		if receiptOf(w.event) != nil {
+			w.settleLocked(q.notRunning())
+		} else {
+			w.settleLocked(q.deferLocked(w.by, w.event))
+		}
 	}
+	q.abandonLocked()
 	q.noteLocked()
 }
 
@@ -361,7 +414,7 @@ func (q *queue) release() Event {
 // closeLocked closes the queue to all but handlers or, for good, to everybody.
 func (q *queue) closeLocked(bits uint32) {
 	q.state.Or(bits)
-	refuseLocked(&q.line.outside, func(*waiter) bool { return true })
+	refuseLocked(&q.line.outside, func(w *waiter) bool { return !w.detached() })
 	refuseLocked(&q.line.parked, func(w *waiter) bool { return bits&closed != 0 || w.by.bus != q.bus })
 	q.noteLocked()
 }
@@ -416,6 +469,15 @@ func (f *fifo[T]) toFront(meant func(T) bool) {
 
 func (f *fifo[T]) remove(v T) {
 	if i := slices.Index(f.items[f.head:], v); i >= 0 {
-		f.items = slices.Delete(f.items, f.head+i, f.head+i+1)
+		f.removeAt(i)
 	}
+}
+
+// removeAt removes the i-th item from the front.
+func (f *fifo[T]) removeAt(i int) {
+	if i == 0 {
+		f.pop()
+		return
+	}
+	f.items = slices.Delete(f.items, f.head+i, f.head+i+1)
 }

@@ -29,6 +29,17 @@ func (q *queue) logDrops(what string, n uint64) {
 	q.bus.logger.Warn("eventbus: queue is full, "+what, withCount(args, withheld)...)
 }
 
+// logExpired logs that an event has expired, on the processor.
+func (q *queue) logExpired(ctx context.Context, h *HandlerError) {
+	ok, withheld := q.expiries.take(1)
+	if !ok {
+		q.bus.withheld.Store(true)
+		return
+	}
+	args := []any{"queue", q.id, "type", h.Event.Type, "error", h.Err, "events", uint64(1)}
+	q.bus.logger.WarnContext(ctx, "eventbus: event was too old to be handled", withCount(args, withheld)...)
+}
+
 func withCount(args []any, withheld uint64) []any {
 	if withheld > 0 {
 		args = append(args, "not_logged_before", withheld)
@@ -46,7 +57,10 @@ func (b *Bus) flushLogs(force bool) {
 		if n := q.drops.flush(force); n > 0 {
 			b.logger.Warn("eventbus: queue was full, more events were lost", "queue", q.id, "events", n)
 		}
-		again = again || q.drops.holds()
+		if n := q.expiries.flush(force); n > 0 {
+			b.logger.Warn("eventbus: more events were too old to be handled", "queue", q.id, "events", n)
+		}
+		again = again || q.drops.holds() || q.expiries.holds()
 	}
 	for _, s := range b.subscriptions() {
 		if n := s.errors.flush(force); n > 0 {

@@ -21,8 +21,9 @@ type processor struct {
 	wake      chan struct{} // of capacity 1; look at attention and the line
 	attention atomic.Uint32 // what the processor is told
 
-	parkedOn   *queue // where its handler waits for room; guarded by lineMu
-	deferredAt uint64 // how many events it had begun when it last deferred one; guarded by lineMu
+	parkedOn   *queue   // where its handler waits for room, or until an event is handled; guarded by lineMu
+	awaits     *receipt // in the second case; guarded by lineMu
+	deferredAt uint64   // how many events it had begun when it last deferred one; guarded by lineMu
 
 	alive   bool     // a goroutine runs it; guarded by Bus.mu
 	session *session // it runs in; guarded by Bus.mu
@@ -34,7 +35,9 @@ type processor struct {
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
 	current    cursor
-	holding    bool // the queue holds an event back that comes first
+	holding    bool          // the queue holds an event back that comes first
+	receipt    *receipt      // of the event at hand or, until the processor has attended, of the one before
+	stale      *HandlerError // about the event at hand, which has expired
 	failure    *failure
 	unreported *HandlerError // logged, or being so, and not yet passed on
 }
@@ -45,6 +48,7 @@ const (
 	killed                       // and call no further handler
 	renewed                      // there is a new session
 	reported                     // a slow handler was reported: tell when it has ended
+	awaited                      // somebody waits until the event at hand is handled: tell him
 	unwatched                    // nobody watches for slow handlers: arm the watch at the next call
 	verbose                      // log handler calls; the processor alone writes it
 
@@ -167,6 +171,9 @@ func (p *processor) serve() {
 func (p *processor) attend() bool {
 	p.goAway()
 	a := p.attention.Load()
+	if a&awaited != 0 {
+		p.deliver()
+	}
 	if a&renewed != 0 {
 		p.bus.renew(p)
 	}
@@ -299,6 +306,9 @@ func (p *processor) run() {
 			q.admit()
 		}
 		if !begun {
+			if _, ok := e.Data.(*parcel); ok {
+				e = p.open(e)
+			}
 			if !list.serves(e.Type) {
 				list.count(calls)
 				calls, list = 0, p.bus.handlersOf(e.Type)
@@ -361,6 +371,10 @@ func (p *processor) heed(s *Subscription, e *Event, i int) (skip bool) {
 
 // skip counts an event that has no handler.
 func (p *processor) skip(e Event) {
+	if e.Type == "" {
+		p.expire()
+		return
+	}
 	p.queue.unhandled.Add(1)
 	if p.attention.Load()&verbose != 0 {
 		p.say(telling, func() {
@@ -402,6 +416,7 @@ func (p *processor) report(s *Subscription, h *HandlerError) {
 		s.panicked.Add(1)
 		p.queue.panicked.Add(1)
 	}
+	p.receipt.note(h)
 	p.unreported = h
 	p.say(reporting, func() { p.bus.logFailure(p.ctx, s, h) })
 	p.passOn()
@@ -440,7 +455,7 @@ func (p *processor) settle() {
 	case telling:
 		p.setVerbose(false)
 	case reporting:
-		c.called = true
+		c.called = c.begun && len(c.list.subs) > 0
 	}
 	if stage != alarming { // if it was, the logger fails at this too, and nobody is left to tell
 		p.say(alarming, func() {

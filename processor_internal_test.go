@@ -49,3 +49,30 @@ func TestAnEventTakenAfterStopIsHeldForTheNextStart(t *testing.T) {
 		require.Equal(t, 3, left.Remaining[DataQueue][1].Data)
 	})
 }
+
+// An event that is held back still waits: a later one with its key replaces it.
+func TestAHeldEventIsConflated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := New(WithLogger(slog.New(slog.DiscardHandler)),
+			WithQueue(DataQueue, QueueConfig{Capacity: 2, ConflateBy: func(e Event) string { return e.Source }}))
+		require.NoError(t, err)
+		var seen []any
+		b.SubscribeFunc("tick", func(_ context.Context, e Event) error {
+			seen = append(seen, e.Data)
+			return nil
+		})
+		require.NoError(t, b.Start(context.Background()))
+		synctest.Wait()
+		b.processors[DataQueue].attention.Or(stopped)
+		for i := range 3 {
+			require.NoError(t, b.Publish(context.Background(), DataQueue, Event{Type: "tick", Source: "A", Data: i}))
+			synctest.Wait()
+		}
+		b.Stop()
+		q := b.Stats().Queues[DataQueue]
+		require.Equal(t, []int{0, 1, 2}, []int{q.Depth, q.Deferred, int(q.Conflated)})
+		require.NoError(t, b.Start(context.Background()))
+		require.NoError(t, b.Shutdown(context.Background()))
+		require.Equal(t, []any{2}, seen)
+	})
+}

@@ -63,7 +63,7 @@ type Overflow uint8
 const (
 	Block      Overflow = iota // wait, then refuse with ErrQueueFull
 	DropNewest                 // wait, then drop the new event with ErrDropped
-	DropOldest                 // drop the event that has waited longest, at once
+	DropOldest                 // drop the event that has waited longest, at once; beside other rules see the package's guarantees
 
 	numOverflows = 3
 )
@@ -87,6 +87,21 @@ type QueueConfig struct {
 	// Timeout bounds the wait. With Block, 0 waits until the context is done;
 	// with DropNewest, 0 drops at once; DropOldest never waits, so it must be 0.
 	Timeout time.Duration
+
+	// ConflateBy returns the key of an event, such as its symbol. While an
+	// accepted event with that key waits in the queue, a new one replaces it,
+	// in its place and at once, even if the queue is full; the replaced event
+	// is counted in QueueStats.Conflated. An event with the empty key is never
+	// replaced and replaces none. ConflateBy is called by each publish, on the
+	// publisher's goroutine and so concurrently. If it panics, the publish
+	// returns an error that wraps ErrInvalidEvent. nil keeps all events apart.
+	ConflateBy func(Event) string
+
+	// MaxAge is how old an event may be, by its Time, when its turn comes. No
+	// handler gets an older one: it is counted in QueueStats.Expired and passed
+	// to the error handler with ErrExpired. If an event's Time is zero, it is
+	// set when the event is published. 0 lets events grow as old as they will.
+	MaxAge time.Duration
 }
 
 // maxCapacity keeps the channel's buffer, of 72 bytes an event, near 1 GiB and
@@ -111,6 +126,8 @@ func (c QueueConfig) validate() error {
 		return fmt.Errorf("the timeout is %v, want 0 or more", c.Timeout)
 	case c.Overflow == DropOldest && c.Timeout != 0:
 		return fmt.Errorf("the timeout is %v, want 0: DropOldest never waits", c.Timeout)
+	case c.MaxAge < 0:
+		return fmt.Errorf("the maximum age is %v, want 0 or more", c.MaxAge)
 	}
 	return nil
 }
@@ -124,7 +141,10 @@ type queue struct {
 	cfg QueueConfig
 	ch  chan Event
 
-	rule rule // the configured one
+	rule  rule        // the configured one
+	mixed atomic.Bool // publishes with other rules than DropOldest are about; written under lineMu
+	packs bool        // all events travel in parcels, so publishers may never use the channel freely
+	depot depot
 
 	// state is zero while publishers may use the channel freely. It is written
 	// under lineMu, and read by publishers and by the processor.
@@ -135,12 +155,14 @@ type queue struct {
 	_ cacheLine // what publishers write
 
 	// accepted is counted before the send and taken back when that fails, so
-	// it is never too low: when it equals handled + evicted, nothing is left.
-	accepted atomic.Uint64
-	dropped  atomic.Uint64
-	evicted  atomic.Uint64
-	rejected atomic.Uint64
-	drops    throttle
+	// it is never too low: when it equals handled + evicted + conflated,
+	// nothing is left.
+	accepted  atomic.Uint64
+	dropped   atomic.Uint64
+	evicted   atomic.Uint64
+	conflated atomic.Uint64 // after the event that replaced it was accepted
+	rejected  atomic.Uint64
+	drops     throttle
 
 	_ cacheLine // what the processor writes
 
@@ -150,11 +172,14 @@ type queue struct {
 	serving   atomic.Pointer[handlerList] // what position's handler index refers to
 	highWater atomic.Int64                // publishers raise it too, when they find the queue full
 	unhandled atomic.Uint64
+	expired   atomic.Uint64 // of those that handled returns
 	failed    atomic.Uint64
 	panicked  atomic.Uint64
 
 	_ cacheLine
 
+	expiries throttle
+	reported atomic.Int64             // the highest QueueStats.Handled so far
 	leftover atomic.Int64             // events that Shutdown took out to hand them back
 	slow     atomic.Pointer[callInfo] // reported and not yet said to have ended
 	cut      atomic.Pointer[callInfo] // not made, since the bus was killed
@@ -171,12 +196,18 @@ const (
 	urgent                     // and one of them is due at the very next free slot
 	closing                    // Shutdown has begun: only handlers may publish
 	closed                     // Shutdown has ended: nobody may
+	packing                    // events travel in parcels; for good
 )
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	q := &queue{bus: b, id: id, cfg: cfg, ch: make(chan Event, cfg.Capacity)}
 	q.rule = rule{overflow: cfg.Overflow, timeout: cfg.Timeout}
-	q.drops.limit = maxDropLogs
+	q.drops.limit, q.expiries.limit = maxDropLogs, maxDropLogs
+	if cfg.ConflateBy != nil || cfg.MaxAge > 0 {
+		q.packs = true
+		q.depot.waiting = make(map[string]*parcel)
+		q.state.Store(packing)
+	}
 	q.proc = newProcessor(b, q)
 	return q
 }
@@ -185,7 +216,7 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 // Only for those who hold lineMu, and so have seen that the queue is open.
 func (q *queue) offer(e Event) bool {
 	q.accepted.Add(1)
-	if q.send(e) {
+	if q.put(e) {
 		return true
 	}
 	q.takeBack()
@@ -231,7 +262,8 @@ func (m mark) state() mark     { return m & markState }
 func (m mark) begun() uint64   { return uint64(m >> markShift) }
 func (m mark) isCalling() bool { return m.state() == calling }
 
-// handled returns how many events have been handled to the end.
+// handled returns how many events have been handled to the end, or have
+// expired when their turn came.
 func (q *queue) handled() uint64 {
 	m := q.mark()
 	if m.isCalling() {

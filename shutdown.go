@@ -213,16 +213,16 @@ func (q *queue) takeAll() []Event {
 	if q.deferred.Load() > 0 {
 		lineMu.Lock()
 		if q.line.held != nil {
-			events = append(events, *q.line.held)
+			events = append(events, q.discard(*q.line.held, ErrClosed))
 			q.line.held = nil
 		}
 		q.noteLocked()
 		lineMu.Unlock()
 	}
-	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
+	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+q.conflated.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
 		select {
 		case e := <-q.ch:
-			events = append(events, e)
+			events = append(events, q.discard(e, ErrClosed))
 		default:
 			runtime.Gosched()
 		}
@@ -230,8 +230,12 @@ func (q *queue) takeAll() []Event {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	for q.line.deferred.len() > 0 {
-		events = append(events, q.line.deferred.pop())
+		events = append(events, q.discard(q.line.deferred.pop(), ErrClosed))
 	}
+	for q.line.outside.len() > 0 { // detached, since those who wait have been refused
+		events = append(events, q.discard(q.line.outside.pop().event, ErrClosed))
+	}
+	q.line.detached = 0
 	q.noteLocked()
 	q.leftover.Store(int64(len(events)))
 	return events

@@ -35,7 +35,7 @@ func sources(t *testing.T) map[string]*ast.File {
 // publish with room and a dispatch run through. Each of slow is a way off that
 // path, which is taken when something is to be waited for, told or changed.
 func TestTheFastPathsReadNoClock(t *testing.T) {
-	slow := []string{"refuse", "publishSlow", "admitSlow", "heed", "report", "logCall", "skip", "changed", "describe"}
+	slow := []string{"refuse", "publishSlow", "admitSlow", "heed", "report", "logCall", "skip", "changed", "describe", "open"}
 	bodies := make(map[string][]*ast.BlockStmt) // by name, of functions and of methods of whatever type
 	for _, f := range sources(t) {
 		for _, d := range f.Decls {

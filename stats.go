@@ -18,7 +18,7 @@ type Stats struct {
 
 // QueueStats are the accounts of a queue. When the bus is at rest,
 //
-//	Accepted = Handled + Evicted + Depth + Deferred
+//	Accepted = Handled + Evicted + Conflated + Expired + Depth + Deferred
 //
 // and before that, counters that belong together may have been read a moment
 // apart. After Shutdown, Depth counts the events that it handed back.
@@ -26,10 +26,11 @@ type QueueStats struct {
 	Queue    Queue
 	Overflow Overflow      // as configured
 	Timeout  time.Duration // as configured
+	MaxAge   time.Duration // as configured
 
 	Depth     int // events that wait in the queue
 	Capacity  int // the most that can
-	Deferred  int // events accepted from handlers beyond that
+	Deferred  int // events accepted beyond that: from handlers, and under mixed rules with DropOldest
 	HighWater int // the highest Depth so far
 
 	Accepted  uint64 // publishes that returned nil
@@ -39,6 +40,8 @@ type QueueStats struct {
 	Panicked  uint64 // those of them that panicked
 	Dropped   uint64 // publishes that returned ErrDropped
 	Evicted   uint64 // accepted events that DropOldest dropped
+	Conflated uint64 // accepted events that a later one with the same key replaced
+	Expired   uint64 // accepted events that were older than MaxAge when their turn came
 	Rejected  uint64 // publishes that returned any other error
 }
 
@@ -70,15 +73,26 @@ func (b *Bus) Stats() Stats {
 // seen twice.
 func (q *queue) stats() QueueStats {
 	s := QueueStats{
-		Queue: q.id, Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout,
+		Queue: q.id, Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,
 		Unhandled: q.unhandled.Load(), Failed: q.failed.Load(), Panicked: q.panicked.Load(),
-		Handled: q.handled(), Evicted: q.evicted.Load(),
+		Handled: q.handledInTime(), Evicted: q.evicted.Load(), Conflated: q.conflated.Load(), Expired: q.expired.Load(),
 		Depth: len(q.ch) + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
 		Dropped: q.dropped.Load(), Rejected: q.rejected.Load(),
 	}
 	s.HighWater = max(int(q.highWater.Load()), len(q.ch))
 	s.Accepted = q.accepted.Load()
 	return s
+}
+
+// handledInTime returns how many events have been handled and had not expired.
+// An event is counted in expired before it is in handled, so the difference is
+// never too high; that it may be too low for a moment must not make the count
+// that people see go down.
+func (q *queue) handledInTime() uint64 {
+	n := int64(q.handled())
+	n -= int64(q.expired.Load())
+	raise(&q.reported, n)
+	return uint64(q.reported.Load())
 }
 
 // subscriptions returns the present ones in their order.
@@ -98,10 +112,10 @@ func (b *Bus) subscriptions() []*Subscription {
 func (s Stats) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "queue\tdepth\tcapacity\thigh\tdeferred\taccepted\thandled\tunhandled\tfailed\tpanicked\tdropped\tevicted\trejected\t")
+	fmt.Fprintln(w, "queue\tdepth\tcapacity\thigh\tdeferred\taccepted\thandled\tunhandled\tfailed\tpanicked\tdropped\tevicted\tconflated\texpired\trejected\t")
 	for _, q := range s.Queues {
-		fmt.Fprintf(w, "%v\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", q.Queue, q.Depth, q.Capacity, q.HighWater, q.Deferred,
-			q.Accepted, q.Handled, q.Unhandled, q.Failed, q.Panicked, q.Dropped, q.Evicted, q.Rejected)
+		fmt.Fprintf(w, "%v\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", q.Queue, q.Depth, q.Capacity, q.HighWater, q.Deferred,
+			q.Accepted, q.Handled, q.Unhandled, q.Failed, q.Panicked, q.Dropped, q.Evicted, q.Conflated, q.Expired, q.Rejected)
 	}
 	w.Flush()
 	if len(s.Handlers) == 0 {

@@ -1,0 +1,136 @@
+package eventbus
+
+import (
+	"fmt"
+	"time"
+)
+
+// label returns what the parcel of e is to hold. It runs user code.
+func (q *queue) label(e Event) (_ Event, key string, err error) {
+	if q.cfg.MaxAge > 0 && e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	if q.cfg.ConflateBy == nil {
+		return e, "", nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: ConflateBy panicked on it: %v", ErrInvalidEvent, v)
+		}
+	}()
+	return e, q.cfg.ConflateBy(e), nil
+}
+
+// post is the fast path of a queue that packs. As [queue.try] does, it counts
+// the event before it looks whether the queue is open. If it does not accept
+// the event, it returns the carrier.
+func (q *queue) post(p parcel) (carrier Event, accepted bool) {
+	q.accepted.Add(1)
+	d := &q.depot
+	d.mu.Lock()
+	s, free := q.state.Load(), !p.receipt.ofHandler()
+	if free && s&(closing|closed) == 0 && q.replaceLocked(&p) {
+		d.mu.Unlock()
+		return Event{}, true
+	}
+	box := d.getLocked()
+	*box = p
+	carrier = box.carrier()
+	accepted = free && s == packing && q.send(carrier)
+	if accepted {
+		d.noteLocked(box)
+	}
+	d.mu.Unlock()
+	if !accepted {
+		q.takeBack()
+	}
+	return carrier, accepted
+}
+
+// put sends e, which has been counted, if there is room, or lets it replace the
+// event that waits with its key.
+func (q *queue) put(e Event) bool {
+	box, ok := e.Data.(*parcel)
+	if !ok || box.key == "" {
+		return q.send(e)
+	}
+	d := &q.depot
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q.mergeLocked(box) {
+		return true
+	}
+	if !q.send(e) {
+		return false
+	}
+	d.noteLocked(box)
+	return true
+}
+
+// merge lets e, which has been counted, replace the event that waits with its
+// key, and reports whether there is one.
+func (q *queue) merge(e Event) bool {
+	box, ok := e.Data.(*parcel)
+	if !ok || box.key == "" {
+		return false
+	}
+	q.depot.mu.Lock()
+	defer q.depot.mu.Unlock()
+	return q.mergeLocked(box)
+}
+
+// mergeNew counts e if merge accepts it.
+func (q *queue) mergeNew(e Event) bool {
+	q.accepted.Add(1)
+	if q.merge(e) {
+		return true
+	}
+	q.takeBack()
+	return false
+}
+
+// enlist merges e, which has been counted, and if it cannot, makes it the event
+// that waits with its key: the caller puts it in line.
+func (q *queue) enlist(e Event) (merged bool) {
+	box, ok := e.Data.(*parcel)
+	if !ok || box.key == "" {
+		return false
+	}
+	d := &q.depot
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q.mergeLocked(box) {
+		return true
+	}
+	d.noteLocked(box)
+	return false
+}
+
+// mergeLocked is merge; depot.mu is held.
+func (q *queue) mergeLocked(box *parcel) bool {
+	if !q.replaceLocked(box) {
+		return false
+	}
+	q.recycleLocked(box)
+	return true
+}
+
+// replaceLocked puts the event in p where the one with its key waits, if there
+// is one; depot.mu is held.
+func (q *queue) replaceLocked(p *parcel) bool {
+	old := q.depot.waiting[p.key]
+	if old == nil {
+		return false
+	}
+	old.receipt.complete(ErrDropped)
+	old.event, old.mayGo, old.receipt = p.event, p.mayGo, p.receipt
+	q.conflated.Add(1)
+	return true
+}
+
+// noteLocked makes box the one that waits with its key.
+func (d *depot) noteLocked(box *parcel) {
+	if box.key != "" {
+		d.waiting[box.key] = box
+	}
+}
