@@ -288,7 +288,7 @@ func (p *processor) run() {
 			q.setHandler(0)
 			m += 1 << markShift
 			q.position.Store(uint64(m + calling))
-			if list == nobody {
+			if list.orphan {
 				p.skip(e)
 			}
 		}
@@ -355,9 +355,17 @@ func (p *processor) say(s stage, f func()) {
 	p.stage = handling
 }
 
+// logCall logs that s is about to be called, unless its gate decides that.
 func (p *processor) logCall(s *Subscription, e Event) {
+	if s.gate == nil {
+		p.tellCall(s, e)
+	}
+}
+
+func (p *processor) tellCall(s *Subscription, e Event) {
 	p.say(telling, func() {
-		p.bus.logger.DebugContext(p.ctx, "eventbus: calling handler", "handler", s.name, "queue", p.queue.id, "type", e.Type)
+		p.bus.logger.DebugContext(p.ctx, "eventbus: calling handler",
+			"handler", s.name, "queue", p.queue.id, "type", e.Type, "async", s.async)
 	})
 }
 
@@ -371,6 +379,7 @@ func (p *processor) tellSlowEnded() {
 // report counts and logs a handler's failure and passes it on. The error
 // handler gets it even if the logger panics: settle sees to that.
 func (p *processor) report(s *Subscription, h *HandlerError) {
+	h.unwrapCaught()
 	s.failed.Add(1)
 	p.queue.failed.Add(1)
 	if h.Panicked {
@@ -378,7 +387,8 @@ func (p *processor) report(s *Subscription, h *HandlerError) {
 		p.queue.panicked.Add(1)
 	}
 	p.unreported = h
-	p.say(reporting, func() { p.bus.logFailure(p.ctx, s, h) })
+	disabled := s.fail()
+	p.say(reporting, func() { p.bus.logFailure(p.ctx, s, h, disabled) })
 	p.passOn()
 }
 
