@@ -32,15 +32,21 @@ type Bus struct {
 	poll    time.Duration
 	slow    time.Duration
 
+	middleware []Middleware // around every handler
+	strays     strayCalls
+
 	queues     [numQueues]*queue
 	processors [numQueues]*processor
 	watch      *watch
 	running    atomic.Bool // written under mu and lineMu
 	withheld   atomic.Bool // a throttle withholds records
 
-	subMu  sync.Mutex
-	lastID uint64   // guarded by subMu
-	routes sync.Map // of EventType to *route; written under subMu
+	subMu     sync.Mutex
+	lastID    uint64                          // guarded by subMu
+	routes    sync.Map                        // of EventType to *route; written under subMu
+	taps      atomic.Pointer[[]*Subscription] // nil if there are none; replaced under subMu
+	tapRoutes int                             // how many routes lead to taps alone; guarded by subMu
+	disabled  atomic.Pointer[[]*Subscription] // taken out by DisableAfter; the slice is replaced under subMu
 
 	// mu guards the life cycle. It is taken before lineMu and never after.
 	mu       sync.Mutex
@@ -63,6 +69,8 @@ type config struct {
 	poll    time.Duration
 	slow    time.Duration
 	onError func(context.Context, *HandlerError)
+
+	middleware []Middleware
 }
 
 const (
@@ -84,7 +92,7 @@ func New(opts ...Option) (*Bus, error) {
 			return nil, fmt.Errorf("eventbus: New: %w", err)
 		}
 	}
-	b := &Bus{logger: c.logger, onError: c.onError, poll: c.poll, slow: c.slow}
+	b := &Bus{logger: c.logger, onError: c.onError, poll: c.poll, slow: c.slow, middleware: c.middleware}
 	for i := range b.queues {
 		b.queues[i] = newQueue(b, Queue(i), c.queues[i])
 		b.processors[i] = b.queues[i].proc
@@ -164,17 +172,34 @@ func WithErrorHandler(f func(ctx context.Context, err *HandlerError)) Option {
 // called may miss h; those that are published after it returns do not. A
 // handler that is subscribed twice is called twice.
 //
-// Subscribe panics if t is empty or h is nil. After [Bus.Shutdown] it has no
-// effect.
+// Subscribe panics if t is empty, h is nil or an option is invalid. After
+// [Bus.Shutdown] it has no effect.
 func (b *Bus) Subscribe(t EventType, h Handler, opts ...SubscribeOption) *Subscription {
-	s := newSubscription(b, t, h, opts)
-	b.subscribe(t, s)
+	if t == "" {
+		panic("eventbus: Subscribe: the event type is empty")
+	}
+	s := newSubscription(b, fmt.Sprintf("Subscribe to %s", t), t, h, opts)
+	b.subscribe(s)
 	return s
 }
 
 // SubscribeFunc is [Bus.Subscribe] for a function.
 func (b *Bus) SubscribeFunc(t EventType, f func(context.Context, Event) error, opts ...SubscribeOption) *Subscription {
 	return b.Subscribe(t, HandlerFunc(f), opts...)
+}
+
+// SubscribeAll makes h a tap: it handles the events of every type, those that
+// nobody has subscribed to included, in its place among the other handlers: after
+// those that subscribed before it. An event that only taps see still counts as
+// Unhandled in [QueueStats], so that a recorder does not hide that nobody acts
+// on a type. In [HandlerStats] the type of a tap is empty.
+//
+// SubscribeAll panics if h is nil or an option is invalid. After [Bus.Shutdown]
+// it has no effect.
+func (b *Bus) SubscribeAll(h Handler, opts ...SubscribeOption) *Subscription {
+	s := newSubscription(b, "SubscribeAll", "", h, opts)
+	b.subscribe(s)
+	return s
 }
 
 // Publish puts e into q. nil means that e is accepted: it will be handled, or

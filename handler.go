@@ -2,10 +2,10 @@ package eventbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -33,16 +33,19 @@ type HandlerFunc func(ctx context.Context, e Event) error
 // Handle calls f.
 func (f HandlerFunc) Handle(ctx context.Context, e Event) error { return f(ctx, e) }
 
-// A Subscription is one handler's subscription to one event type.
+// A Subscription is one handler's subscription to one event type, or to all.
 type Subscription struct {
 	call  func(context.Context, Event) error
-	calls atomic.Uint64
+	calls atomic.Uint64 // counted by the processor once a run, or by the gate
 
-	bus       *Bus
-	eventType EventType
-	route     *route // set by subscribe
-	id        uint64 // ascending in the order of subscription; set by subscribe
-	name      string
+	bus        *Bus
+	eventType  EventType // empty for a tap, which gets every type
+	route      *route    // set by subscribe; nil for a tap
+	id         uint64    // ascending in the order of subscription; set by subscribe
+	name       string
+	middleware []Middleware // of this subscription alone
+	async      bool         // calls run on a goroutine of their own
+	gate       *gate        // nil if every event gets to the handler
 
 	failed   atomic.Uint64
 	panicked atomic.Uint64
@@ -55,49 +58,62 @@ type Subscription struct {
 // called concurrently, inside handlers, and after [Bus.Shutdown].
 func (s *Subscription) Unsubscribe() { s.bus.unsubscribe(s) }
 
-// A SubscribeOption changes one subscription.
-type SubscribeOption func(*Subscription) error
-
-// WithName names the handler in logs, errors and [Stats]. Without it the name
-// is that of the handler's function, such as main.(*Engine).onCandle, or of its
-// type. An empty name is set-up misuse and panics in Subscribe.
-func WithName(name string) SubscribeOption {
-	return func(s *Subscription) error {
-		if name == "" {
-			return fmt.Errorf("WithName: the name is empty")
-		}
-		s.name = name
-		return nil
+// newSubscription returns a subscription that is not in the table yet. what
+// begins the message of its panics.
+func newSubscription(b *Bus, what string, t EventType, h Handler, opts []SubscribeOption) *Subscription {
+	s := &Subscription{bus: b, eventType: t}
+	if err := s.setUp(h, opts); err != nil {
+		panic(fmt.Sprintf("eventbus: %s: %v", what, err))
 	}
+	return s
 }
 
-func newSubscription(b *Bus, t EventType, h Handler, opts []SubscribeOption) *Subscription {
-	if t == "" {
-		panic("eventbus: Subscribe: the event type is empty")
+func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
+	if isNil(h) {
+		return errors.New("the handler is nil")
 	}
-	f, isFunc := h.(HandlerFunc)
-	if h == nil || isFunc && f == nil {
-		panic(fmt.Sprintf("eventbus: Subscribe to %s: the handler is nil", t))
-	}
-	s := &Subscription{bus: b, eventType: t, call: h.Handle, name: fmt.Sprintf("%T", h)}
-	if isFunc {
-		s.call, s.name = f, funcName(f)
-	}
+	s.name = nameOf(h)
+	s.errors.limit = maxErrorLogs
 	for _, opt := range opts {
 		if opt == nil {
-			panic(fmt.Sprintf("eventbus: Subscribe to %s: an option is nil", t))
+			return errors.New("an option is nil")
 		}
 		if err := opt(s); err != nil {
-			panic(fmt.Sprintf("eventbus: Subscribe to %s: %v", t, err))
+			return err
 		}
 	}
-	s.errors.limit = maxErrorLogs
-	return s
+	call, err := s.wrap(h)
+	if err != nil {
+		return err
+	}
+	s.call = call
+	if s.gate != nil {
+		s.call = s.gated(call)
+	}
+	return nil
+}
+
+func isNil(h Handler) bool {
+	f, isFunc := h.(HandlerFunc)
+	return h == nil || isFunc && f == nil
+}
+
+// A namer is a handler that stands for another one.
+type namer interface{ handlerName() string }
+
+func nameOf(h Handler) string {
+	switch h := h.(type) {
+	case HandlerFunc:
+		return funcName(h)
+	case namer:
+		return h.handlerName()
+	}
+	return fmt.Sprintf("%T", h)
 }
 
 // funcName returns f's name without the directories of its package's path and
 // without the suffix that the compiler gives a method value.
-func funcName(f HandlerFunc) string {
+func funcName(f any) string {
 	fn := runtime.FuncForPC(reflect.ValueOf(f).Pointer())
 	if fn == nil {
 		return "func"
@@ -132,98 +148,3 @@ func (e *HandlerError) Error() string {
 
 // Unwrap returns Err.
 func (e *HandlerError) Unwrap() error { return e.Err }
-
-// A route leads from an event type to its handlers.
-type route struct {
-	// list is replaced under Bus.subMu. It is nil once the last handler is gone
-	// and the route out of the table.
-	list atomic.Pointer[handlerList]
-}
-
-// A handlerList is the handlers of a type at one time. It never changes.
-type handlerList struct {
-	route     *route
-	eventType EventType
-	subs      []*Subscription                      // in the order of subscription
-	calls     []func(context.Context, Event) error // theirs
-}
-
-func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
-	l := &handlerList{route: r, eventType: t, subs: subs}
-	for _, s := range subs {
-		l.calls = append(l.calls, s.call)
-	}
-	return l
-}
-
-// nobody is the list of a type that has no handler.
-var nobody = new(handlerList)
-
-// serves reports whether l is still the list of t.
-func (l *handlerList) serves(t EventType) bool {
-	return l != nil && l.eventType == t && l.route != nil && l.route.list.Load() == l
-}
-
-// count adds n calls to every handler.
-func (l *handlerList) count(n uint64) {
-	if n > 0 {
-		for _, s := range l.subs {
-			s.calls.Add(n)
-		}
-	}
-}
-
-// countFirst adds a call to the first n handlers.
-func (l *handlerList) countFirst(n int) {
-	for _, s := range l.subs[:n] {
-		s.calls.Add(1)
-	}
-}
-
-func (b *Bus) subscribe(t EventType, s *Subscription) {
-	b.subMu.Lock()
-	defer b.subMu.Unlock()
-	b.lastID++
-	s.id = b.lastID
-	r, old := b.route(t)
-	if r == nil {
-		r, old = new(route), nobody
-	}
-	s.route = r
-	r.list.Store(newHandlerList(r, t, append(old.subs[:len(old.subs):len(old.subs)], s)))
-	b.routes.Store(t, r)
-}
-
-func (b *Bus) unsubscribe(s *Subscription) {
-	b.subMu.Lock()
-	defer b.subMu.Unlock()
-	old := s.route.list.Load()
-	if old == nil {
-		return
-	}
-	subs := slices.DeleteFunc(slices.Clone(old.subs), func(o *Subscription) bool { return o == s })
-	if len(subs) > 0 {
-		s.route.list.Store(newHandlerList(s.route, old.eventType, subs))
-		return
-	}
-	s.route.list.Store(nil)
-	b.routes.Delete(old.eventType)
-}
-
-// route returns the route of t and its list, nil if nobody has subscribed to t.
-func (b *Bus) route(t EventType) (*route, *handlerList) {
-	r, ok := b.routes.Load(t)
-	if !ok {
-		return nil, nil
-	}
-	return r.(*route), r.(*route).list.Load()
-}
-
-// handlersOf returns the handlers of t, nobody if there are none. A list that
-// is gone was the last one when it went, which is as good as none.
-func (b *Bus) handlersOf(t EventType) *handlerList {
-	if _, list := b.route(t); list != nil {
-		return list
-	}
-	return nobody
-}

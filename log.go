@@ -3,8 +3,12 @@ package eventbus
 import "context"
 
 // logFailure logs a handler's failure, unless the handler has failed too often
-// in this second.
-func (b *Bus) logFailure(ctx context.Context, s *Subscription, h *HandlerError) {
+// in this second, and that it was disabled for it.
+func (b *Bus) logFailure(ctx context.Context, s *Subscription, h *HandlerError, disabled bool) {
+	if disabled {
+		defer b.logger.ErrorContext(ctx, "eventbus: handler disabled, it failed too often in a row",
+			"handler", s.name, "queue", h.Queue, "type", h.Event.Type, "failures", s.gate.limit)
+	}
 	ok, withheld := s.errors.take(1)
 	if !ok {
 		b.withheld.Store(true)

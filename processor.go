@@ -48,7 +48,7 @@ const (
 	killed                       // and call no further handler
 	renewed                      // there is a new session
 	reported                     // a slow handler was reported: tell when it has ended
-	awaited                      // somebody waits until the event at hand is handled: tell him
+	tracked                      // somebody waits until the event at hand is handled: tell him
 	unwatched                    // nobody watches for slow handlers: arm the watch at the next call
 	verbose                      // log handler calls; the processor alone writes it
 
@@ -171,7 +171,7 @@ func (p *processor) serve() {
 func (p *processor) attend() bool {
 	p.goAway()
 	a := p.attention.Load()
-	if a&awaited != 0 {
+	if a&tracked != 0 {
 		p.deliver()
 	}
 	if a&renewed != 0 {
@@ -318,7 +318,7 @@ func (p *processor) run() {
 			q.setHandler(0)
 			m += 1 << markShift
 			q.position.Store(uint64(m + calling))
-			if list == nobody {
+			if list.orphan {
 				p.skip(e)
 			}
 		}
@@ -394,9 +394,17 @@ func (p *processor) say(s stage, f func()) {
 	p.stage = handling
 }
 
+// logCall logs that s is about to be called, unless its gate decides that.
 func (p *processor) logCall(s *Subscription, e *Event) {
+	if s.gate == nil {
+		p.tellCall(s, e)
+	}
+}
+
+func (p *processor) tellCall(s *Subscription, e *Event) {
 	p.say(telling, func() {
-		p.bus.logger.DebugContext(p.ctx, "eventbus: calling handler", "handler", s.name, "queue", p.queue.id, "type", e.Type)
+		p.bus.logger.DebugContext(p.ctx, "eventbus: calling handler",
+			"handler", s.name, "queue", p.queue.id, "type", e.Type, "async", s.async)
 	})
 }
 
@@ -410,6 +418,7 @@ func (p *processor) tellSlowEnded() {
 // report counts and logs a handler's failure and passes it on. The error
 // handler gets it even if the logger panics: settle sees to that.
 func (p *processor) report(s *Subscription, h *HandlerError) {
+	h.unwrapCaught()
 	s.failed.Add(1)
 	p.queue.failed.Add(1)
 	if h.Panicked {
@@ -418,7 +427,8 @@ func (p *processor) report(s *Subscription, h *HandlerError) {
 	}
 	p.receipt.note(h)
 	p.unreported = h
-	p.say(reporting, func() { p.bus.logFailure(p.ctx, s, h) })
+	disabled := s.fail()
+	p.say(reporting, func() { p.bus.logFailure(p.ctx, s, h, disabled) })
 	p.passOn()
 }
 

@@ -129,7 +129,7 @@ func (b *Bus) giveUp(s *shutdown, cause error) {
 func (b *Bus) drain(s *shutdown) {
 	if b.await(s.giveUp, b.settled) {
 		b.Stop()
-		b.await(s.giveUp, b.deserted)
+		b.await(s.giveUp, func() bool { return b.deserted() && b.strays.count() == 0 })
 	}
 	b.close(closing | closed)
 	b.await(nil, b.still)
@@ -190,6 +190,7 @@ func (b *Bus) handBack(s *shutdown, calls [numQueues]*callInfo) error {
 			busy = append(busy, fmt.Sprintf("handler %s and those after it were not called for %s of the %v queue", c.handler, c.eventType, q.id))
 		}
 	}
+	busy = append(busy, b.strays.describe()...)
 	b.mu.Lock()
 	cause := s.cause
 	b.mu.Unlock()

@@ -1,9 +1,7 @@
 package eventbus
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,9 +9,10 @@ import (
 
 // Stats is what a [Bus] has done, as [Bus.Stats] saw it.
 type Stats struct {
-	Running  bool                  // between Start and Stop
-	Queues   [numQueues]QueueStats // indexed by Queue
-	Handlers []HandlerStats        // of the present subscriptions, in their order
+	Running   bool                  // between Start and Stop
+	Queues    [numQueues]QueueStats // indexed by Queue
+	Handlers  []HandlerStats        // of the present subscriptions, in their order
+	Abandoned int                   // calls that Async has given up on and that still run
 }
 
 // QueueStats are the accounts of a queue. When the bus is at rest,
@@ -48,25 +47,33 @@ type QueueStats struct {
 // HandlerStats are the accounts of a subscription.
 type HandlerStats struct {
 	Name     string
-	Type     EventType
-	Calls    uint64 // up to 128 events late while the queue is busy
-	Failed   uint64 // calls that failed in any way
-	Panicked uint64 // those of them that panicked
+	Type     EventType // empty for that of SubscribeAll
+	Calls    uint64    // up to 128 events late while the queue is busy
+	Failed   uint64    // calls that failed in any way, and filters that panicked
+	Panicked uint64    // those of them that panicked
+	Disabled bool      // DisableAfter has taken the handler out
 }
 
 // Stats returns the bus's accounts. It blocks no publisher and no processor.
 func (b *Bus) Stats() Stats {
-	s := Stats{Running: b.running.Load()}
+	s := Stats{Running: b.running.Load(), Abandoned: b.strays.count()}
 	for i, q := range b.queues {
 		s.Queues[i] = q.stats()
 	}
-	for _, sub := range b.subscriptions() {
-		s.Handlers = append(s.Handlers, HandlerStats{
-			Name: sub.name, Type: sub.eventType,
-			Calls: sub.calls.Load(), Failed: sub.failed.Load(), Panicked: sub.panicked.Load(),
+	s.Handlers = b.handlerStats()
+	return s
+}
+
+func (b *Bus) handlerStats() []HandlerStats {
+	var stats []HandlerStats
+	for _, s := range b.subscriptions() {
+		stats = append(stats, HandlerStats{
+			Name: s.name, Type: s.eventType,
+			Calls: s.calls.Load(), Failed: s.failed.Load(), Panicked: s.panicked.Load(),
+			Disabled: s.gate != nil && s.gate.disabled.Load(),
 		})
 	}
-	return s
+	return stats
 }
 
 // stats reads what an event is counted in later first, so that no event is
@@ -95,19 +102,6 @@ func (q *queue) handledInTime() uint64 {
 	return uint64(q.reported.Load())
 }
 
-// subscriptions returns the present ones in their order.
-func (b *Bus) subscriptions() []*Subscription {
-	var subs []*Subscription
-	b.routes.Range(func(_, r any) bool {
-		if list := r.(*route).list.Load(); list != nil {
-			subs = append(subs, list.subs...)
-		}
-		return true
-	})
-	slices.SortFunc(subs, func(a, b *Subscription) int { return cmp.Compare(a.id, b.id) })
-	return subs
-}
-
 // String returns the accounts as a table.
 func (s Stats) String() string {
 	var b strings.Builder
@@ -118,14 +112,31 @@ func (s Stats) String() string {
 			q.Accepted, q.Handled, q.Unhandled, q.Failed, q.Panicked, q.Dropped, q.Evicted, q.Conflated, q.Expired, q.Rejected)
 	}
 	w.Flush()
+	if s.Abandoned > 0 {
+		fmt.Fprintf(&b, "\nabandoned calls that still run: %d\n", s.Abandoned)
+	}
 	if len(s.Handlers) == 0 {
 		return b.String()
 	}
 	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nhandler\ttype\tcalls\tfailed\tpanicked")
+	fmt.Fprintln(w, "\nhandler\ttype\tcalls\tfailed\tpanicked\tstate")
 	for _, h := range s.Handlers {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\n", h.Name, h.Type, h.Calls, h.Failed, h.Panicked)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", h.Name, h.typeName(), h.Calls, h.Failed, h.Panicked, h.state())
 	}
 	w.Flush()
 	return b.String()
+}
+
+func (h HandlerStats) typeName() string {
+	if h.Type == "" {
+		return "(all)"
+	}
+	return string(h.Type)
+}
+
+func (h HandlerStats) state() string {
+	if h.Disabled {
+		return "disabled"
+	}
+	return "active"
 }

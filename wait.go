@@ -173,13 +173,13 @@ func (p *processor) sign(rc *receipt) {
 	if rc != nil {
 		rc.begun.Store(true)
 		p.receipt = rc
-		p.attention.Or(awaited)
+		p.attention.Or(tracked)
 	}
 }
 
 // deliver tells who waits for the event that was handled last.
 func (p *processor) deliver() {
-	p.attention.And(^awaited)
+	p.attention.And(^tracked)
 	rc := p.receipt
 	p.receipt = nil
 	if c := p.queue.cut.Load(); c != nil { // nothing is begun after that

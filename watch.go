@@ -54,6 +54,7 @@ type sighting struct {
 
 // A callInfo describes a handler call for people.
 type callInfo struct {
+	sub       *Subscription
 	handler   string
 	eventType EventType
 	queue     Queue
@@ -63,7 +64,7 @@ type callInfo struct {
 }
 
 func (l *handlerList) describe(q *queue, i int) *callInfo {
-	return &callInfo{handler: l.subs[i].name, eventType: l.eventType, queue: q.id, depth: len(q.ch)}
+	return &callInfo{sub: l.subs[i], handler: l.subs[i].name, eventType: l.eventType, queue: q.id, depth: len(q.ch)}
 }
 
 // ticksPerLimit makes a report at most a quarter of the limit late.
