@@ -35,7 +35,9 @@
 //     It waits its turn: publishes are let in first come, first served, and while
 //     one waits a later one does not get ahead of it.
 //   - A publish that gets through at once allocates nothing, reads no clock and
-//     starts no timer.
+//     starts no timer. That of a [Topic] reads the clock, for the event's time,
+//     and allocates if the payload is not a pointer.
+//   - A topic's [WithOverflow] is its publishes' rule in place of the queue's.
 //   - Errors name the queue and the type, and work with [errors.Is].
 //   - The bus holds no lock while user code runs or a publish waits: handlers,
 //     error handlers and loggers may call every method.
@@ -80,6 +82,11 @@
 //   - An error handler or a logger that panics is contained too. On a
 //     processor's goroutine that is a failure of the processor itself: it is
 //     logged 4 above ERROR, and the processor goes on.
+//   - All this holds for the handlers of [Async] as well, which run on goroutines
+//     of their own and which the processor waits for. After its timeout such a
+//     call has failed with [ErrHandlerTimeout], its context has ended, and the
+//     processor goes on; Stats counts it as abandoned until it returns, and
+//     Shutdown waits for it.
 //   - A handler that runs for longer than [WithSlowHandler] is logged at WARN
 //     while it still runs, by name, with queue, type, elapsed time and depth of
 //     the queue, once a call, and again when it has ended. Elapsed time counts
@@ -100,9 +107,21 @@
 //     subscribes while an event is being dispatched sees the next one. After
 //     [Subscription.Unsubscribe] returns no call starts, apart from one for an
 //     event that its processor has begun to dispatch.
-//   - An event without a handler is counted and logged at DEBUG.
 //   - Handlers get an event by value. The bus never writes to it, but for the
 //     Time that MaxAge needs, and handlers, who share its Data, must not either.
+//   - An event without a handler is counted and logged at DEBUG, even if taps of
+//     [Bus.SubscribeAll] see it. They see every event, in their place among the
+//     handlers.
+//   - The compiler checks the payloads of a [Topic]. An event of its type with
+//     another one fails the topic's handlers with [ErrPayloadType].
+//   - A handler subscribed with [Once] is called exactly once, though several
+//     queues carry its type.
+//   - What [Where] or [OnQueue] turns away reaches neither middleware nor handler,
+//     and is not counted as a call. A filter that panics is a failure.
+//   - After the k-th failure in a row, [DisableAfter] takes a handler out: no call
+//     begins any more. Stats shows it until it is unsubscribed.
+//   - Middleware is applied once, when a handler subscribes: [WithMiddleware]
+//     around [Use], the first outermost. Handlers keep their names.
 //
 // Life cycle:
 //
@@ -149,6 +168,9 @@
 //   - A handler that publishes with another context than its own, such as
 //     [context.Background], is taken for somebody outside and can wait for itself.
 //   - A handler that never returns blocks its queue. It is reported, and never
-//     detached.
+//     detached, unless it is wrapped in Async with a timeout.
+//   - Go cannot end a goroutine. A call that Async has abandoned and that does not
+//     heed its context goes on beside later calls of the same handler, and Flush
+//     does not wait for it.
 //   - Events are in memory. What is queued when the process dies is lost.
 package eventbus
