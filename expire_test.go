@@ -131,6 +131,15 @@ func TestStaleEventsAreLoggedOnceASecond(t *testing.T) {
 		require.EqualValues(t, 999, lines[1].attrs["events"])
 		require.EqualValues(t, 1000, b.Stats().Queues[eventbus.OrderQueue].Expired)
 	})
+	bubble(t, func(t *testing.T) { // nor need the bus stop for that
+		log := &logbook{level: slog.LevelWarn}
+		b := newBus(t, log.logger(), maxAge(eventbus.OrderQueue, 10, time.Second))
+		publish(t, b, eventbus.OrderQueue, "order", 1, 2, 3)
+		time.Sleep(time.Minute)
+		start(t, b)
+		time.Sleep(2 * time.Second)
+		require.Len(t, log.above(slog.LevelInfo), 2)
+	})
 }
 
 // An event that was replaced is as old as the one that replaced it.
@@ -158,7 +167,8 @@ func TestANegativeMaxAgeIsRefused(t *testing.T) {
 
 // Only a queue that has a MaxAge stamps events.
 func TestAnEventWithoutATimeKeepsIt(t *testing.T) {
-	b := startedBus(t, maxAge(eventbus.OrderQueue, 10, time.Hour))
+	b := startedBus(t, maxAge(eventbus.OrderQueue, 10, time.Hour), eventbus.WithQueue(eventbus.DataQueue,
+		eventbus.QueueConfig{Capacity: 10, ConflateBy: func(eventbus.Event) string { return "key" }}))
 	times := make(chan time.Time, 2)
 	b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error { times <- e.Time; return nil })
 	require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: "e"}))

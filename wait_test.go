@@ -164,6 +164,16 @@ func TestHandlersSeeThatAHandlerWaits(t *testing.T) {
 		}
 		flush(t, b)
 		require.Len(t, filled.all(), 100)
+
+		g := newGate(t) // and if the handler had to wait for room first
+		b.SubscribeFunc("stuck", g.handle)
+		publish(t, b, eventbus.OrderQueue, "stuck", 1)
+		receive(t, g.entered)
+		publish(t, b, eventbus.OrderQueue, "stuck", 2)
+		waiting := waitFor(t.Context(), b, eventbus.DataQueue, numbered("outer", 0))
+		synctest.Wait()
+		g.open()
+		require.NoError(t, receive(t, waiting))
 	})
 }
 
