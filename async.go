@@ -80,7 +80,7 @@ func (a *asyncHandler) newCall(ctx context.Context, e Event) (*asyncCall, contex
 		c.ctx.Context, cancel = context.WithCancel(ctx)
 	}
 	if p := processorOf(ctx); p != nil {
-		c.bus, c.info = p.bus, p.queue.callAt(p.queue.place())
+		c.proc, c.bus, c.info = p, p.bus, p.queue.callAt(p.queue.place())
 	}
 	c.began = time.Now()
 	return c, cancel
@@ -92,8 +92,9 @@ type asyncCall struct {
 	ctx   asyncContext
 	event Event
 	began time.Time
-	bus   *Bus      // nil if no processor made the call
-	info  *callInfo // what that was doing
+	proc  *processor // that made the call, nil if none did
+	bus   *Bus       // of proc
+	info  *callInfo  // what proc was doing
 	done  chan struct{}
 
 	// Written before done is closed.
@@ -158,6 +159,9 @@ func (c *asyncCall) abandon() bool {
 		c.bus.strays.add(c)
 	}
 	if c.ctx.state.CompareAndSwap(awaited, abandoned) {
+		if c.proc != nil {
+			c.proc.unpark(context.DeadlineExceeded)
+		}
 		return true
 	}
 	<-c.done
@@ -166,6 +170,25 @@ func (c *asyncCall) abandon() bool {
 		c.bus.changed()
 	}
 	return false
+}
+
+// unpark ends the publish that p's handler waits with, if it does. That would
+// soon leave by itself, but until then it would stand for the next handler.
+func (p *processor) unpark(err error) {
+	lineMu.Lock()
+	defer lineMu.Unlock()
+	q := p.parkedOn
+	if q == nil {
+		return
+	}
+	q.admitLocked(true)
+	byP := func(w *waiter) bool { return w.by == p }
+	q.line.parked.toFront(byP)
+	if q.line.parked.len() > 0 && byP(*q.line.parked.front()) {
+		q.line.parked.pop().settleLocked(err)
+		q.noteLocked()
+	}
+	q.endWaitLocked(p)
 }
 
 // perform is the call's goroutine, which runtime.Goexit may end.
@@ -208,7 +231,7 @@ func (c *asyncCall) result() error {
 	switch {
 	case c.failure != nil:
 		return &caughtError{c.failure.error(), c.failure}
-	case c.late && c.err != nil:
+	case c.late && c.err != nil && !errors.Is(c.err, c.ctx.Err()):
 		return fmt.Errorf("%w: %w", c.timedOut, c.err)
 	case c.late:
 		return c.timedOut

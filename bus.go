@@ -31,14 +31,18 @@ type Bus struct {
 	onError func(context.Context, *HandlerError)
 	poll    time.Duration
 	slow    time.Duration
+	spin    time.Duration
 
 	middleware []Middleware // around every handler
 	strays     strayCalls
 
 	queues     [numQueues]*queue
-	processors [numQueues]*processor
+	processors []*processor // that serve the queues now; replaced under mu and lineMu while none is alive
+	live       []*processor // that do while the bus is started
+	stepper    *processor   // that does in RunUntilIdle; with WithSingleThread the live one
 	watch      *watch
 	running    atomic.Bool // written under mu and lineMu
+	stepped    atomic.Bool // RunUntilIdle was called, and Start not since; written under mu
 	withheld   atomic.Bool // a throttle withholds records
 
 	subMu     sync.Mutex
@@ -49,9 +53,10 @@ type Bus struct {
 	disabled  atomic.Pointer[[]*Subscription] // taken out by DisableAfter; the slice is replaced under subMu
 
 	// mu guards the life cycle. It is taken before lineMu and never after.
-	mu       sync.Mutex
-	session  *session  // nil while the bus does not run
-	shutdown *shutdown // nil until Shutdown
+	mu          sync.Mutex
+	session     *session  // nil while the bus does not run
+	stepSession *session  // of the last RunUntilIdle; nil if there is none
+	shutdown    *shutdown // nil until Shutdown
 
 	// observers wait for a change of what the processors have done; see await.
 	observers atomic.Int32
@@ -68,6 +73,8 @@ type config struct {
 	queues  [numQueues]QueueConfig
 	poll    time.Duration
 	slow    time.Duration
+	spin    time.Duration
+	single  bool
 	onError func(context.Context, *HandlerError)
 
 	middleware []Middleware
@@ -92,11 +99,11 @@ func New(opts ...Option) (*Bus, error) {
 			return nil, fmt.Errorf("eventbus: New: %w", err)
 		}
 	}
-	b := &Bus{logger: c.logger, onError: c.onError, poll: c.poll, slow: c.slow, middleware: c.middleware}
+	b := &Bus{logger: c.logger, onError: c.onError, poll: c.poll, slow: c.slow, spin: c.spin, middleware: c.middleware}
 	for i := range b.queues {
 		b.queues[i] = newQueue(b, Queue(i), c.queues[i])
-		b.processors[i] = b.queues[i].proc
 	}
+	b.makeProcessors(c.single)
 	b.watch = newWatch(b, c.slow)
 	return b, nil
 }
@@ -163,6 +170,31 @@ func WithErrorHandler(f func(ctx context.Context, err *HandlerError)) Option {
 			return errors.New("WithErrorHandler: the function is nil")
 		}
 		c.onError = f
+		return nil
+	}
+}
+
+// WithSpin lets a processor that has run dry look for events for up to d before
+// it sleeps. That takes a core, and saves the time that waking it costs. The
+// default is 0: it sleeps after a few looks.
+func WithSpin(d time.Duration) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return fmt.Errorf("WithSpin: the duration is %v, want 0 or more", d)
+		}
+		c.spin = d
+		return nil
+	}
+}
+
+// WithSingleThread lets one goroutine serve the three queues: orders before
+// signals before data, one event at a time. Handlers never run concurrently, so
+// what only handlers use needs no lock; the order in which queues take turns is
+// that of [Bus.RunUntilIdle]. An order is the next event handled, however much
+// data waits.
+func WithSingleThread() Option {
+	return func(c *config) error {
+		c.single = true
 		return nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 // A session is the time from a Start to its Stop. Its context ends when it is
 // stopped and no processor is left in it, or when Shutdown gives up.
 type session struct {
+	base    context.Context // of RunUntilIdle; nil if Start began it
 	ctx     context.Context
 	cancel  context.CancelFunc
 	unhook  func() bool // keeps the end of Start's context from stopping the bus
@@ -40,9 +41,12 @@ func (b *Bus) Start(ctx context.Context) error {
 	switch {
 	case b.shutdown != nil:
 		return ErrClosed
-	case b.session != nil:
+	case b.session != nil || b.processors[0].stepping:
 		return ErrRunning
 	}
+	b.endStepSessionLocked()
+	b.useLocked(b.live)
+	b.stepped.Store(false)
 	s := &session{holders: 1}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	b.session = s
@@ -143,7 +147,8 @@ func (b *Bus) release(p *processor) bool {
 }
 
 // Flush waits until all that was accepted is handled, what handlers published
-// meanwhile included. With publishers that never pause, that is the first
+// meanwhile included. It does not wait for what paused queues hold: if they hold
+// events when all else is handled, it returns [ErrPaused]. With publishers that never pause, that is the first
 // moment at which nothing is left.
 //
 // It returns ctx's error if that ends first, [ErrNotRunning] or, after
@@ -154,11 +159,16 @@ func (b *Bus) Flush(ctx context.Context) error {
 		return fmt.Errorf("flush: %w", err)
 	}
 	rested := false // to look again would miss the moment
+	var paused error
 	if !b.await(ctx.Done(), func() bool {
+		paused = b.pausedError()
 		rested = b.atRest()
 		return rested || b.abandoned()
 	}) {
 		return fmt.Errorf("flush: %w", ctx.Err())
+	}
+	if rested && paused != nil {
+		return fmt.Errorf("flush: %w", paused)
 	}
 	if rested {
 		return nil
@@ -203,7 +213,7 @@ func (b *Bus) atRest() bool {
 		gone[i] = q.handled() + q.evicted.Load() + q.conflated.Load()
 	}
 	for i, q := range b.queues {
-		if q.accepted.Load() != gone[i] {
+		if q.accepted.Load() != gone[i] && !q.resting() {
 			return false
 		}
 	}
@@ -214,6 +224,10 @@ func (b *Bus) atRest() bool {
 func (b *Bus) deserted() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.desertedLocked()
+}
+
+func (b *Bus) desertedLocked() bool {
 	for _, p := range b.processors {
 		if p.alive {
 			return false

@@ -61,6 +61,14 @@ func (r *rule) waits() bool {
 	return !r.atOnce && (r.overflow == Block || r.overflow == DropNewest && r.timeout > 0)
 }
 
+// refusal is the error of a publish that has waited in vain.
+func (r *rule) refusal() error {
+	if r.overflow == DropNewest {
+		return ErrDropped
+	}
+	return ErrQueueFull
+}
+
 // publishSlow is the rest of a publish that found the queue full or its state
 // not zero. It gives up the count that the fast path took.
 func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
@@ -154,6 +162,8 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 		err = q.deferLocked(p, e)
 		q.admitLocked(false)
 		return nil, 0, err
+	case p == nil && q.bus.stepped.Load():
+		return nil, 0, r.refusal()
 	}
 	w = q.joinLocked(p, e)
 	q.admitLocked(false)
@@ -174,10 +184,7 @@ func (q *queue) await(ctx context.Context, w *waiter, r *rule) error {
 	case <-ctx.Done():
 		return q.leave(w, ctx.Err())
 	case <-expired:
-		if r.overflow == DropNewest {
-			return q.leave(w, ErrDropped)
-		}
-		return q.leave(w, ErrQueueFull)
+		return q.leave(w, r.refusal())
 	}
 }
 
@@ -361,7 +368,7 @@ func (q *queue) rushLocked(p *processor) (broken bool) {
 // may go beyond it: it stands for the slot that the taken event has freed, and
 // which a publisher in the fast path may have got first.
 func (q *queue) deferLocked(p *processor, e Event) error {
-	begun := p.queue.mark().begun()
+	begun := p.begun()
 	full := q.line.deferred.len() >= q.cfg.Capacity && !q.evictFromLineLocked(true)
 	if full && (p.deferredAt == begun || p.bus != q.bus) {
 		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)

@@ -7,16 +7,17 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// A processor drains its queue: it takes one event after another and calls the
+// A processor drains its queues: it takes one event after another and calls the
 // handlers of its type, one after another. One goroutine runs it at a time; one
 // that a handler ends with runtime.Goexit hands it to a successor.
 type processor struct {
-	bus   *Bus
-	queue *queue
+	bus    *Bus
+	queues []*queue // that it serves, the first before the others
 
 	wake      chan struct{} // of capacity 1; look at attention and the line
 	attention atomic.Uint32 // what the processor is told
@@ -28,14 +29,16 @@ type processor struct {
 	alive   bool     // a goroutine runs it; guarded by Bus.mu
 	session *session // it runs in; guarded by Bus.mu
 
+	stepping bool // RunUntilIdle runs it; guarded by Bus.mu, and does not change while it runs
+
 	// The rest belongs to the processor's goroutine.
+	queue      *queue          // the one at hand
 	ctx        context.Context // the session's, with this processor as a value
 	started    bool            // its start has been logged
 	ended      bool            // and its end
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
 	current    cursor
-	holding    bool          // the queue holds an event back that comes first
 	receipt    *receipt      // of the event at hand or, until the processor has attended, of the one before
 	stale      *HandlerError // about the event at hand, which has expired
 	failure    *failure
@@ -46,6 +49,7 @@ type processor struct {
 const (
 	stopped   uint32 = 1 << iota // start no further event, and leave
 	killed                       // and call no further handler
+	replan                       // a queue was paused or resumed
 	renewed                      // there is a new session
 	reported                     // a slow handler was reported: tell when it has ended
 	tracked                      // somebody waits until the event at hand is handled: tell him
@@ -102,8 +106,16 @@ func processorOf(ctx context.Context) *processor {
 	return p
 }
 
-func newProcessor(b *Bus, q *queue) *processor {
-	return &processor{bus: b, queue: q, wake: make(chan struct{}, 1)}
+func newProcessor(b *Bus, queues ...*queue) *processor {
+	return &processor{bus: b, queues: queues, queue: queues[0], wake: make(chan struct{}, 1)}
+}
+
+// begun returns how many events p has begun.
+func (p *processor) begun() (n uint64) {
+	for _, q := range p.queues {
+		n += q.mark().begun()
+	}
+	return n
 }
 
 // signal sets bits of attention and wakes the processor.
@@ -141,29 +153,60 @@ func (p *processor) guard() (returned bool) {
 	return true
 }
 
-// serve handles events until the processor leaves.
+// serve handles events until the processor leaves or, stepping, has nothing to
+// do.
 func (p *processor) serve() {
-	poll := time.NewTicker(p.bus.poll)
-	defer poll.Stop()
+	var poll <-chan time.Time
+	if !p.stepping {
+		t := time.NewTicker(p.bus.poll)
+		defer t.Stop()
+		poll = t.C
+	}
 	for {
 		p.settle()
 		switch {
 		case p.current.active: // a failure interrupted it: the other handlers still run
 			p.run()
 		case !p.attend():
-			if p.leave() {
+			if p.stepping || p.leave() {
 				return
 			}
-		case p.holding:
-			p.holding = false
+		case p.queue.holding && !p.queue.paused.Load():
+			p.queue.holding = false
 			p.current.event, p.current.active = p.queue.release(), true
 			p.run()
-		case len(p.queue.ch) > 0:
+		case p.queue.ready():
 			p.run()
+		case p.stepping:
+			return
 		default:
-			p.idle(poll.C)
+			p.idle(poll)
 		}
 	}
+}
+
+// pick makes the first queue that has an event to begin the one at hand. The
+// processor is away.
+func (p *processor) pick() {
+	for _, q := range p.queues {
+		if q.ready() || q.holding && !q.paused.Load() {
+			p.queue = q
+			return
+		}
+	}
+}
+
+// ready reports whether q has an event that may be begun.
+func (q *queue) ready() bool { return len(q.ch) > 0 && !q.paused.Load() }
+
+// anyReady reports whether one of the processor's queues has.
+func (p *processor) anyReady() bool {
+	for _, q := range p.queues {
+		if q.ready() {
+			return true
+		}
+	}
+	return false
 }
 
 // attend does what the processor was told and reports whether to go on. User
@@ -179,7 +222,7 @@ func (p *processor) attend() bool {
 	}
 	if !p.started {
 		p.started = true
-		p.say(telling, func() { p.bus.logger.InfoContext(p.ctx, "eventbus: processor started", "queue", p.queue.id) })
+		p.say(telling, func() { p.bus.logger.InfoContext(p.ctx, "eventbus: processor started", "queue", p.name()) })
 	}
 	if a&reported != 0 {
 		p.tellSlowEnded()
@@ -189,8 +232,21 @@ func (p *processor) attend() bool {
 		p.setVerbose(p.bus.logger.Enabled(p.ctx, slog.LevelDebug))
 		p.stage = handling
 	}
-	p.queue.setState(taking)
-	return p.attention.Load()&stopped == 0
+	p.attention.And(^replan)
+	p.pick()
+	if !p.queue.paused.Load() {
+		p.queue.setState(taking)
+	}
+	return p.attention.Load()&stopped == 0 && !(p.stepping && p.ctx.Err() != nil)
+}
+
+// name returns the names of the processor's queues.
+func (p *processor) name() string {
+	var names []string
+	for _, q := range p.queues {
+		names = append(names, q.id.String())
+	}
+	return strings.Join(names, ", ")
 }
 
 func (p *processor) setVerbose(on bool) {
@@ -204,7 +260,9 @@ func (p *processor) setVerbose(on bool) {
 
 // goAway says that the processor will take no event before it has attended.
 func (p *processor) goAway() {
-	p.queue.setState(away)
+	for _, q := range p.queues {
+		q.setState(away)
+	}
 	p.bus.changed()
 }
 
@@ -214,7 +272,7 @@ func (p *processor) leave() bool {
 		p.ended = true
 		p.say(telling, func() {
 			p.bus.flushLogs(true)
-			p.bus.logger.InfoContext(p.ctx, "eventbus: processor stopped", "queue", p.queue.id)
+			p.bus.logger.InfoContext(p.ctx, "eventbus: processor stopped", "queue", p.name())
 		})
 	}
 	if p.bus.release(p) {
@@ -235,30 +293,69 @@ const yields = 20
 func (p *processor) idle(poll <-chan time.Time) {
 	for range yields {
 		runtime.Gosched()
-		if len(p.queue.ch) > 0 || p.attention.Load()&^mild != 0 {
+		if p.anyReady() || p.attention.Load()&^mild != 0 {
 			return
 		}
 	}
-	select {
-	case e := <-p.queue.ch:
-		p.queue.admit()
-		// select may choose an event that was published after the signal to stop.
-		if p.attention.Load()&stopped != 0 {
-			p.queue.hold(e)
-			p.holding = true
-			return
+	if p.bus.spin > 0 && p.spun() {
+		return
+	}
+	var ch [numQueues]chan Event
+	for i, q := range p.queues {
+		if !q.paused.Load() {
+			q.setState(taking)
+			ch[i] = q.ch
 		}
-		raise(&p.queue.highWater, 1)
-		p.current.event, p.current.active = e, true
-		p.run()
+	}
+	select {
+	case e := <-ch[0]:
+		p.take(p.queues[0], e)
+	case e := <-ch[1]:
+		p.take(p.queues[1], e)
+	case e := <-ch[2]:
+		p.take(p.queues[2], e)
 	case <-p.wake:
 	case <-poll:
-		p.queue.admit()
+		for _, q := range p.queues {
+			q.admit()
+		}
 		p.bus.changed()
 		if p.bus.withheld.Load() {
 			p.say(telling, func() { p.bus.flushLogs(false) })
 		}
 	}
+}
+
+// spun looks for events for as long as [WithSpin] says and reports whether there
+// is something to do.
+func (p *processor) spun() bool {
+	for end := time.Now().Add(p.bus.spin); time.Now().Before(end); runtime.Gosched() {
+		if p.anyReady() || p.attention.Load()&^mild != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// take handles e, which idle has taken from q, unless the processor was told
+// meanwhile to begin no event: select may choose one that was published after
+// that.
+func (p *processor) take(q *queue, e Event) {
+	q.admit()
+	p.queue = q
+	if p.attention.Load()&(stopped|replan) != 0 {
+		q.hold(e)
+		q.holding = true
+		return
+	}
+	for _, other := range p.queues {
+		if other != q {
+			other.setState(away)
+		}
+	}
+	raise(&q.highWater, 1)
+	p.current.event, p.current.active = e, true
+	p.run()
 }
 
 // runLimit bounds how far the counters lag behind: they are published once a run.
@@ -291,6 +388,15 @@ func (p *processor) run() {
 		p.bus.changed()
 	}()
 	n, budget := 0, runLimit // n events are known to be in the channel
+	if len(p.queues) > 1 {
+		budget = 1 // another queue may come first then
+		if have {
+			budget = 0
+		}
+		if !begun {
+			list = nil // of the queue before
+		}
+	}
 	for {
 		if !have {
 			if n == 0 {
@@ -353,7 +459,7 @@ func (p *processor) fail(s *Subscription, e *Event, err error) {
 // skipped. The first is not: Shutdown may have seen that the event has begun.
 func (p *processor) heed(s *Subscription, e *Event, i int) (skip bool) {
 	a := p.attention.Load()
-	if a&unwatched != 0 {
+	if a&unwatched != 0 && !p.stepping {
 		p.bus.watch.arm()
 	}
 	if a&reported != 0 {

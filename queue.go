@@ -182,8 +182,10 @@ type queue struct {
 	reported atomic.Int64             // the highest QueueStats.Handled so far
 	leftover atomic.Int64             // events that Shutdown took out to hand them back
 	slow     atomic.Pointer[callInfo] // reported and not yet said to have ended
+	holding  bool                     // the line holds an event back that comes first; its processor's
+	paused   atomic.Bool              // written under Bus.mu
 	cut      atomic.Pointer[callInfo] // not made, since the bus was killed
-	proc     *processor               // serves the queue; set by New
+	proc     *processor               // serves the queue; see Bus.processors
 }
 
 // A cacheLine keeps fields that different processors write apart. 128 bytes,
@@ -208,7 +210,6 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 		q.depot.waiting = make(map[string]*parcel)
 		q.state.Store(packing)
 	}
-	q.proc = newProcessor(b, q)
 	return q
 }
 

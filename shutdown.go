@@ -143,6 +143,7 @@ func (b *Bus) drain(s *shutdown) {
 func (b *Bus) endSessions() {
 	var ends []context.CancelFunc
 	b.mu.Lock()
+	b.endStepSessionLocked()
 	for _, p := range b.processors {
 		if p.session != nil {
 			ends = append(ends, p.session.cancel)
@@ -167,8 +168,8 @@ func (b *Bus) busy() (calls [numQueues]*callInfo) {
 func (b *Bus) still() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, p := range b.processors {
-		if p.alive && p.queue.mark().state() == taking {
+	for _, q := range b.queues {
+		if q.proc.alive && q.mark().state() == taking {
 			return false
 		}
 	}
@@ -178,6 +179,7 @@ func (b *Bus) still() bool {
 // handBack takes what is left out of the queues of a bus that is closed and
 // still, and returns the result of the shutdown. calls ran when it gave up.
 func (b *Bus) handBack(s *shutdown, calls [numQueues]*callInfo) error {
+	paused := b.pausedError()
 	remaining := make(map[Queue][]Event)
 	var busy []string
 	for i, q := range b.queues {
@@ -197,6 +199,8 @@ func (b *Bus) handBack(s *shutdown, calls [numQueues]*callInfo) error {
 	switch {
 	case len(remaining) == 0 && busy == nil:
 		return nil
+	case cause == nil && paused != nil:
+		cause = paused
 	case cause == nil:
 		cause = ErrNotRunning
 	}

@@ -23,6 +23,7 @@ type Stats struct {
 // apart. After Shutdown, Depth counts the events that it handed back.
 type QueueStats struct {
 	Queue    Queue
+	Paused   bool          // by Pause
 	Overflow Overflow      // as configured
 	Timeout  time.Duration // as configured
 	MaxAge   time.Duration // as configured
@@ -80,7 +81,7 @@ func (b *Bus) handlerStats() []HandlerStats {
 // seen twice.
 func (q *queue) stats() QueueStats {
 	s := QueueStats{
-		Queue: q.id, Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,
+		Queue: q.id, Paused: q.paused.Load(), Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,
 		Unhandled: q.unhandled.Load(), Failed: q.failed.Load(), Panicked: q.panicked.Load(),
 		Handled: q.handledInTime(), Evicted: q.evicted.Load(), Conflated: q.conflated.Load(), Expired: q.expired.Load(),
 		Depth: len(q.ch) + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
@@ -102,13 +103,20 @@ func (q *queue) handledInTime() uint64 {
 	return uint64(q.reported.Load())
 }
 
+func (q QueueStats) name() string {
+	if q.Paused {
+		return q.Queue.String() + " (paused)"
+	}
+	return q.Queue.String()
+}
+
 // String returns the accounts as a table.
 func (s Stats) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "queue\tdepth\tcapacity\thigh\tdeferred\taccepted\thandled\tunhandled\tfailed\tpanicked\tdropped\tevicted\tconflated\texpired\trejected\t")
 	for _, q := range s.Queues {
-		fmt.Fprintf(w, "%v\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", q.Queue, q.Depth, q.Capacity, q.HighWater, q.Deferred,
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", q.name(), q.Depth, q.Capacity, q.HighWater, q.Deferred,
 			q.Accepted, q.Handled, q.Unhandled, q.Failed, q.Panicked, q.Dropped, q.Evicted, q.Conflated, q.Expired, q.Rejected)
 	}
 	w.Flush()

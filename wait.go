@@ -66,6 +66,10 @@ func (b *Bus) PublishWait(ctx context.Context, q Queue, e Event) error {
 	if q >= numQueues || e.Type == "" || ctx == nil {
 		return b.refuse(ctx, q, e.Type)
 	}
+	if b.stepped.Load() && processorOf(ctx) == nil {
+		b.queues[q].rejected.Add(1)
+		return &publishError{q, e.Type, ErrNotRunning}
+	}
 	rc := &receipt{by: processorOf(ctx), done: make(chan error, 1)}
 	if rc.by != nil {
 		defer b.queues[q].endWait(rc)
@@ -132,10 +136,17 @@ func (q *queue) beginWaitLocked(rc *receipt) error {
 func (q *queue) endWait(rc *receipt) {
 	lineMu.Lock()
 	defer lineMu.Unlock()
-	if p := rc.by; p.awaits == rc {
-		p.parkedOn, p.awaits = nil, nil
-		i := slices.Index(q.line.awaited, rc)
+	if rc.by.awaits == rc {
+		q.endWaitLocked(rc.by)
+	}
+}
+
+// endWaitLocked takes back that p's handler waits until an event in q is
+// handled, if it does.
+func (q *queue) endWaitLocked(p *processor) {
+	if i := slices.Index(q.line.awaited, p.awaits); i >= 0 {
 		q.line.awaited = slices.Delete(q.line.awaited, i, i+1)
+		p.parkedOn, p.awaits = nil, nil
 	}
 }
 

@@ -96,7 +96,7 @@ func (w *watch) arm() {
 func (w *watch) armLocked(now time.Time) {
 	w.armed = true
 	for i := range w.seen {
-		w.bus.processors[i].attention.And(^unwatched)
+		w.bus.queues[i].proc.attention.And(^unwatched)
 		if at := w.bus.queues[i].place(); at != w.seen[i].place {
 			w.seen[i] = sighting{place: at, at: now}
 		}

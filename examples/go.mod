@@ -3,10 +3,12 @@ module github.com/eventbus-go/eventbus/examples
 go 1.25
 
 require (
+	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/eventbus-go/eventbus v0.0.0
 	github.com/quagmt/udecimal v1.10.1
 	github.com/schollz/progressbar/v3 v3.18.0
 	github.com/shopspring/decimal v1.6.0
+	github.com/sony/gobreaker/v2 v2.4.0
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/term v0.28.0
