@@ -1,0 +1,166 @@
+package eventbus_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+func TestAPausedQueueAcceptsAndStartsNothing(t *testing.T) {
+	for name, opts := range map[string][]eventbus.Option{"one goroutine a queue": nil, "single thread": {eventbus.WithSingleThread()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBus(t, opts...)
+				handled := make(map[eventbus.Queue]int)
+				mu := make(chan bool, 1)
+				b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
+					mu <- true
+					handled[e.Data.(eventbus.Queue)]++
+					<-mu
+					return nil
+				})
+				start(t, b)
+				synctest.Wait()
+				require.NoError(t, b.Pause(eventbus.SignalQueue))
+				require.NoError(t, b.Pause(eventbus.SignalQueue))
+				for range 3 {
+					for _, q := range everyQueue {
+						require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e", Data: q}))
+					}
+				}
+				err := b.Flush(context.Background())
+				require.ErrorIs(t, err, eventbus.ErrPaused)
+				require.ErrorContains(t, err, "the signal queue, which holds 3 events")
+				time.Sleep(time.Second) // ten polls
+				synctest.Wait()
+				require.Equal(t, map[eventbus.Queue]int{eventbus.DataQueue: 3, eventbus.OrderQueue: 3}, handled)
+				s := b.Stats()
+				require.Equal(t, []bool{false, true, false}, []bool{s.Queues[0].Paused, s.Queues[1].Paused, s.Queues[2].Paused})
+				require.Equal(t, 3, s.Queues[eventbus.SignalQueue].Depth)
+				require.Contains(t, s.String(), "signal (paused)")
+
+				require.NoError(t, b.Resume(eventbus.SignalQueue))
+				require.NoError(t, b.Flush(context.Background()))
+				require.Equal(t, 3, handled[eventbus.SignalQueue])
+			})
+		})
+	}
+}
+
+func TestShutdownHandsBackWhatAPausedQueueHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t)
+		b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+			return b.Publish(ctx, eventbus.SignalQueue, eventbus.Event{Type: "signal", Data: e.Data})
+		})
+		b.SubscribeFunc("signal", func(context.Context, eventbus.Event) error {
+			t.Error("a paused queue began an event")
+			return nil
+		})
+		require.NoError(t, b.Pause(eventbus.SignalQueue))
+		start(t, b)
+		for i := range 2 {
+			require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "tick", Data: i}))
+		}
+		var left *eventbus.ShutdownError
+		require.ErrorAs(t, b.Shutdown(context.Background()), &left)
+		require.ErrorIs(t, left, eventbus.ErrPaused)
+		require.Len(t, left.Remaining, 1)
+		require.Equal(t, []any{0, 1}, []any{left.Remaining[eventbus.SignalQueue][0].Data, left.Remaining[eventbus.SignalQueue][1].Data})
+	})
+}
+
+// After Pause has returned, no event is begun, however busy the queue is.
+func TestNothingIsBegunOncePauseHasReturned(t *testing.T) {
+	b := newBus(t)
+	b.SubscribeFunc("e", func(context.Context, eventbus.Event) error { return nil })
+	start(t, b)
+	stop, ended := make(chan bool), make(chan bool)
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = b.TryPublish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "e"})
+			}
+		}
+	}()
+	for range 2000 {
+		require.NoError(t, b.Pause(eventbus.DataQueue))
+		was := b.Stats().Queues[eventbus.DataQueue]
+		for i := 0; i < 50; i++ {
+			now := b.Stats().Queues[eventbus.DataQueue]
+			require.LessOrEqual(t, now.Handled-was.Handled, uint64(1), "but for the one at hand")
+		}
+		require.NoError(t, b.Resume(eventbus.DataQueue))
+	}
+	close(stop)
+	<-ended
+}
+
+func TestPauseInsideAHandlerLetsItsEventFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t)
+		var calls []string
+		b.SubscribeFunc("e", func(context.Context, eventbus.Event) error {
+			calls = append(calls, "first")
+			return b.Pause(eventbus.OrderQueue)
+		})
+		b.SubscribeFunc("e", func(context.Context, eventbus.Event) error {
+			calls = append(calls, "second")
+			return nil
+		})
+		for range 2 {
+			require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "e"}))
+		}
+		start(t, b)
+		require.ErrorIs(t, b.Flush(context.Background()), eventbus.ErrPaused)
+		require.Equal(t, []string{"first", "second"}, calls)
+		b.Stop()
+		start(t, b) // it stays paused
+		require.ErrorIs(t, b.Flush(context.Background()), eventbus.ErrPaused)
+		require.Len(t, calls, 2)
+	})
+}
+
+func TestASteppedBusLeavesPausedQueuesAlone(t *testing.T) {
+	b := newBus(t)
+	require.NoError(t, b.Pause(eventbus.OrderQueue))
+	for _, q := range everyQueue {
+		require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e"}))
+	}
+	handled, err := b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, 2, handled)
+	require.NoError(t, b.Resume(eventbus.OrderQueue))
+	handled, err = b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, 1, handled)
+}
+
+func TestPauseRefusesQueuesThatDoNotExist(t *testing.T) {
+	b := newBus(t)
+	require.ErrorIs(t, b.Pause(3), eventbus.ErrUnknownQueue)
+	require.ErrorIs(t, b.Resume(3), eventbus.ErrUnknownQueue)
+}
+
+func TestASpinningProcessorHandlesEventsAndSleepsInTheEnd(t *testing.T) {
+	_, err := eventbus.New(eventbus.WithSpin(-1))
+	require.ErrorContains(t, err, "WithSpin: the duration is -1ns, want 0 or more")
+	b := newBus(t, eventbus.WithSpin(50*time.Microsecond))
+	n := 0
+	b.SubscribeFunc("e", func(context.Context, eventbus.Event) error { n++; return nil })
+	start(t, b)
+	for range 200 {
+		require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "e"}))
+		require.NoError(t, b.Flush(context.Background()))
+	}
+	require.Equal(t, 200, n)
+}

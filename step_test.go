@@ -1,0 +1,287 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// cascade subscribes handlers that answer ticks with signals, signals with
+// orders and orders with ticks, and returns the log of their calls.
+func cascade(b *eventbus.Bus) *strings.Builder {
+	var log strings.Builder
+	answer := func(t eventbus.EventType, q eventbus.Queue, every int) func(context.Context, eventbus.Event) error {
+		return func(ctx context.Context, e eventbus.Event) error {
+			n := e.Data.(int)
+			fmt.Fprintf(&log, "%s %d\n", e.Type, n)
+			if n%every == 0 && n < 1000 {
+				return b.Publish(ctx, q, eventbus.Event{Type: t, Data: n + 1000})
+			}
+			if n == 7 {
+				return errors.New("seven")
+			}
+			return b.Publish(ctx, q, eventbus.Event{Type: t, Data: n * 100_000})
+		}
+	}
+	b.SubscribeFunc("tick", answer("signal", eventbus.SignalQueue, 3))
+	b.SubscribeFunc("signal", func(ctx context.Context, e eventbus.Event) error {
+		fmt.Fprintf(&log, "signal %v\n", e.Data)
+		return b.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: "order", Data: e.Data})
+	})
+	b.SubscribeFunc("order", func(_ context.Context, e eventbus.Event) error {
+		fmt.Fprintf(&log, "order %v\n", e.Data)
+		if e.Data.(int) == 200_000 {
+			panic("two")
+		}
+		return nil
+	})
+	return &log
+}
+
+func TestAHundredSteppedRunsMakeTheSameCalls(t *testing.T) { // D15
+	var first string
+	for run := range 100 {
+		b, err := eventbus.New(eventbus.WithLogger(discard))
+		require.NoError(t, err)
+		log := cascade(b)
+		for i := range 50 {
+			require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "tick", Data: i}))
+		}
+		handled, err := b.RunUntilIdle(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, strings.Count(log.String(), "\n"), handled)
+		if run == 0 {
+			first = log.String()
+			require.True(t, strings.HasPrefix(first, "tick 0\nsignal 1000\norder 1000\ntick 1\n"), first)
+		}
+		require.Equal(t, first, log.String())
+	}
+}
+
+func TestSteppingQueuesNestedPublishes(t *testing.T) { // D15
+	b, err := eventbus.New(eventbus.WithLogger(discard))
+	require.NoError(t, err)
+	inside, seen := 0, 0
+	b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+		inside++
+		defer func() { inside-- }()
+		require.Equal(t, 1, inside)
+		seen++
+		if seen < 1000 {
+			return b.Publish(ctx, eventbus.OrderQueue, e)
+		}
+		return nil
+	})
+	require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "tick"}))
+	handled, err := b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, 1000, handled)
+	require.NoError(t, b.Shutdown(context.Background()))
+}
+
+func TestSteppingTakesOrdersBeforeSignalsBeforeData(t *testing.T) {
+	b, err := eventbus.New(eventbus.WithLogger(discard))
+	require.NoError(t, err)
+	var seen []any
+	b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
+		seen = append(seen, e.Data)
+		return nil
+	})
+	for i := range 3 {
+		for _, q := range everyQueue {
+			require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e", Data: fmt.Sprintf("%v%d", q, i)}))
+		}
+	}
+	_, err = b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, []any{"order0", "order1", "order2", "signal0", "signal1", "signal2", "data0", "data1", "data2"}, seen)
+}
+
+func TestSteppingStartsNoGoroutineAndRunsOnTheCallers(t *testing.T) {
+	b, err := eventbus.New(eventbus.WithLogger(discard))
+	require.NoError(t, err)
+	before := runtime.NumGoroutine()
+	b.SubscribeFunc("e", func(context.Context, eventbus.Event) error {
+		require.Equal(t, before, runtime.NumGoroutine())
+		pc := make([]uintptr, 50)
+		frames := runtime.CallersFrames(pc[:runtime.Callers(0, pc)])
+		for {
+			f, more := frames.Next()
+			if strings.HasSuffix(f.Function, ".RunUntilIdle") {
+				return nil
+			}
+			require.True(t, more)
+		}
+	})
+	require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "e"}))
+	handled, err := b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, 1, handled)
+	require.Zero(t, b.Stats().Queues[eventbus.DataQueue].Failed)
+}
+
+func TestAFullQueueIsAnErrorForTheDriverOfASteppedBus(t *testing.T) {
+	b, err := eventbus.New(eventbus.WithLogger(discard),
+		eventbus.WithQueue(eventbus.OrderQueue, eventbus.QueueConfig{Capacity: 2}),
+		eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 2, Overflow: eventbus.DropNewest, Timeout: time.Hour}))
+	require.NoError(t, err)
+	_, err = b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		q    eventbus.Queue
+		want error
+	}{{eventbus.OrderQueue, eventbus.ErrQueueFull}, {eventbus.DataQueue, eventbus.ErrDropped}} {
+		for range 2 {
+			require.NoError(t, b.Publish(context.Background(), c.q, eventbus.Event{Type: "e"}))
+		}
+		require.ErrorIs(t, b.Publish(context.Background(), c.q, eventbus.Event{Type: "e"}), c.want)
+	}
+	require.ErrorIs(t, b.PublishWait(context.Background(), eventbus.SignalQueue, eventbus.Event{Type: "e"}), eventbus.ErrNotRunning)
+	handled, err := b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, 4, handled)
+}
+
+func TestRunUntilIdleRefuses(t *testing.T) {
+	b, err := eventbus.New(eventbus.WithLogger(discard))
+	require.NoError(t, err)
+	var inside []error
+	b.SubscribeFunc("e", func(ctx context.Context, e eventbus.Event) error {
+		_, err := b.RunUntilIdle(ctx)
+		inside = append(inside, err)
+		_, err = b.RunUntilIdle(context.Background())
+		inside = append(inside, err, b.Start(context.Background()))
+		return nil
+	})
+	require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "e"}))
+	_, err = b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.ErrorIs(t, inside[0], eventbus.ErrWouldDeadlock)
+	require.ErrorIs(t, inside[1], eventbus.ErrRunning)
+	require.ErrorIs(t, inside[2], eventbus.ErrRunning)
+
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "e"}))
+	handled, err := b.RunUntilIdle(ended)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, handled)
+
+	require.NoError(t, b.Start(context.Background()))
+	_, err = b.RunUntilIdle(context.Background())
+	require.ErrorIs(t, err, eventbus.ErrRunning)
+	require.NoError(t, b.Shutdown(context.Background()))
+	_, err = b.RunUntilIdle(context.Background())
+	require.ErrorIs(t, err, eventbus.ErrClosed)
+	_, err = b.RunUntilIdle(nil) //nolint:staticcheck // what a nil context does is the point
+	require.Error(t, err)
+}
+
+func TestAHandlerThatExitsEndsTheStepAndTheNextGoesOn(t *testing.T) {
+	for _, next := range []string{"step", "start"} {
+		t.Run(next, func(t *testing.T) {
+			var failures []*eventbus.HandlerError
+			b, err := eventbus.New(eventbus.WithLogger(discard), eventbus.WithErrorHandler(func(_ context.Context, h *eventbus.HandlerError) { failures = append(failures, h) }))
+			require.NoError(t, err)
+			var seen []string
+			b.SubscribeFunc("e", func(context.Context, eventbus.Event) error { runtime.Goexit(); return nil }, eventbus.WithName("quitter"))
+			b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
+				seen = append(seen, e.Data.(string))
+				return nil
+			})
+			b.SubscribeFunc("f", func(_ context.Context, e eventbus.Event) error {
+				seen = append(seen, e.Data.(string))
+				return nil
+			})
+			require.NoError(t, b.Publish(context.Background(), eventbus.SignalQueue, eventbus.Event{Type: "e", Data: "first"}))
+			require.NoError(t, b.Publish(context.Background(), eventbus.SignalQueue, eventbus.Event{Type: "f", Data: "second"}))
+			done := make(chan bool)
+			ended := true
+			go func() {
+				defer close(done)
+				_, _ = b.RunUntilIdle(context.Background())
+				ended = false
+			}()
+			<-done
+			require.True(t, ended, "the caller's goroutine went on")
+			require.Empty(t, seen)
+			if next == "step" {
+				handled, err := b.RunUntilIdle(context.Background())
+				require.NoError(t, err)
+				require.Equal(t, 2, handled)
+			} else {
+				require.NoError(t, b.Start(context.Background()))
+			}
+			require.NoError(t, b.Shutdown(context.Background()))
+			require.Equal(t, []string{"first", "second"}, seen)
+			require.Len(t, failures, 1)
+			require.Equal(t, "quitter", failures[0].Handler)
+		})
+	}
+}
+
+func TestABusGoesFromSteppingToLiveAndBack(t *testing.T) {
+	for _, opts := range [][]eventbus.Option{nil, {eventbus.WithSingleThread()}} {
+		synctest.Test(t, func(t *testing.T) {
+			b, err := eventbus.New(append(opts, eventbus.WithLogger(discard))...)
+			require.NoError(t, err)
+			seen := make(chan any, 100)
+			b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error { seen <- e.Data; return nil })
+			for i := range 6 {
+				for _, q := range everyQueue {
+					require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e", Data: i}))
+				}
+				if i%2 == 0 {
+					handled, err := b.RunUntilIdle(context.Background())
+					require.NoError(t, err)
+					require.Equal(t, 3, handled)
+				} else {
+					require.NoError(t, b.Start(context.Background()))
+					require.NoError(t, b.Flush(context.Background()))
+					b.Stop()
+				}
+				require.Len(t, seen, 3*(i+1))
+			}
+			require.NoError(t, b.Shutdown(context.Background()))
+		})
+	}
+}
+
+func TestASingleThreadNeverRunsHandlersConcurrentlyAndPrefersOrders(t *testing.T) {
+	b, err := eventbus.New(eventbus.WithLogger(discard), eventbus.WithSingleThread())
+	require.NoError(t, err)
+	var log []eventbus.Queue // unguarded: the race detector would tell
+	entered, release := make(chan bool), make(chan bool)
+	b.SubscribeFunc("first", func(context.Context, eventbus.Event) error {
+		close(entered)
+		<-release
+		return nil
+	})
+	for _, q := range everyQueue {
+		b.SubscribeFunc(eventbus.EventType(q.String()), func(context.Context, eventbus.Event) error {
+			log = append(log, q)
+			return nil
+		})
+	}
+	require.NoError(t, b.Start(context.Background()))
+	require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "first"}))
+	<-entered
+	for range 999 {
+		require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "data"}))
+	}
+	require.NoError(t, b.Publish(context.Background(), eventbus.SignalQueue, eventbus.Event{Type: "signal"}))
+	require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "order"}))
+	close(release)
+	require.NoError(t, b.Shutdown(context.Background()))
+	require.Len(t, log, 1001)
+	require.Equal(t, []eventbus.Queue{eventbus.OrderQueue, eventbus.SignalQueue, eventbus.DataQueue}, log[:3])
+}
