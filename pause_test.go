@@ -164,3 +164,16 @@ func TestASpinningProcessorHandlesEventsAndSleepsInTheEnd(t *testing.T) {
 	}
 	require.Equal(t, 200, n)
 }
+
+func TestASpinningProcessorFindsWhatIsPublishedMeanwhile(t *testing.T) {
+	b := newBus(t, eventbus.WithSpin(time.Hour)) // it never sleeps
+	handled := make(chan bool)
+	b.SubscribeFunc("e", func(context.Context, eventbus.Event) error { handled <- true; return nil })
+	start(t, b)
+	for range 10 {
+		time.Sleep(time.Millisecond)
+		require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "e"}))
+		<-handled
+	}
+	require.NoError(t, b.Shutdown(context.Background()))
+}

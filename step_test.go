@@ -285,3 +285,21 @@ func TestASingleThreadNeverRunsHandlersConcurrentlyAndPrefersOrders(t *testing.T
 	require.Len(t, log, 1001)
 	require.Equal(t, []eventbus.Queue{eventbus.OrderQueue, eventbus.SignalQueue, eventbus.DataQueue}, log[:3])
 }
+
+func TestAnIdleSingleThreadWakesForEveryQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t, eventbus.WithSingleThread(), eventbus.WithPollInterval(time.Hour))
+		var seen []any
+		b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
+			seen = append(seen, e.Data)
+			return nil
+		})
+		start(t, b)
+		for _, q := range everyQueue {
+			synctest.Wait()
+			require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e", Data: q}))
+		}
+		synctest.Wait()
+		require.Equal(t, []any{eventbus.DataQueue, eventbus.SignalQueue, eventbus.OrderQueue}, seen)
+	})
+}
