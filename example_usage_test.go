@@ -167,3 +167,19 @@ func publish1(bus *eventbus.Bus, q eventbus.Queue, t eventbus.EventType, data an
 		log.Fatal(err)
 	}
 }
+
+// A handler's context tells what is being delivered, so that a helper deep in
+// the call tree can log it or drop what it has seen before.
+func ExampleDeliveryFrom() {
+	bus := quietly()
+	defer bus.Shutdown(context.Background())
+	bus.SubscribeFunc(eventbus.OrderPlaced, func(ctx context.Context, e eventbus.Event) error {
+		d, _ := eventbus.DeliveryFrom(ctx)
+		fmt.Printf("%d. %s on the %v queue, for %s\n", d.Seq, d.Event.Data, d.Queue, d.Handler)
+		return nil
+	}, eventbus.WithName("journal"))
+	send(bus, eventbus.OrderPlaced, "buy 100", "sell 50")
+	// Output:
+	// 1. buy 100 on the order queue, for journal
+	// 2. sell 50 on the order queue, for journal
+}

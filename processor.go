@@ -38,6 +38,7 @@ type processor struct {
 	ended      bool            // and its end
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
+	event      Event // at hand; run works on a copy, since it is slow to pass on one that is not on the stack
 	current    cursor
 	receipt    *receipt      // of the event at hand or, until the processor has attended, of the one before
 	stale      *HandlerError // about the event at hand, which has expired
@@ -372,6 +373,7 @@ func (p *processor) run() {
 	q, ctx := p.queue, p.ctx
 	c := p.current
 	e, list, i, have, begun := c.event, c.list, c.at, c.active, c.begun
+	p.event = e
 	if c.called {
 		i++
 	}
@@ -383,8 +385,9 @@ func (p *processor) run() {
 		raise(&q.highWater, int64(high))
 		p.current = cursor{list: list}
 		if q.mark().isCalling() {
-			p.current = cursor{active: true, begun: true, event: e, list: list, at: int(q.handler)}
+			p.current = cursor{active: true, begun: true, event: p.event, list: list, at: int(q.handler)}
 		}
+		p.event = Event{}
 		p.bus.changed()
 	}()
 	n, budget := 0, runLimit // n events are known to be in the channel
@@ -408,12 +411,14 @@ func (p *processor) run() {
 				return
 			}
 			n--
-			e = <-q.ch // does not wait: see evictForLocked
+			p.event = <-q.ch // does not wait: see evictForLocked
+			e = p.event
 			q.admit()
 		}
 		if !begun {
 			if _, ok := e.Data.(*parcel); ok {
-				e = p.open(e)
+				p.event = p.open(e)
+				e = p.event
 			}
 			if !list.serves(e.Type) {
 				list.count(calls)
@@ -431,11 +436,11 @@ func (p *processor) run() {
 		handlers := list.calls
 		for ; i < len(handlers); i++ {
 			q.setHandler(i)
-			if p.attention.Load() != 0 && p.heed(list.subs[i], &e, i) {
+			if p.attention.Load() != 0 && p.heed(list.subs[i], i) {
 				break
 			}
 			if err := handlers[i](ctx, e); err != nil {
-				p.fail(list.subs[i], &e, err)
+				p.fail(list.subs[i], err)
 			}
 		}
 		if i == len(handlers) {
@@ -450,14 +455,14 @@ func (p *processor) run() {
 }
 
 // fail reports the error of a handler that returned.
-func (p *processor) fail(s *Subscription, e *Event, err error) {
-	p.report(s, &HandlerError{Queue: p.queue.id, Event: *e, Handler: s.name, Err: err})
+func (p *processor) fail(s *Subscription, err error) {
+	p.report(s, &HandlerError{Queue: p.queue.id, Event: p.event, Handler: s.name, Err: err})
 }
 
 // heed does what cannot wait for the end of the event, whose handler i is about
 // to be called, and reports whether that one and those after it are to be
 // skipped. The first is not: Shutdown may have seen that the event has begun.
-func (p *processor) heed(s *Subscription, e *Event, i int) (skip bool) {
+func (p *processor) heed(s *Subscription, i int) (skip bool) {
 	a := p.attention.Load()
 	if a&unwatched != 0 && !p.stepping {
 		p.bus.watch.arm()
@@ -470,7 +475,7 @@ func (p *processor) heed(s *Subscription, e *Event, i int) (skip bool) {
 	}
 	skip = a&killed != 0 && i > 0
 	if a&verbose != 0 && !skip {
-		p.logCall(s, e)
+		p.logCall(s, &p.event)
 	}
 	return skip
 }
