@@ -142,6 +142,30 @@ func TestAnAsyncHandlerThatHeedsItsTimeoutIsReportedOnce(t *testing.T) {
 	})
 }
 
+// Whoever sees the end of its context first, the handler or the processor, the
+// call has timed out, and is abandoned no longer than it runs.
+func TestAReturnAtTheTimeoutIsATimeout(t *testing.T) {
+	const events = 30
+	var reports journal[*eventbus.HandlerError]
+	b := newBus(t, reporting(&reports))
+	start(t, b)
+	b.Subscribe("tick", async(func(ctx context.Context, e eventbus.Event) error {
+		for ctx.Err() == nil {
+		}
+		if even(e) {
+			return nil
+		}
+		return errHandler
+	}, time.Millisecond))
+	publish(t, b, eventbus.DataQueue, "tick", numbers(events)...)
+	shutdown(t, b)
+	require.Len(t, reports.all(), events)
+	for _, r := range reports.all() {
+		require.ErrorIs(t, r, eventbus.ErrHandlerTimeout)
+	}
+	require.Zero(t, b.Stats().Abandoned)
+}
+
 func TestWhatAnAbandonedCallFailsWithIsLogged(t *testing.T) {
 	for name, fail := range failureKinds {
 		t.Run(name, func(t *testing.T) {

@@ -166,6 +166,26 @@ func TestAHandlerIsTakenOutAfterSoManyFailuresInARow(t *testing.T) {
 	}
 }
 
+func TestADisabledHandlerIsNotCalledForAnEventThatWasOnItsWay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		before := newGate(t)
+		b.SubscribeFunc("tick", before.handle, eventbus.OnQueue(eventbus.OrderQueue))
+		var got journal[int]
+		b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+			_ = got.handle(ctx, e)
+			return errHandler
+		}, eventbus.DisableAfter(1))
+		publish(t, b, eventbus.OrderQueue, "tick", 1)
+		receive(t, before.entered)
+		publish(t, b, eventbus.DataQueue, "tick", 2)
+		synctest.Wait()
+		before.open()
+		flush(t, b)
+		require.Equal(t, []int{2}, got.all())
+	})
+}
+
 func TestTapsSeeEveryTypeInTheirPlace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := startedBus(t)
