@@ -233,12 +233,14 @@ func (c *asyncCall) finish() {
 	c.logStray()
 }
 
-// result returns the error of a call that returned while it was waited for.
+// result returns the error of a call that returned while it was waited for. Of
+// a late one, the error of its context adds nothing to that, and would only be
+// there if the handler was quicker than the processor.
 func (c *asyncCall) result() error {
 	switch {
 	case c.failure != nil:
 		return &caughtError{c.failure.error(), c.failure}
-	case c.late && c.err != nil:
+	case c.late && c.err != nil && !errors.Is(c.err, c.ctx.Err()):
 		return fmt.Errorf("%w: %w", c.timedOut, c.err)
 	case c.late:
 		return c.timedOut
