@@ -38,12 +38,6 @@ func Async(h Handler, timeout time.Duration) Handler {
 	if timeout < 0 {
 		panic(fmt.Sprintf("eventbus: Async: the timeout is %v, want 0 or more", timeout))
 	}
-	if inner, ok := h.(*asyncHandler); ok {
-		h = inner.handler
-		if timeout == 0 || inner.timeout > 0 && inner.timeout < timeout {
-			timeout = inner.timeout
-		}
-	}
 	return &asyncHandler{h, timeout, fmt.Errorf("%w after %v", ErrHandlerTimeout, timeout)}
 }
 
@@ -79,6 +73,8 @@ func (a *asyncHandler) newCall(ctx context.Context, e Event) (*asyncCall, contex
 	} else {
 		c.ctx.Context, cancel = context.WithCancel(ctx)
 	}
+	c.ctx.outer, _ = ctx.Value(asyncKey{}).(*asyncContext)
+	c.ctx.delivery, _ = DeliveryFrom(ctx)
 	if p := processorOf(ctx); p != nil {
 		c.proc, c.bus, c.info = p, p.bus, p.queue.callAt(p.queue.place())
 	}
@@ -107,8 +103,12 @@ type asyncCall struct {
 // as that waits for the call.
 type asyncContext struct {
 	context.Context
-	state atomic.Uint32
+	outer    *asyncContext // of the call that this one is made in, if any
+	delivery Delivery      // the processor may be at another one when the call asks
+	state    atomic.Uint32
 }
+
+type asyncKey struct{}
 
 // The states of a call, in which it begins and one of which it ends in; an
 // abandoned one returns, too.
@@ -120,10 +120,18 @@ const (
 
 // Value hides the processor from a call that is not the handler any more.
 func (c *asyncContext) Value(key any) any {
-	if key == (processorKey{}) && c.state.Load() != awaited {
+	switch {
+	case key == asyncKey{}:
+		return c
+	case key == processorKey{} && c.state.Load() != awaited:
 		return nil
 	}
 	return c.Context.Value(key)
+}
+
+// attached reports whether a processor waits for c, through all calls around it.
+func (c *asyncContext) attached() bool {
+	return c == nil || c.state.Load() == awaited && c.outer.attached()
 }
 
 // wait reports whether c returned before it was abandoned. Its context ends with
@@ -160,7 +168,7 @@ func (c *asyncCall) abandon() bool {
 	}
 	if c.ctx.state.CompareAndSwap(awaited, abandoned) {
 		if c.proc != nil {
-			c.proc.unpark(context.DeadlineExceeded)
+			c.unpark()
 		}
 		return true
 	}
@@ -172,20 +180,23 @@ func (c *asyncCall) abandon() bool {
 	return false
 }
 
-// unpark ends the publish that p's handler waits with, if it does. That would
-// soon leave by itself, but until then it would stand for the next handler.
-func (p *processor) unpark(err error) {
+// unpark ends the publish that the call waits with, if it does. That would soon
+// leave by itself, but until then it would stand for the next handler. A call
+// around this one may have been abandoned before: then what is parked is the next
+// handler's, which cannot park while lineMu is held.
+func (c *asyncCall) unpark() {
 	lineMu.Lock()
 	defer lineMu.Unlock()
+	p := c.proc
 	q := p.parkedOn
-	if q == nil {
+	if q == nil || !c.ctx.outer.attached() {
 		return
 	}
 	q.admitLocked(true)
 	byP := func(w *waiter) bool { return w.by == p }
 	q.line.parked.toFront(byP)
 	if q.line.parked.len() > 0 && byP(*q.line.parked.front()) {
-		q.line.parked.pop().settleLocked(err)
+		q.line.parked.pop().settleLocked(context.DeadlineExceeded)
 		q.noteLocked()
 	}
 	q.endWaitLocked(p)
@@ -226,7 +237,9 @@ func (c *asyncCall) finish() {
 	c.logStray()
 }
 
-// result returns the error of a call that returned while it was waited for.
+// result returns the error of a call that returned while it was waited for. Of
+// a late one, the error of its context adds nothing to that, and would only be
+// there if the handler was quicker than the processor.
 func (c *asyncCall) result() error {
 	switch {
 	case c.failure != nil:

@@ -121,6 +121,7 @@ func TestAnAsyncHandlerPastItsTimeoutIsAbandonedAndCounted(t *testing.T) {
 
 // One that leaves when its context ends has failed all the same.
 func TestAnAsyncHandlerThatHeedsItsTimeoutIsReportedOnce(t *testing.T) {
+	const events = 500
 	bubble(t, func(t *testing.T) {
 		var reports journal[*eventbus.HandlerError]
 		log := &logbook{level: slog.LevelWarn}
@@ -129,16 +130,40 @@ func TestAnAsyncHandlerThatHeedsItsTimeoutIsReportedOnce(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}, time.Second))
-		publish(t, b, eventbus.DataQueue, "tick", numbers(5)...)
-		flush(t, b)
+		publish(t, b, eventbus.DataQueue, "tick", numbers(events)...)
+		require.NoError(t, b.Flush(t.Context()))
 		synctest.Wait()
-		require.Len(t, reports.all(), 5)
+		require.Len(t, reports.all(), events)
 		for _, r := range reports.all() {
 			require.ErrorIs(t, r, eventbus.ErrHandlerTimeout)
 		}
-		require.Len(t, log.above(slog.LevelInfo), 5)
+		require.Len(t, log.above(slog.LevelInfo), events)
 		require.Zero(t, b.Stats().Abandoned)
 	})
+}
+
+// Whoever sees the end of its context first, the handler or the processor, the
+// call has timed out, and is abandoned no longer than it runs.
+func TestAReturnAtTheTimeoutIsATimeout(t *testing.T) {
+	const events = 30
+	var reports journal[*eventbus.HandlerError]
+	b := newBus(t, reporting(&reports))
+	start(t, b)
+	b.Subscribe("tick", async(func(ctx context.Context, e eventbus.Event) error {
+		for ctx.Err() == nil {
+		}
+		if even(e) {
+			return nil
+		}
+		return errHandler
+	}, time.Millisecond))
+	publish(t, b, eventbus.DataQueue, "tick", numbers(events)...)
+	shutdown(t, b)
+	require.Len(t, reports.all(), events)
+	for _, r := range reports.all() {
+		require.ErrorIs(t, r, eventbus.ErrHandlerTimeout)
+	}
+	require.Zero(t, b.Stats().Abandoned)
 }
 
 func TestWhatAnAbandonedCallFailsWithIsLogged(t *testing.T) {
@@ -192,7 +217,39 @@ func TestAnAwaitedCallIsTheHandlerAndAnAbandonedOneIsNot(t *testing.T) {
 	})
 }
 
+// Its publish does not stand for that of the next handler, which parks as well
+// and is not deferred.
 func TestAParkedPublishLeavesWithItsTimeout(t *testing.T) {
+	for range 100 {
+		bubble(t, func(t *testing.T) {
+			b := startedBus(t, blocking(1, everyQueue...)...)
+			stuck := newGate(t)
+			b.SubscribeFunc("stuck", stuck.handle)
+			publish(t, b, eventbus.OrderQueue, "stuck", 1)
+			receive(t, stuck.entered)
+			publish(t, b, eventbus.OrderQueue, "stuck", 2)
+			var outcomes journal[error]
+			b.Subscribe("tick", async(func(ctx context.Context, e eventbus.Event) error {
+				err := b.Publish(ctx, eventbus.OrderQueue, event("stuck", 3))
+				outcomes.add(err)
+				return err
+			}, time.Second))
+			publish(t, b, eventbus.DataQueue, "tick", 1, 1)
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			require.Len(t, outcomes.all(), 2)
+			require.ErrorIs(t, outcomes.all()[0], context.DeadlineExceeded)
+			require.ErrorIs(t, outcomes.all()[1], context.DeadlineExceeded)
+			stuck.open()
+			flush(t, b)
+			require.EqualValues(t, 2, b.Stats().Queues[eventbus.OrderQueue].Handled)
+		})
+	}
+}
+
+// Once the outer call is abandoned, the end of the inner one is no business of
+// the handler that runs by then.
+func TestTheInnerTimeoutOfAnAbandonedCallHarmsNobody(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := startedBus(t, blocking(1, everyQueue...)...)
 		stuck := newGate(t)
@@ -200,20 +257,22 @@ func TestAParkedPublishLeavesWithItsTimeout(t *testing.T) {
 		publish(t, b, eventbus.OrderQueue, "stuck", 1)
 		receive(t, stuck.entered)
 		publish(t, b, eventbus.OrderQueue, "stuck", 2)
+		b.Subscribe("tick", eventbus.Async(async(func(context.Context, eventbus.Event) error {
+			time.Sleep(time.Minute)
+			return nil
+		}, 2*time.Second), time.Second))
 		var outcomes journal[error]
-		b.Subscribe("tick", async(func(ctx context.Context, e eventbus.Event) error {
-			err := b.Publish(ctx, eventbus.OrderQueue, event("stuck", 3))
-			outcomes.add(err)
-			return err
-		}, time.Second))
-		publish(t, b, eventbus.DataQueue, "tick", 1, 1)
-		time.Sleep(3 * time.Second)
-		synctest.Wait()
-		require.Len(t, outcomes.all(), 2)
-		require.ErrorIs(t, outcomes.all()[0], context.DeadlineExceeded)
+		b.SubscribeFunc("tick", func(ctx context.Context, _ eventbus.Event) error {
+			outcomes.add(b.Publish(ctx, eventbus.OrderQueue, event("stuck", 3)))
+			return nil
+		})
+		publish(t, b, eventbus.DataQueue, "tick", 1)
+		time.Sleep(5 * time.Second) // the inner call reached its timeout 2 s ago
+		require.Empty(t, outcomes.all())
 		stuck.open()
 		flush(t, b)
-		require.EqualValues(t, 2, b.Stats().Queues[eventbus.OrderQueue].Handled)
+		require.Equal(t, []error{nil}, outcomes.all())
+		require.Equal(t, 1, b.Stats().Abandoned)
 	})
 }
 

@@ -22,6 +22,9 @@ func DeliveryFrom(ctx context.Context) (Delivery, bool) {
 	if p == nil {
 		return Delivery{}, false
 	}
+	if c, ok := ctx.Value(asyncKey{}).(*asyncContext); ok {
+		return c.delivery, true
+	}
 	q := p.queue
 	m, list, i := q.mark(), q.serving.Load(), int(q.place().handler)
 	if !m.isCalling() || list == nil || i >= len(list.subs) {

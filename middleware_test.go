@@ -46,14 +46,11 @@ func TestInsideMiddlewareAHandlerKeepsItsNameAndItsFailures(t *testing.T) {
 				var reports journal[*eventbus.HandlerError]
 				log := &logbook{level: slog.LevelWarn}
 				wrapped := errors.New("wrapped")
-				b := startedBus(t, reporting(&reports), log.logger(), eventbus.WithMiddleware(func(next eventbus.Handler) eventbus.Handler {
-					return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
-						return errors.Join(wrapped, next.Handle(ctx, e))
-					})
-				}))
+				b := startedBus(t, reporting(&reports), log.logger(), eventbus.WithMiddleware(joining(wrapped)))
 				b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { time.Sleep(time.Second); return fail() })
 				own := b.Stats().Handlers[0].Name
 				require.Contains(t, own, "eventbus_test.TestInsideMiddleware")
+				require.NotContains(t, own, "joining")
 				publish(t, b, eventbus.DataQueue, "tick", 1)
 				flush(t, b)
 				require.Len(t, reports.all(), 1)
@@ -61,6 +58,15 @@ func TestInsideMiddlewareAHandlerKeepsItsNameAndItsFailures(t *testing.T) {
 				require.Equal(t, name == "error", errors.Is(reports.all()[0], wrapped))
 				require.Equal(t, own, log.find("eventbus: slow handler is still running")[0].attrs["handler"])
 			})
+		})
+	}
+}
+
+// joining is a middleware that adds err to what the handler returns.
+func joining(err error) eventbus.Middleware {
+	return func(next eventbus.Handler) eventbus.Handler {
+		return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+			return errors.Join(err, next.Handle(ctx, e))
 		})
 	}
 }

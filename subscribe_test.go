@@ -14,22 +14,31 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
+// The filter lets the events of the three queues go on only when all of them
+// have come so far.
 func TestOnceIsExactlyOneCallHoweverManyQueuesRace(t *testing.T) {
-	for range many(200) {
+	for range many(500) {
 		b := newBus(t)
 		var calls atomic.Int32
-		s := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { calls.Add(1); return nil }, eventbus.Once())
-		var others sync.WaitGroup
-		for _, q := range everyQueue {
-			others.Go(func() { publish(t, b, q, "tick", numbers(5)...) })
+		var together sync.WaitGroup
+		together.Add(len(everyQueue))
+		meet := func(eventbus.Event) bool {
+			together.Done()
+			together.Wait()
+			return true
 		}
-		others.Wait()
+		s := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { calls.Add(1); return nil }, eventbus.Once(), eventbus.Where(meet))
 		start(t, b)
+		for _, q := range everyQueue {
+			publish(t, b, q, "tick", 1)
+		}
 		flush(t, b)
 		require.EqualValues(t, 1, calls.Load())
 		require.Empty(t, b.Stats().Handlers)
 		s.Unsubscribe()
+		publish(t, b, eventbus.DataQueue, "tick", 2)
 		shutdown(t, b)
+		require.EqualValues(t, 1, calls.Load())
 	}
 }
 
@@ -155,6 +164,26 @@ func TestAHandlerIsTakenOutAfterSoManyFailuresInARow(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADisabledHandlerIsNotCalledForAnEventThatWasOnItsWay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		before := newGate(t)
+		b.SubscribeFunc("tick", before.handle, eventbus.OnQueue(eventbus.OrderQueue))
+		var got journal[int]
+		b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+			_ = got.handle(ctx, e)
+			return errHandler
+		}, eventbus.DisableAfter(1))
+		publish(t, b, eventbus.OrderQueue, "tick", 1)
+		receive(t, before.entered)
+		publish(t, b, eventbus.DataQueue, "tick", 2)
+		synctest.Wait()
+		before.open()
+		flush(t, b)
+		require.Equal(t, []int{2}, got.all())
+	})
 }
 
 func TestTapsSeeEveryTypeInTheirPlace(t *testing.T) {
