@@ -45,12 +45,13 @@ type Bus struct {
 	stepped    atomic.Bool // RunUntilIdle was called, and Start not since; written under mu
 	withheld   atomic.Bool // a throttle withholds records
 
-	subMu     sync.Mutex
-	lastID    uint64                          // guarded by subMu
-	routes    sync.Map                        // of EventType to *route; written under subMu
-	taps      atomic.Pointer[[]*Subscription] // nil if there are none; replaced under subMu
-	tapRoutes int                             // how many routes lead to taps alone; guarded by subMu
-	disabled  atomic.Pointer[[]*Subscription] // taken out by DisableAfter; the slice is replaced under subMu
+	subMu      sync.Mutex
+	lastID     uint64                          // guarded by subMu
+	retentions sync.Map                        // of EventType to *retention; written under subMu
+	routes     sync.Map                        // of EventType to *route; written under subMu
+	taps       atomic.Pointer[[]*Subscription] // nil if there are none; replaced under subMu
+	tapRoutes  int                             // how many routes lead to taps alone; guarded by subMu
+	disabled   atomic.Pointer[[]*Subscription] // taken out by DisableAfter; the slice is replaced under subMu
 
 	// mu guards the life cycle. It is taken before lineMu and never after.
 	mu          sync.Mutex
@@ -211,7 +212,9 @@ func (b *Bus) Subscribe(t EventType, h Handler, opts ...SubscribeOption) *Subscr
 		panic("eventbus: Subscribe: the event type is empty")
 	}
 	s := newSubscription(b, fmt.Sprintf("Subscribe to %s", t), t, h, opts)
-	b.subscribe(s)
+	if !s.wantsLast || !b.subscribeWithLast(s) {
+		b.subscribe(s)
+	}
 	return s
 }
 

@@ -40,3 +40,24 @@ func ExampleTopic() {
 	// order 1 over 100
 	// eventbus: wrong payload type: the event carries a string, the topic order_placed takes a *eventbus_test.Order
 }
+
+// A strategy that starts in the middle of the day first gets the last price.
+func ExampleRetain() {
+	price := eventbus.NewTopic[float64]("price", eventbus.DataQueue, eventbus.Retain())
+	bus := quietly()
+	defer bus.Shutdown(context.Background())
+	ctx := context.Background()
+	for _, p := range []float64{99.5, 100.25} {
+		if err := price.Publish(ctx, bus, p); err != nil {
+			log.Fatal(err)
+		}
+	}
+	price.Subscribe(bus, func(_ context.Context, p float64) error {
+		fmt.Println("price:", p)
+		return nil
+	}, eventbus.WithLast())
+	if err := bus.Flush(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: price: 100.25
+}

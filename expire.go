@@ -6,19 +6,23 @@ import (
 )
 
 // open returns the event that e carries, whose turn has come. If it has
-// expired, the result has no type and so no handler.
-func (p *processor) open(e Event) Event {
+// expired, the result has no type and so no handler. If it has handlers of its
+// own, they are the result too.
+func (p *processor) open(e Event) (Event, *handlerList) {
 	q := p.queue
 	e, rc := q.unpack(e)
+	if rc != nil && rc.join != nil {
+		return p.join(rc.join)
+	}
 	p.sign(rc)
 	if limit := q.cfg.MaxAge; limit > 0 {
 		if age := time.Since(e.Time); age > limit {
 			err := fmt.Errorf("%w: it is %v old, the limit is %v", ErrExpired, age, limit)
 			p.stale = &HandlerError{Queue: q.id, Event: e, Err: err}
-			return Event{}
+			return Event{}, nil
 		}
 	}
-	return e
+	return e, nil
 }
 
 // expire counts and logs the event at hand, which has expired, and passes it

@@ -46,6 +46,9 @@ type Subscription struct {
 	middleware []Middleware // of this subscription alone
 	async      bool         // calls run on a goroutine of their own
 	gate       *gate        // nil if every event gets to the handler
+	wantsLast  bool         // see WithLast
+	gone       bool         // unsubscribed before it got into the table; guarded by Bus.subMu
+	keeper     bool         // it is no handler but a part of Retain
 
 	failed   atomic.Uint64
 	panicked atomic.Uint64

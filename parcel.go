@@ -65,6 +65,12 @@ func (q *queue) takeLocked(box *parcel) (Event, *receipt) {
 func (q *queue) discard(e Event, why error) Event {
 	e, rc := q.unpack(e)
 	rc.complete(why)
+	if rc != nil && rc.join != nil {
+		if why == ErrDropped {
+			q.bus.arrive(rc.join)
+		}
+		return Event{} // nobody published it
+	}
 	return e
 }
 

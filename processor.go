@@ -416,20 +416,24 @@ func (p *processor) run() {
 			q.admit()
 		}
 		if !begun {
+			var next *handlerList
 			if _, ok := e.Data.(*parcel); ok {
-				p.event = p.open(e)
+				p.event, next = p.open(e)
 				e = p.event
 			}
-			if !list.serves(e.Type) {
+			if next == nil && !list.serves(e.Type) {
+				next = p.bus.handlersOf(e.Type)
+			}
+			if next != nil {
 				list.count(calls)
-				calls, list = 0, p.bus.handlersOf(e.Type)
+				calls, list = 0, next
 				q.serving.Store(list)
 			}
 			i = 0
 			q.setHandler(0)
 			m += 1 << markShift
 			q.position.Store(uint64(m + calling))
-			if list.orphan {
+			if list.unheard {
 				p.skip(e)
 			}
 		}
@@ -507,7 +511,7 @@ func (p *processor) say(s stage, f func()) {
 
 // logCall logs that s is about to be called, unless its gate decides that.
 func (p *processor) logCall(s *Subscription, e *Event) {
-	if s.gate == nil {
+	if s.gate == nil && !s.keeper {
 		p.tellCall(s, e)
 	}
 }

@@ -1,7 +1,6 @@
 package eventbus
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -21,6 +20,7 @@ type handlerList struct {
 	subs      []*Subscription                      // in the order of subscription
 	calls     []func(context.Context, Event) error // theirs
 	orphan    bool                                 // nobody has subscribed to the type: there are taps at most
+	unheard   bool                                 // as orphan, or what there is beside taps is a keeper
 }
 
 func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
@@ -28,11 +28,12 @@ func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
 	for _, s := range subs {
 		l.calls = append(l.calls, s.call)
 	}
+	l.unheard = len(subs) > 0 && !slices.ContainsFunc(subs, func(s *Subscription) bool { return s.eventType != "" && !s.keeper })
 	return l
 }
 
 // nobody is the list of a type that has no handler.
-var nobody = &handlerList{orphan: true}
+var nobody = &handlerList{orphan: true, unheard: true}
 
 // serves reports whether l is still the list of t.
 func (l *handlerList) serves(t EventType) bool {
@@ -66,6 +67,11 @@ func (b *Bus) subscribe(s *Subscription) {
 	defer b.subMu.Unlock()
 	b.lastID++
 	s.id = b.lastID
+	b.addLocked(s)
+}
+
+// addLocked puts s, which has its id, into the table.
+func (b *Bus) addLocked(s *Subscription) {
 	if s.eventType == "" {
 		b.setTapsLocked(append(slices.Clone(b.tapsOfAll()), s))
 		b.eachRoute(func(r *route, l *handlerList) { b.setLocked(r, l.eventType, append(slices.Clone(l.subs), s)) })
@@ -79,7 +85,7 @@ func (b *Bus) subscribe(s *Subscription) {
 		subs = old.subs
 	}
 	s.route = r
-	b.setLocked(r, s.eventType, append(slices.Clone(subs), s))
+	b.setLocked(r, s.eventType, byID(append(slices.Clone(subs), s)))
 	b.routes.Store(s.eventType, r)
 }
 
@@ -87,6 +93,7 @@ func (b *Bus) unsubscribe(s *Subscription) {
 	b.subMu.Lock()
 	defer b.subMu.Unlock()
 	if !b.removeLocked(s) {
+		s.gone = true
 		b.setDisabledLocked(without(b.disabledOnes(), s))
 	}
 }
@@ -115,6 +122,9 @@ func (b *Bus) removeLocked(s *Subscription) bool {
 		b.setTapsLocked(without(b.tapsOfAll(), s))
 		b.eachRoute(func(r *route, l *handlerList) { b.setLocked(r, l.eventType, without(l.subs, s)) })
 		return true
+	}
+	if s.route == nil { // it has not arrived: see WithLast
+		return false
 	}
 	old := s.route.list.Load()
 	if old == nil || !slices.Contains(old.subs, s) {
@@ -226,12 +236,11 @@ func (b *Bus) subscriptions() []*Subscription {
 	subs := slices.Clone(b.tapsOfAll())
 	b.eachRoute(func(_ *route, l *handlerList) {
 		for _, s := range l.subs {
-			if s.eventType != "" {
+			if s.eventType != "" && !s.keeper {
 				subs = append(subs, s)
 			}
 		}
 	})
 	subs = append(subs, b.disabledOnes()...) // last, or one that is disabled meanwhile would be missed
-	slices.SortFunc(subs, func(a, b *Subscription) int { return cmp.Compare(a.id, b.id) })
-	return slices.Compact(subs) // one that is being disabled is in both
+	return slices.Compact(byID(subs))        // one that is being disabled is in both
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -242,6 +243,8 @@ func (q *queue) takeAll() []Event {
 	}
 	q.line.detached = 0
 	q.noteLocked()
-	q.leftover.Store(int64(len(events)))
-	return events
+	published := slices.DeleteFunc(events, func(e Event) bool { return e.Type == "" })
+	q.accepted.Add(-uint64(len(events) - len(published)))
+	q.leftover.Store(int64(len(published)))
+	return published
 }

@@ -32,7 +32,8 @@ type TopicOption func(*topicConfig) error
 
 // A topicConfig is what the options set.
 type topicConfig struct {
-	rule *rule // nil for the queue's own
+	rule   *rule // nil for the queue's own
+	retain bool
 }
 
 // NewTopic returns the topic of the events of type t, whose payload is a T and
@@ -81,6 +82,7 @@ func WithOverflow(o Overflow, timeout time.Duration) TopicOption {
 // event whose Time is now and whose Source is empty. Unless T is a pointer or an
 // interface, putting it into the event allocates.
 func (t Topic[T]) Publish(ctx context.Context, b *Bus, data T) error {
+	t.keepOn(b)
 	return b.publish(ctx, t.queue, NewEvent(t.eventType, data, ""), t.rule)
 }
 
@@ -91,7 +93,15 @@ func (t Topic[T]) Subscribe(b *Bus, f func(ctx context.Context, data T) error, o
 	if f == nil {
 		return b.Subscribe(t.eventType, nil, opts...)
 	}
+	t.keepOn(b)
 	return b.Subscribe(t.eventType, topicHandler[T](f), opts...)
+}
+
+// keepOn makes b keep the topic's last event, if the topic says so.
+func (t Topic[T]) keepOn(b *Bus) {
+	if t.retain && t.eventType != "" {
+		b.keep(t.eventType, t.queue)
+	}
 }
 
 // A topicHandler is the function of a topic as a Handler.

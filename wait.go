@@ -11,11 +11,12 @@ import (
 // A receipt is how PublishWait learns what became of its event. It travels in
 // the event's parcel.
 type receipt struct {
-	by    *processor  // whose handler waits; nil for somebody outside
-	begun atomic.Bool // its event's turn has come
-	over  atomic.Bool // and passed
-	errs  []error     // of the handlers; the processor's until it is over
-	done  chan error  // gets the outcome, and has room for it
+	join  *Subscription // the event stands for one that begins WithLast; nobody waits then
+	by    *processor    // whose handler waits; nil for somebody outside
+	begun atomic.Bool   // its event's turn has come
+	over  atomic.Bool   // and passed
+	errs  []error       // of the handlers; the processor's until it is over
+	done  chan error    // gets the outcome, and has room for it
 }
 
 // complete ends the wait, unless that has ended.
