@@ -77,7 +77,7 @@ func TestALateJoinerMissesNothingAndGetsNothingTwice(t *testing.T) {
 			b := newBus(t, opts...)
 			start(t, b)
 			ctx := context.Background()
-			const n, joiners = 3000, 200
+			const n, joiners = 1000, 50
 			require.NoError(t, price.Publish(ctx, b, -1))
 			var all [joiners]seen
 			var wg sync.WaitGroup
