@@ -3,8 +3,6 @@ package eventbus
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -316,89 +314,6 @@ func (q *queue) noteLocked() {
 	q.deferred.Store(int64(n))
 }
 
-// mustDeferLocked reports whether p's handler, were it to wait on q, would
-// wait for itself or for a bus that does not run. A handler's context in use
-// by a second goroutine while the first waits gets the same answer, so that a
-// processor has one edge at most and chains end.
-func (q *queue) mustDeferLocked(p *processor) bool {
-	if !q.bus.running.Load() || p.parkedOn != nil {
-		return true
-	}
-	for q.leadsToLocked(p) {
-		if !q.rushLocked(p) {
-			return true
-		}
-	}
-	return false
-}
-
-// leadsToLocked follows the chain from q to its processor, to the queue where
-// that one's handler is parked, and so on, and reports whether it ends at p.
-func (q *queue) leadsToLocked(p *processor) bool {
-	for on := q; on != nil; on = on.proc.waitsOnLocked() {
-		if on.proc == p {
-			return true
-		}
-	}
-	return false
-}
-
-// rushLocked marks the queues of the chain from q to p, where handlers are
-// parked, so that they get the very next free slots. If they waited for half,
-// the cycle would stay closed, and one deferred event would follow another; for
-// the same reason the handlers of the chain go ahead of others parked there.
-// Slots may be free already; it reports whether that broke the chain.
-func (q *queue) rushLocked(p *processor) (broken bool) {
-	for on := q; on.proc != p; {
-		by := on.proc
-		if on = by.waitsOnLocked(); on == nil {
-			return true
-		}
-		on.line.rush = true
-		on.line.parked.toFront(func(w *waiter) bool { return w.by == by })
-		on.admitLocked(false)
-		broken = broken || by.waitsOnLocked() == nil
-	}
-	return broken
-}
-
-// deferLocked accepts e from p's handler without a slot. The bound keeps
-// handlers that answer each event with two of the same from growing the list
-// without end. One event for each that p takes from its own bus does not, and
-// may go beyond it: it stands for the slot that the taken event has freed, and
-// which a publisher in the fast path may have got first.
-func (q *queue) deferLocked(p *processor, e Event) error {
-	begun := p.begun()
-	full := q.line.deferred.len() >= q.cfg.Capacity && !q.evictFromLineLocked(true)
-	if full && (p.deferredAt == begun || p.bus != q.bus) {
-		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
-	}
-	p.deferredAt = begun
-	q.accepted.Add(1)
-	if q.enlist(e) {
-		return nil
-	}
-	q.line.deferred.push(e)
-	q.noteLocked()
-	return nil
-}
-
-// suspendLocked defers what is parked and does not fit: the bus stops, and
-// nobody will free a slot.
-func (q *queue) suspendLocked() {
-	q.admitLocked(true)
-	for q.line.parked.len() > 0 {
-		w := q.line.parked.pop()
-		if receiptOf(w.event) != nil {
-			w.settleLocked(q.notRunning())
-		} else {
-			w.settleLocked(q.deferLocked(w.by, w.event))
-		}
-	}
-	q.abandonLocked()
-	q.noteLocked()
-}
-
 // hold keeps e, which a processor has taken but was told not to begin, until
 // it asks for it with release. It is the queue's oldest event, and so must not
 // go behind those in the channel.
@@ -434,57 +349,4 @@ func refuseLocked(f *fifo[*waiter], who func(*waiter) bool) {
 			f.push(w)
 		}
 	}
-}
-
-// A fifo is a first-in, first-out list that reuses its memory.
-type fifo[T comparable] struct {
-	items []T // items[:head] are gone
-	head  int
-}
-
-func (f *fifo[T]) len() int  { return len(f.items) - f.head }
-func (f *fifo[T]) front() *T { return &f.items[f.head] }
-
-func (f *fifo[T]) push(v T) {
-	if len(f.items) == cap(f.items) && f.head > len(f.items)/2 {
-		n := copy(f.items, f.items[f.head:])
-		clear(f.items[n:])
-		f.items, f.head = f.items[:n], 0
-	}
-	f.items = append(f.items, v)
-}
-
-func (f *fifo[T]) pop() T {
-	var zero T
-	v := f.items[f.head]
-	f.items[f.head] = zero
-	f.head++
-	if f.head == len(f.items) {
-		f.items, f.head = f.items[:0], 0
-	}
-	return v
-}
-
-// toFront moves the first item that is the one meant ahead of the others.
-func (f *fifo[T]) toFront(meant func(T) bool) {
-	if i := slices.IndexFunc(f.items[f.head:], meant); i > 0 {
-		v := f.items[f.head+i]
-		copy(f.items[f.head+1:], f.items[f.head:f.head+i])
-		f.items[f.head] = v
-	}
-}
-
-func (f *fifo[T]) remove(v T) {
-	if i := slices.Index(f.items[f.head:], v); i >= 0 {
-		f.removeAt(i)
-	}
-}
-
-// removeAt removes the i-th item from the front.
-func (f *fifo[T]) removeAt(i int) {
-	if i == 0 {
-		f.pop()
-		return
-	}
-	f.items = slices.Delete(f.items, f.head+i, f.head+i+1)
 }

@@ -1,0 +1,86 @@
+package eventbus
+
+import "fmt"
+
+// mustDeferLocked reports whether p's handler, were it to wait on q, would
+// wait for itself or for a bus that does not run. A handler's context in use
+// by a second goroutine while the first waits gets the same answer, so that a
+// processor has one edge at most and chains end.
+func (q *queue) mustDeferLocked(p *processor) bool {
+	if !q.bus.running.Load() || p.parkedOn != nil {
+		return true
+	}
+	for q.leadsToLocked(p) {
+		if !q.rushLocked(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// leadsToLocked follows the chain from q to its processor, to the queue where
+// that one's handler is parked, and so on, and reports whether it ends at p.
+func (q *queue) leadsToLocked(p *processor) bool {
+	for on := q; on != nil; on = on.proc.waitsOnLocked() {
+		if on.proc == p {
+			return true
+		}
+	}
+	return false
+}
+
+// rushLocked marks the queues of the chain from q to p, where handlers are
+// parked, so that they get the very next free slots. If they waited for half,
+// the cycle would stay closed, and one deferred event would follow another; for
+// the same reason the handlers of the chain go ahead of others parked there.
+// Slots may be free already; it reports whether that broke the chain.
+func (q *queue) rushLocked(p *processor) (broken bool) {
+	for on := q; on.proc != p; {
+		by := on.proc
+		if on = by.waitsOnLocked(); on == nil {
+			return true
+		}
+		on.line.rush = true
+		on.line.parked.toFront(func(w *waiter) bool { return w.by == by })
+		on.admitLocked(false)
+		broken = broken || by.waitsOnLocked() == nil
+	}
+	return broken
+}
+
+// deferLocked accepts e from p's handler without a slot. The bound keeps
+// handlers that answer each event with two of the same from growing the list
+// without end. One event for each that p takes from its own bus does not, and
+// may go beyond it: it stands for the slot that the taken event has freed, and
+// which a publisher in the fast path may have got first.
+func (q *queue) deferLocked(p *processor, e Event) error {
+	begun := p.begun()
+	full := q.line.deferred.len() >= q.cfg.Capacity && !q.evictFromLineLocked(true)
+	if full && (p.deferredAt == begun || p.bus != q.bus) {
+		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
+	}
+	p.deferredAt = begun
+	q.accepted.Add(1)
+	if q.enlist(e) {
+		return nil
+	}
+	q.line.deferred.push(e)
+	q.noteLocked()
+	return nil
+}
+
+// suspendLocked defers what is parked and does not fit: the bus stops, and
+// nobody will free a slot.
+func (q *queue) suspendLocked() {
+	q.admitLocked(true)
+	for q.line.parked.len() > 0 {
+		w := q.line.parked.pop()
+		if receiptOf(w.event) != nil {
+			w.settleLocked(q.notRunning())
+		} else {
+			w.settleLocked(q.deferLocked(w.by, w.event))
+		}
+	}
+	q.abandonLocked()
+	q.noteLocked()
+}
