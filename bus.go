@@ -39,6 +39,7 @@ type Bus struct {
 	queues     [numQueues]*queue
 	processors []*processor // that serve the queues now; replaced under mu and lineMu while none is alive
 	live       []*processor // that do while the bus is started
+	steppers   []*processor // the stepper alone
 	stepper    *processor   // that does in RunUntilIdle; with WithSingleThread the live one
 	watch      *watch
 	running    atomic.Bool // written under mu and lineMu

@@ -84,7 +84,10 @@ func (p *processor) enterLocked(s *session) {
 	}
 	s.holders++
 	p.session = s
-	p.ctx = context.WithValue(s.ctx, processorKey{}, p)
+	if p.known != s {
+		p.known = s
+		p.ctx = context.WithValue(s.ctx, processorKey{}, p)
+	}
 }
 
 // Stop stops the processors and returns at once. The event that a processor is

@@ -26,6 +26,7 @@ type processor struct {
 
 	alive   bool     // a goroutine runs it; guarded by Bus.mu
 	session *session // it runs in; guarded by Bus.mu
+	known   *session // that ctx is of; guarded by Bus.mu
 
 	stepping bool // RunUntilIdle runs it; guarded by Bus.mu, and does not change while it runs
 

@@ -55,28 +55,34 @@ func (b *Bus) RunUntilIdle(ctx context.Context) (handled int, err error) {
 // waits for processors that have been stopped and have not left.
 func (b *Bus) beginStepping(ctx context.Context) (*processor, error) {
 	for {
-		b.mu.Lock()
-		switch {
-		case b.shutdown != nil:
-			b.mu.Unlock()
-			return nil, ErrClosed
-		case b.session != nil || b.stepper.stepping:
-			b.mu.Unlock()
-			return nil, ErrRunning
-		case b.desertedLocked():
-			defer b.mu.Unlock()
-			return b.beginSteppingLocked(ctx), nil
+		p, err := b.tryStepping(ctx)
+		if p != nil || err != nil {
+			return p, err
 		}
-		b.mu.Unlock()
 		if !b.await(ctx.Done(), b.deserted) {
 			return nil, ctx.Err()
 		}
 	}
 }
 
+// tryStepping returns nil and no error if processors have not left.
+func (b *Bus) tryStepping(ctx context.Context) (*processor, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.shutdown != nil:
+		return nil, ErrClosed
+	case b.session != nil || b.stepper.stepping:
+		return nil, ErrRunning
+	case !b.desertedLocked():
+		return nil, nil
+	}
+	return b.beginSteppingLocked(ctx), nil
+}
+
 func (b *Bus) beginSteppingLocked(ctx context.Context) *processor {
 	b.stepped.Store(true)
-	b.useLocked([]*processor{b.stepper})
+	b.useLocked(b.steppers)
 	p := b.stepper
 	if s := b.stepSession; s == nil || !sameContext(s.base, ctx) {
 		b.endStepSessionLocked()
@@ -136,7 +142,8 @@ func (b *Bus) handledInTime() (n uint64) {
 // makeProcessors makes the processors of a new bus: one a queue, or one for all.
 func (b *Bus) makeProcessors(single bool) {
 	b.stepper = newProcessor(b, b.queues[OrderQueue], b.queues[SignalQueue], b.queues[DataQueue])
-	b.live = []*processor{b.stepper}
+	b.steppers = []*processor{b.stepper}
+	b.live = b.steppers
 	if !single {
 		b.live = nil
 		for _, q := range b.queues {
