@@ -122,6 +122,11 @@
 //     begins any more. Stats shows it until it is unsubscribed.
 //   - Middleware is applied once, when a handler subscribes: [WithMiddleware]
 //     around [Use], the first outermost. Handlers keep their names.
+//   - Of a topic with [Retain], a subscription [WithLast] first gets the last
+//     event, on the processor of the topic's queue, and then all that follow: no
+//     event is missed and none comes twice.
+//   - [DeliveryFrom] tells a handler's context its event, queue, handler and the
+//     event's number, which counts those that the queue has begun without gaps.
 //
 // Life cycle:
 //
@@ -149,6 +154,20 @@
 //     returns [ErrWouldDeadlock], and Flush returns that too.
 //   - [Bus.Flush] returns when all that was accepted is handled, with all that
 //     handlers published meanwhile.
+//   - [Bus.Pause] keeps a queue's events from being begun, from its return to
+//     [Bus.Resume]. The queue accepts within its capacity, and the others go on.
+//     Flush does not wait for what it holds, and returns [ErrPaused]; Shutdown
+//     hands it back.
+//
+// Stepping and single thread:
+//
+//   - [Bus.RunUntilIdle] handles what is queued, and what that publishes, on the
+//     caller's goroutine: orders before signals before data, one event at a time,
+//     without a goroutine or a clock. The same events give the same calls.
+//   - On a bus that is stepped, a publish from outside that finds its queue full
+//     returns an error and does not wait.
+//   - With [WithSingleThread] one goroutine serves the queues in the same order:
+//     handlers never run concurrently, and an order is the next event handled.
 //
 // Accounts:
 //
@@ -161,7 +180,7 @@
 //
 //   - Nothing is ordered across queues. Keep an order's life on one queue. A
 //     handler whose type is published to two queues may run concurrently with
-//     itself.
+//     itself, but not with WithSingleThread.
 //   - A goroutine that a handler starts is not the handler. It should publish
 //     with a context of its own: with the handler's it may be told ErrQueueFull
 //     where it could have waited.

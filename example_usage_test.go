@@ -183,3 +183,84 @@ func ExampleDeliveryFrom() {
 	// 1. buy 100 on the order queue, for journal
 	// 2. sell 50 on the order queue, for journal
 }
+
+// A backtest drives the bus itself: what the candle causes is done when
+// RunUntilIdle returns, and every run makes the same calls.
+func ExampleBus_RunUntilIdle() {
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus.SubscribeFunc(eventbus.CandleClosed, func(ctx context.Context, e eventbus.Event) error {
+		fmt.Println("close at", e.Data)
+		if e.Data.(float64) < 100 {
+			return nil
+		}
+		return bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderPlaced, "sell", "strategy"))
+	})
+	bus.SubscribeFunc(eventbus.OrderPlaced, show("placed:"))
+	ctx := context.Background()
+	for _, price := range []float64{99, 101} {
+		if err := bus.Publish(ctx, eventbus.DataQueue, eventbus.NewEvent(eventbus.CandleClosed, price, "file")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	handled, err := bus.RunUntilIdle(ctx)
+	fmt.Println(handled, "events handled,", err)
+	// Output:
+	// close at 99
+	// close at 101
+	// placed: order_placed sell
+	// 3 events handled, <nil>
+}
+
+// With a single thread what only handlers touch needs no lock.
+func ExampleWithSingleThread() {
+	bus := quietly(eventbus.WithSingleThread())
+	position := 0
+	bus.SubscribeFunc(eventbus.OrderFilled, func(_ context.Context, e eventbus.Event) error {
+		position += e.Data.(int)
+		return nil
+	})
+	bus.SubscribeFunc(eventbus.CandleClosed, func(_ context.Context, e eventbus.Event) error {
+		fmt.Println("position at the close:", position)
+		return nil
+	})
+	ctx := context.Background()
+	send(bus, eventbus.OrderFilled, 100, -30)
+	if err := bus.Publish(ctx, eventbus.DataQueue, eventbus.NewEvent(eventbus.CandleClosed, 101.5, "feed")); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: position at the close: 70
+}
+
+// Signals stand still while orders go through.
+func ExampleBus_Pause() {
+	bus := quietly()
+	bus.SubscribeFunc(eventbus.SignalGenerated, show("signal:"))
+	bus.SubscribeFunc(eventbus.OrderPlaced, show("order:"))
+	if err := bus.Pause(eventbus.SignalQueue); err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := bus.Publish(ctx, eventbus.SignalQueue, eventbus.NewEvent(eventbus.SignalGenerated, "buy", "strategy")); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderPlaced, "sell 100", "desk")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(bus.Flush(ctx))
+	if err := bus.Resume(eventbus.SignalQueue); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// order: order_placed sell 100
+	// flush: eventbus: queue is paused: the signal queue, which holds 1 events
+	// signal: signal_generated buy
+}
