@@ -33,7 +33,7 @@ func (b *broker) onOrder(_ context.Context, o Order) error {
 // onOpen is told a candle's opening price before anything else about that candle, so it cannot look ahead.
 func (b *broker) onOpen(ctx context.Context, c Candle) error {
 	for _, order := range b.take() {
-		if err := b.bus.Publish(ctx, eventbus.OrderQueue, b.execute(order, c)); err != nil {
+		if err := b.execute(ctx, order, c); err != nil {
 			return err
 		}
 	}
@@ -49,7 +49,7 @@ func (b *broker) take() []Order {
 }
 
 // execute fills a sell whole, and a buy with as many lots as its budget covers at this price; with none the order is cancelled.
-func (b *broker) execute(order Order, c Candle) eventbus.Event {
+func (b *broker) execute(ctx context.Context, order Order, c Candle) error {
 	quantity := order.Quantity
 	if order.Side == Buy {
 		quantity = decimal.Min(quantity, affordable(order.Budget, c.Open, b.lot))
@@ -58,9 +58,7 @@ func (b *broker) execute(order Order, c Candle) eventbus.Event {
 		b.mu.Lock()
 		b.cancelled++
 		b.mu.Unlock()
-		cancellation := Cancellation{Order: order, Time: c.Time, Reason: "the cash does not cover a lot at the open"}
-		return eventbus.NewEvent(eventbus.OrderUpdate, cancellation, "broker")
+		return orderUpdate.Publish(ctx, b.bus, Cancellation{Order: order, Time: c.Time, Reason: "the cash does not cover a lot at the open"})
 	}
-	fill := Fill{Order: order, Time: c.Time, Price: c.Open, Quantity: quantity}
-	return eventbus.NewEvent(eventbus.OrderFilled, fill, "broker")
+	return orderFilled.Publish(ctx, b.bus, Fill{Order: order, Time: c.Time, Price: c.Open, Quantity: quantity})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -29,15 +28,25 @@ type engine struct {
 
 func newEngine(o options, candles candleSource, progress func(), logger *slog.Logger) (*engine, error) {
 	e := &engine{options: o}
-	bus, err := eventbus.New(
+	opts := []eventbus.Option{
 		eventbus.WithLogger(logger),
 		eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { e.fail(err) }),
-	)
+	}
+	if o.mode == single {
+		opts = append(opts, eventbus.WithSingleThread())
+	}
+	bus, err := eventbus.New(opts...)
 	if err != nil {
 		return nil, err
 	}
 	e.bus = bus
 	e.feed = newFeed(bus, candles, progress)
+	if o.mode == step {
+		e.feed.settle = func(ctx context.Context) error {
+			_, err := bus.RunUntilIdle(ctx)
+			return err
+		}
+	}
 	e.strategy = newStrategy(bus, o.fast, o.slow)
 	e.orders = newOrderManager(bus, o.lot, o.cash)
 	e.broker = newBroker(bus, o.lot)
@@ -49,38 +58,26 @@ func newEngine(o options, candles candleSource, progress func(), logger *slog.Lo
 	return e, nil
 }
 
-// wire is the whole of who hears what. Candles travel on the data queue, signals on the signal queue, and an order's life,
-// from OrderPlaced to the account it leaves behind, on the order queue, where its events stay in order.
+// wire is the whole of who hears what.
 func (e *engine) wire() {
-	on(e.bus, eventbus.CandleUpdate, "broker.onOpen", e.broker.onOpen)
-	on(e.bus, eventbus.CandleClosed, "strategy.onClose", e.strategy.onClose)
-	on(e.bus, eventbus.CandleClosed, "portfolio.onClose", e.portfolio.onClose)
+	candleUpdate.Subscribe(e.bus, e.broker.onOpen)
+	candleClosed.Subscribe(e.bus, e.strategy.onClose)
+	candleClosed.Subscribe(e.bus, e.portfolio.onClose)
 
-	on(e.bus, eventbus.SignalGenerated, "orders.onSignal", e.orders.onSignal)
+	signalGenerated.Subscribe(e.bus, e.orders.onSignal)
 
-	on(e.bus, eventbus.OrderPlaced, "broker.onOrder", e.broker.onOrder)
-	on(e.bus, eventbus.OrderFilled, "portfolio.onFill", e.portfolio.onFill)
-	on(e.bus, eventbus.OrderUpdate, "orders.onCancelled", e.orders.onCancelled)
-	on(e.bus, eventbus.PositionOpened, "orders.onAccount", e.orders.onAccount)
-	on(e.bus, eventbus.PositionClosed, "orders.onAccount", e.orders.onAccount)
+	orderPlaced.Subscribe(e.bus, e.broker.onOrder)
+	orderFilled.Subscribe(e.bus, e.portfolio.onFill)
+	orderUpdate.Subscribe(e.bus, e.orders.onCancelled)
+	positionOpened.Subscribe(e.bus, e.orders.onAccount)
+	positionClosed.Subscribe(e.bus, e.orders.onAccount)
 
 	if e.chart != nil {
-		on(e.bus, eventbus.CandleClosed, "chart.onClose", e.chart.onClose)
-		on(e.bus, eventbus.OrderFilled, "chart.onFill", e.chart.onFill)
-		on(e.bus, eventbus.PositionOpened, "chart.onAccount", e.chart.onAccount)
-		on(e.bus, eventbus.PositionClosed, "chart.onAccount", e.chart.onAccount)
+		candleClosed.Subscribe(e.bus, e.chart.onClose)
+		orderFilled.Subscribe(e.bus, e.chart.onFill)
+		positionOpened.Subscribe(e.bus, e.chart.onAccount)
+		positionClosed.Subscribe(e.bus, e.chart.onAccount)
 	}
-}
-
-// on subscribes a handler that takes its event's payload as what it is.
-func on[T any](bus *eventbus.Bus, t eventbus.EventType, name string, handle func(context.Context, T) error) {
-	bus.SubscribeFunc(t, func(ctx context.Context, e eventbus.Event) error {
-		payload, ok := e.Data.(T)
-		if !ok {
-			return fmt.Errorf("%s of %s carries a %T, want a %T", e.Type, e.Source, e.Data, payload)
-		}
-		return handle(ctx, payload)
-	}, eventbus.WithName(name))
 }
 
 // run plays all candles, or those until ctx ends, and reports on them. Then no handler runs any more. A handler's failure ends the
@@ -89,8 +86,10 @@ func (e *engine) run(ctx context.Context) (*report, error) {
 	ctx, e.fail = context.WithCancelCause(ctx)
 	defer e.fail(nil)
 	// The bus outlives ctx: when ctx ends, the handlers still finish what has begun.
-	if err := e.bus.Start(context.WithoutCancel(ctx)); err != nil {
-		return nil, err
+	if e.options.mode != step {
+		if err := e.bus.Start(context.WithoutCancel(ctx)); err != nil {
+			return nil, err
+		}
 	}
 	began := time.Now()
 	played := e.feed.run(ctx)

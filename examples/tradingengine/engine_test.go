@@ -68,7 +68,7 @@ func TestInterruptedRunIsTheRunOfAShorterFile(t *testing.T) {
 func TestInterruptDuringACandleLetsItFinish(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	e := testEngine(t, firstOfSP500(t, 1000, endOfFile))
-	on(e.bus, eventbus.CandleUpdate, "interrupt", func(context.Context, Candle) error {
+	candleUpdate.Subscribe(e.bus, func(context.Context, Candle) error {
 		if e.portfolio.candles == 99 {
 			cancel()
 		}
@@ -85,8 +85,8 @@ func TestCandleOpensBeforeItCloses(t *testing.T) {
 	require.NoError(t, err)
 	e := testEngine(t, firstOfSP500(t, 1, endOfFile))
 	var seen []Candle
-	for _, event := range []eventbus.EventType{eventbus.CandleUpdate, eventbus.CandleClosed} {
-		on(e.bus, event, "test", func(_ context.Context, c Candle) error {
+	for _, topic := range []eventbus.Topic[Candle]{candleUpdate, candleClosed} {
+		topic.Subscribe(e.bus, func(_ context.Context, c Candle) error {
 			seen = append(seen, c)
 			return nil
 		})
@@ -115,12 +115,12 @@ func TestHandlerFailureEndsTheRun(t *testing.T) {
 	} {
 		for _, last := range []int{100, 200} {
 			e := testEngine(t, firstOfSP500(t, 200, endOfFile))
-			on(e.bus, eventbus.CandleClosed, "broken", func(_ context.Context, c Candle) error {
+			candleClosed.Subscribe(e.bus, func(_ context.Context, c Candle) error {
 				if e.portfolio.candles == last {
 					return handle(c)
 				}
 				return nil
-			})
+			}, eventbus.WithName("broken"))
 			_, err := e.run(t.Context())
 			var failed *eventbus.HandlerError
 			require.ErrorAs(t, err, &failed, name)
@@ -135,7 +135,7 @@ func TestWrongPayloadIsAHandlerError(t *testing.T) {
 	e := testEngine(t, firstOfSP500(t, 1, func() (Candle, error) { return Candle{}, io.EOF }))
 	require.NoError(t, e.bus.Publish(t.Context(), eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderFilled, "no fill", "test")))
 	_, err := e.run(t.Context())
-	require.ErrorContains(t, err, "order_filled of test carries a string, want a main.Fill")
+	require.ErrorContains(t, err, "the event carries a string, the topic order_filled takes a main.Fill")
 }
 
 func TestReadErrorEndsTheRun(t *testing.T) {
@@ -181,7 +181,7 @@ func signalsOf(t *testing.T, closes []string) (sides []Side) {
 	t.Helper()
 	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
-	on(bus, eventbus.SignalGenerated, "test", func(_ context.Context, s Signal) error {
+	signalGenerated.Subscribe(bus, func(_ context.Context, s Signal) error {
 		sides = append(sides, s.Side)
 		return nil
 	})
@@ -238,18 +238,39 @@ func TestBrokerFillsAtTheOpenWhatTheBudgetCovers(t *testing.T) {
 		"exactly one lot": {"33.333333", "3"},
 		"not a lot":       {"33.4", ""},
 	} {
-		b := newBroker(nil, decimal.MustParse("3"))
+		bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		b := newBroker(bus, decimal.MustParse("3"))
+		var fills []Fill
+		orderFilled.Subscribe(bus, func(_ context.Context, f Fill) error {
+			fills = append(fills, f)
+			return nil
+		})
 		order := Order{ID: 1, Side: Buy, Quantity: decimal.MustParse("9"), Budget: decimal.MustParse("100")}
-		event := b.execute(order, Candle{Time: time.Unix(7, 0), Open: decimal.MustParse(c.open)})
+		require.NoError(t, b.execute(t.Context(), order, Candle{Time: time.Unix(7, 0), Open: decimal.MustParse(c.open)}))
+		_, err = bus.RunUntilIdle(t.Context())
+		require.NoError(t, err)
 		if c.want == "" {
-			require.Equal(t, eventbus.OrderUpdate, event.Type, name)
+			require.Empty(t, fills, name)
 			require.Equal(t, 1, b.cancelled)
 			continue
 		}
-		require.Equal(t, eventbus.OrderFilled, event.Type, name)
-		fill := event.Data.(Fill)
+		require.Len(t, fills, 1, name)
+		fill := fills[0]
 		require.Equal(t, c.want, fill.Quantity.String(), name)
 		require.Equal(t, c.open, fill.Price.String(), name)
 		require.Equal(t, time.Unix(7, 0), fill.Time)
 	}
+}
+
+func TestModesGiveTheSameReport(t *testing.T) {
+	_, want, _ := program(t, t.Context(), "-json")
+	for _, m := range []mode{live, single, step} {
+		status, got, stderr := program(t, t.Context(), "-json", "-mode", string(m))
+		require.Equal(t, exitOK, status, stderr)
+		require.JSONEq(t, want, got, m)
+	}
+	status, _, stderr := program(t, t.Context(), "-mode", "fast")
+	require.Equal(t, exitUsage, status)
+	require.Contains(t, stderr, `-mode "fast": must be live, single or step`)
 }

@@ -3,7 +3,21 @@ package main
 import (
 	"time"
 
+	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
+)
+
+// The topics say what travels on which queue: candles on the data queue, which must not lose a closed one, signals on the signal
+// queue, and an order's life, from its placing to the account it leaves behind, on the order queue, where its events stay in order.
+var (
+	candleUpdate    = eventbus.NewTopic[Candle](eventbus.CandleUpdate, eventbus.DataQueue)
+	candleClosed    = eventbus.NewTopic[Candle](eventbus.CandleClosed, eventbus.DataQueue, eventbus.WithOverflow(eventbus.Block, 0))
+	signalGenerated = eventbus.NewTopic[Signal](eventbus.SignalGenerated, eventbus.SignalQueue)
+	orderPlaced     = eventbus.NewTopic[Order](eventbus.OrderPlaced, eventbus.OrderQueue)
+	orderFilled     = eventbus.NewTopic[Fill](eventbus.OrderFilled, eventbus.OrderQueue)
+	orderUpdate     = eventbus.NewTopic[Cancellation](eventbus.OrderUpdate, eventbus.OrderQueue)
+	positionOpened  = eventbus.NewTopic[Account](eventbus.PositionOpened, eventbus.OrderQueue)
+	positionClosed  = eventbus.NewTopic[Account](eventbus.PositionClosed, eventbus.OrderQueue)
 )
 
 // Side is the direction of a signal or an order.

@@ -52,7 +52,7 @@ func TestDefaultRunReports(t *testing.T) {
 	report, bus, found := strings.Cut(stdout, "\nBus\n")
 	require.True(t, found)
 	requireGolden(t, "report.txt", report)
-	require.Contains(t, bus, "portfolio.onFill")
+	require.Contains(t, bus, "(*portfolio).onFill")
 	require.Regexp(t, `\n10,\d{3} events in \d+\.\d{3} s: [\d,]+ events a second\n$`, bus)
 }
 

@@ -20,7 +20,17 @@ type options struct {
 	json       bool
 	plot       string // empty: no plot
 	log        slog.Level
+	mode       mode
 }
+
+// A mode says who runs the handlers. The report is the same in each.
+type mode string
+
+const (
+	live   mode = "live"   // a goroutine for each queue
+	single mode = "single" // one goroutine for all queues
+	step   mode = "step"   // the feed's, when it has told of something
+)
 
 const synopsis = `Usage: tradingengine [flags]
 
@@ -50,6 +60,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.json, "json", false, "print the report as one JSON object")
 	flags.StringVar(&o.plot, "plot", "", "draw prices, averages, trades and equity into `file` (.svg or .png)")
 	flags.TextVar(&o.log, "log", slog.LevelWarn, "log what the bus does from this `level` up: debug, info, warn or error")
+	flags.StringVar((*string)(&o.mode), "mode", string(live), "run the handlers `how`: live, on a goroutine for each queue; single, on one for all; step, on the feed's own")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -74,6 +85,8 @@ func (o options) check(args []string) error {
 		return fmt.Errorf("-lot %s: must be more than 0", o.lot)
 	case !o.cash.IsPos():
 		return fmt.Errorf("-cash %s: must be more than 0", o.cash)
+	case o.mode != live && o.mode != single && o.mode != step:
+		return fmt.Errorf("-mode %q: must be live, single or step", o.mode)
 	case o.plot != "" && ext != ".svg" && ext != ".png":
 		return errors.New("-plot " + o.plot + ": the file's name must end in .svg or .png")
 	}

@@ -33,7 +33,7 @@ func (m *orderManager) onSignal(ctx context.Context, s Signal) error {
 	if !ok {
 		return nil
 	}
-	return m.bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderPlaced, order, "orders"))
+	return orderPlaced.Publish(ctx, m.bus, order)
 }
 
 func (m *orderManager) order(s Signal) (order Order, ok bool) {

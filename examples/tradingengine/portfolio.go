@@ -51,28 +51,28 @@ func newPortfolio(bus *eventbus.Bus, cash decimal.Decimal) *portfolio {
 }
 
 func (p *portfolio) onFill(ctx context.Context, f Fill) error {
-	event, account := p.book(f)
-	return p.bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent(event, account, "portfolio"))
+	topic, account := p.book(f)
+	return topic.Publish(ctx, p.bus, account)
 }
 
-func (p *portfolio) book(f Fill) (eventbus.EventType, Account) {
+func (p *portfolio) book(f Fill) (eventbus.Topic[Account], Account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fills++
-	event := eventbus.PositionOpened
+	topic := positionOpened
 	amount := f.Price.Mul(f.Quantity)
 	if f.Order.Side == Buy {
 		p.cash = p.cash.Sub(amount)
 		p.position = p.position.Add(f.Quantity)
 		p.trades = append(p.trades, Trade{Quantity: f.Quantity, EntryTime: f.Time, EntryPrice: f.Price})
 	} else {
-		event = eventbus.PositionClosed
+		topic = positionClosed
 		p.cash = p.cash.Add(amount)
 		p.position = p.position.Sub(f.Quantity)
 		trade := &p.trades[len(p.trades)-1]
 		trade.ExitTime, trade.ExitPrice, trade.Closed = f.Time, f.Price, true
 	}
-	return event, Account{Time: f.Time, Cash: p.cash, Position: p.position}
+	return topic, Account{Time: f.Time, Cash: p.cash, Position: p.position}
 }
 
 func (p *portfolio) onClose(_ context.Context, c Candle) error {

@@ -40,6 +40,5 @@ func (s *strategy) onClose(ctx context.Context, c Candle) error {
 
 func (s *strategy) signal(ctx context.Context, side Side, c Candle) error {
 	s.signals++
-	signal := Signal{Side: side, Time: c.Time, Close: c.Close}
-	return s.bus.Publish(ctx, eventbus.SignalQueue, eventbus.NewEvent(eventbus.SignalGenerated, signal, "strategy"))
+	return signalGenerated.Publish(ctx, s.bus, Signal{Side: side, Time: c.Time, Close: c.Close})
 }
