@@ -75,36 +75,6 @@ func TestShutdownHandsBackWhatAPausedQueueHolds(t *testing.T) {
 	})
 }
 
-// After Pause has returned, no event is begun, however busy the queue is.
-func TestNothingIsBegunOncePauseHasReturned(t *testing.T) {
-	b := newBus(t)
-	b.SubscribeFunc("e", func(context.Context, eventbus.Event) error { return nil })
-	start(t, b)
-	stop, ended := make(chan bool), make(chan bool)
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = b.TryPublish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "e"})
-			}
-		}
-	}()
-	for range 2000 {
-		require.NoError(t, b.Pause(eventbus.DataQueue))
-		was := b.Stats().Queues[eventbus.DataQueue]
-		for i := 0; i < 50; i++ {
-			now := b.Stats().Queues[eventbus.DataQueue]
-			require.LessOrEqual(t, now.Handled-was.Handled, uint64(1), "but for the one at hand")
-		}
-		require.NoError(t, b.Resume(eventbus.DataQueue))
-	}
-	close(stop)
-	<-ended
-}
-
 func TestPauseInsideAHandlerLetsItsEventFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBus(t)

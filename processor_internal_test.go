@@ -76,3 +76,25 @@ func TestAHeldEventIsConflated(t *testing.T) {
 		require.Equal(t, []any{2}, seen)
 	})
 }
+
+// Once Pause has returned, the processor is at no event, or busy with one that
+// it had begun, and begins no other.
+func TestAProcessorBeginsNothingOncePauseHasReturned(t *testing.T) {
+	b, err := New(WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	b.SubscribeFunc("e", func(context.Context, Event) error { return nil })
+	require.NoError(t, b.Start(context.Background()))
+	q := b.queues[DataQueue]
+	for range 20_000 {
+		for range 3 {
+			_ = b.TryPublish(context.Background(), DataQueue, Event{Type: "e"})
+		}
+		require.NoError(t, b.Pause(DataQueue))
+		before := q.mark()
+		for range 20 {
+			require.Equal(t, before.begun(), q.mark().begun())
+		}
+		require.NoError(t, b.Resume(DataQueue))
+	}
+	require.NoError(t, b.Shutdown(context.Background()))
+}

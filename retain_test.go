@@ -173,3 +173,23 @@ func TestARetainedEventKeepsItsHandlersOnceDisabledOrOnce(t *testing.T) {
 	require.Equal(t, []int{1}, s.data, "the last event is the one call of Once")
 	require.Empty(t, b.Stats().Handlers)
 }
+
+func TestALateJoinerKeepsItsPlaceAmongTheHandlers(t *testing.T) {
+	b := newBus(t)
+	ctx := context.Background()
+	require.NoError(t, price.Publish(ctx, b, 1))
+	_, err := b.RunUntilIdle(ctx)
+	require.NoError(t, err)
+	var calls []string
+	note := func(name string) func(context.Context, int) error {
+		return func(context.Context, int) error { calls = append(calls, name); return nil }
+	}
+	price.Subscribe(b, note("late"), eventbus.WithLast())
+	price.Subscribe(b, note("plain"))
+	_, err = b.RunUntilIdle(ctx)
+	require.NoError(t, err)
+	require.NoError(t, price.Publish(ctx, b, 2))
+	_, err = b.RunUntilIdle(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"late", "late", "plain"}, calls)
+}
