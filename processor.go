@@ -142,7 +142,7 @@ func (p *processor) serve() {
 			if p.stepping || p.leave() {
 				return
 			}
-		case p.queue.holding && !p.queue.paused.Load():
+		case p.queue.holding && p.queue.mark().state() == taking: // not paused when it attended
 			p.queue.holding = false
 			p.current.event, p.current.active = p.queue.release(), true
 			p.run()
