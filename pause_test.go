@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,4 +147,48 @@ func TestASpinningProcessorFindsWhatIsPublishedMeanwhile(t *testing.T) {
 		<-handled
 	}
 	require.NoError(t, b.Shutdown(context.Background()))
+}
+
+func TestNothingIsLostOrOutOfOrderWhileAQueueIsPausedAndResumed(t *testing.T) {
+	for name, opts := range map[string][]eventbus.Option{"one goroutine a queue": nil, "single thread": {eventbus.WithSingleThread()}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t, opts...)
+			var handled []int
+			b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
+				handled = append(handled, e.Data.(int))
+				return nil
+			})
+			start(t, b)
+			done := make(chan bool)
+			go func() {
+				defer close(done)
+				for range 20_000 {
+					_ = b.Pause(eventbus.OrderQueue)
+					_ = b.Resume(eventbus.OrderQueue)
+				}
+			}()
+			published := 0
+			for round, pausing := 0, true; pausing; round++ {
+				for range round % 4 {
+					require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "e", Data: published}))
+					published++
+				}
+				for range round % 50 { // so that the processor sometimes sleeps
+					runtime.Gosched()
+				}
+				select {
+				case <-done:
+					pausing = false
+				default:
+				}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			require.NoError(t, b.Shutdown(ctx))
+			require.Len(t, handled, published)
+			for i, n := range handled {
+				require.Equal(t, i, n)
+			}
+		})
+	}
 }

@@ -142,7 +142,7 @@ func (p *processor) serve() {
 			if p.stepping || p.leave() {
 				return
 			}
-		case p.queue.holding && p.queue.mark().state() == taking: // not paused when it attended
+		case p.queue.open && p.queue.holding:
 			p.queue.holding = false
 			p.current.event, p.current.active = p.queue.release(), true
 			p.run()
@@ -156,11 +156,20 @@ func (p *processor) serve() {
 	}
 }
 
+// unpause opens the queues that are not paused. What Pause and Resume do later
+// has no effect before the processor attends again: if a queue opened in between,
+// its events could overtake the one that is held back.
+func (p *processor) unpause() {
+	for _, q := range p.queues {
+		q.open = !q.paused.Load()
+	}
+}
+
 // pick makes the first queue that has an event to begin the one at hand. The
 // processor is away.
 func (p *processor) pick() {
 	for _, q := range p.queues {
-		if q.ready() || q.holding && !q.paused.Load() {
+		if q.ready() {
 			p.queue = q
 			return
 		}
@@ -168,7 +177,7 @@ func (p *processor) pick() {
 }
 
 // ready reports whether q has an event that may be begun.
-func (q *queue) ready() bool { return len(q.ch) > 0 && !q.paused.Load() }
+func (q *queue) ready() bool { return q.open && (q.holding || len(q.ch) > 0) }
 
 // anyReady reports whether one of the processor's queues has.
 func (p *processor) anyReady() bool {
@@ -204,9 +213,11 @@ func (p *processor) attend() bool {
 		p.stage = handling
 	}
 	p.attention.And(^replan)
+	p.unpause()
 	p.pick()
-	if !p.queue.paused.Load() {
+	if p.queue.open {
 		p.queue.setState(taking)
+		p.queue.open = !p.queue.paused.Load() // or Pause has seen taking
 	}
 	return p.attention.Load()&stopped == 0 && !(p.stepping && p.ctx.Err() != nil)
 }
@@ -273,7 +284,7 @@ func (p *processor) idle(poll <-chan time.Time) {
 	}
 	var ch [numQueues]chan Event
 	for i, q := range p.queues {
-		if !q.paused.Load() {
+		if q.open {
 			q.setState(taking)
 			ch[i] = q.ch
 		}

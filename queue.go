@@ -183,6 +183,7 @@ type queue struct {
 	leftover atomic.Int64             // events that Shutdown took out to hand them back
 	slow     atomic.Pointer[callInfo] // reported and not yet said to have ended
 	holding  bool                     // the line holds an event back that comes first; its processor's
+	open     bool                     // it was not paused when the processor last attended; its processor's
 	paused   atomic.Bool              // written under Bus.mu
 	cut      atomic.Pointer[callInfo] // not made, since the bus was killed
 	proc     *processor               // serves the queue; see Bus.processors
