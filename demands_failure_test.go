@@ -209,3 +209,13 @@ func TestALoggerThatAlwaysFailsIsContained(t *testing.T) {
 		})
 	}
 }
+
+// The drop is logged on the publisher's goroutine.
+func TestALoggerThatPanicsOnADropHarmsNoPublisher(t *testing.T) {
+	told := 0
+	log := &logbook{onRecord: func(slog.Record) { told++; panic("full disk") }}
+	b := newBus(t, log.logger(), capacity(eventbus.DataQueue, 1, eventbus.DropNewest, 0))
+	publish(t, b, eventbus.DataQueue, "tick", 0)
+	require.ErrorIs(t, b.Publish(context.Background(), eventbus.DataQueue, event("tick", 1)), eventbus.ErrDropped)
+	require.Equal(t, 1, told)
+}

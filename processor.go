@@ -301,7 +301,6 @@ func (p *processor) idle(poll <-chan time.Time) {
 		for _, q := range p.queues {
 			q.admit()
 		}
-		p.bus.changed()
 		if p.bus.withheld.Load() {
 			p.say(telling, func() { p.bus.flushLogs(false) })
 		}
