@@ -20,7 +20,10 @@ each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && GOWORK=o
 # An hour of a busy feed: 3,600 s × 20,000 events/s.
 HOUR := 72000000
 
-.PHONY: help demo test soak bench lint cover ci
+# What make model checks: all, or quick for what CI has time for.
+MODEL := all
+
+.PHONY: help demo test soak model bench lint cover ci
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +39,10 @@ soak: ## run 10,000 random schedules, and an hour of load on 1, 2 and 8 threads;
 	@$(RACE_NOTE)
 	GOWORK=off go test $(RACE) -timeout 2h -run '^TestAccountsUnderChaos$$' -seeds 10000
 	GOGC=10 GOWORK=off go test -timeout 2h -cpu 1,2,8 -run '^TestSoak$$' -soak $(HOUR)
+
+model: ## check the Promela model of the bus with Spin; 10 minutes, 3 GB of memory
+	@command -v spin >/dev/null || { echo 'Spin is missing. Debian, Ubuntu: apt-get install spin. Others: https://spinroot.com'; exit 1; }
+	model/run.sh $(MODEL)
 
 bench: ## measure the bus against plain channels and other buses; writes bench/RESULTS.md
 	@cd bench && GOWORK=off go run .
@@ -54,4 +61,5 @@ cover: ## check that the tests reach every statement of processor.go and queue.g
 		/^total:/ { print "statements covered in the root package: " $$NF } \
 		END { if (n == 0 || bad) exit 1; print "processor.go and queue.go: 100.0%" }'
 
-ci: lint test cover ## what CI runs: lint, test and cover
+ci: lint test cover ## what CI runs: lint, test, cover and, if Spin is there, the quick part of model
+	@if command -v spin >/dev/null; then $(MAKE) model MODEL=quick; else echo 'Spin is missing: the model is not checked.'; fi

@@ -1,0 +1,273 @@
+/*
+ * Start, Stop and Flush (lifecycle.go) and Shutdown (shutdown.go). Sessions,
+ * contexts, the watch and the logs are left out.
+ */
+
+#define STOPPED	1		/* the bits of processor.attention */
+#define KILLED	2
+#define RENEWED	4
+
+#define AWAY	0		/* the state of queue.position */
+#define TAKING	1
+#define CALLING	2
+
+bool mu;			/* Bus.mu */
+bool session;			/* Bus.session is not nil */
+bool shutdownBegun;		/* Bus.shutdown is not nil */
+bool gaveUp;			/* shutdown.giveUp is closed */
+bool alive[NP];			/* processor.alive */
+bool spawned[NP];		/* a goroutine for the processor has been started */
+byte attention[NP];		/* processor.attention */
+chan wake[NP] = [1] of { bit };	/* processor.wake */
+#ifdef OBSERVED
+byte mark[NP];			/* queue.position, which says */
+byte begun[NP];			/* both at once */
+#endif
+
+/* Ghosts. */
+bool returned;			/* Shutdown has returned */
+#ifdef TO_THE_END
+byte taken;			/* events handed back */
+#endif
+#ifdef STOPS
+bool stopReturned;		/* and Start has not been called since */
+bool afterStop[8];		/* of each origin: published after Stop had returned */
+#endif
+
+/* signal: processor.signal */
+inline signal(k, bits) {
+	attention[k] = attention[k] | (bits);
+	d_step {
+		if
+		:: len(wake[k]) == 0 -> wake[k]!1
+		:: else
+		fi
+	}
+}
+
+/* suspendLocked: queue.suspendLocked */
+inline suspendLocked(q) {
+	if
+	:: lineEmpty(q)		/* nothing changes */
+	:: else ->
+		admitLocked(q, true);
+		do
+		:: none(parked[q]) -> break
+		:: else ->
+			parked[q]?by;
+			deferLocked(q, wEvent[by]);
+			assert(res == ACCEPTED);
+			settle(by, res);
+			by = 0; res = 0
+		od;
+		note(q)
+	fi
+}
+
+/* setRunning: Bus.setRunning */
+inline setRunning(on) {
+	lock(lineMu);
+	running = on;
+	if
+	:: !(on) -> suspendLocked(0); suspendLocked(1)
+	:: else
+	fi;
+	unlock(lineMu)
+}
+
+/* stopLocked: Bus.stopLocked */
+inline stopLocked() {
+	if
+	:: session ->
+		d_step { session = false; stops++ };
+		setRunning(false);
+		signal(0, STOPPED);
+		signal(1, STOPPED);
+		changed()
+	:: else
+	fi
+}
+
+/* stop: Bus.Stop */
+inline stop() {
+	lock(mu);
+	stopLocked();
+	unlock(mu)
+}
+
+/* startLocked: processor.startLocked */
+inline startLocked(k) {
+	attention[k] = attention[k] & ~STOPPED;
+	if
+	:: alive[k] -> signal(k, RENEWED)
+	:: else -> d_step { alive[k] = true; spawned[k] = true }
+	fi
+}
+
+/* start: Bus.Start */
+inline start() {
+	lock(mu);
+	if
+	:: shutdownBegun || session
+	:: else ->
+		session = true;
+		setRunning(true);
+		startLocked(0);
+		startLocked(1)
+	fi;
+	unlock(mu)
+}
+
+/* closeLocked: queue.closeLocked */
+inline closeLocked(q, bits) {
+	state[q] = state[q] | (bits);
+	do
+	:: some(outside[q]) -> outside[q]?by; settle(by, REFUSED); by = 0
+	:: else -> break
+	od;
+	do
+	:: ((bits) & CLOSED) && some(parked[q]) -> parked[q]?by; settle(by, REFUSED); by = 0
+	:: else -> break
+	od;
+	note(q)
+}
+
+/* close: Bus.close */
+inline close(bits) {
+	lock(lineMu);
+	closeLocked(0, bits);
+	closeLocked(1, bits);
+	unlock(lineMu)
+}
+
+/* giveUp: Bus.giveUp */
+inline giveUp() {
+	lock(mu);
+	endBegun = true;
+	close(CLOSING | CLOSED);
+	signal(0, STOPPED | KILLED);
+	signal(1, STOPPED | KILLED);
+	stopLocked();
+	gaveUp = true;
+	unlock(mu)
+}
+
+#ifdef OBSERVED
+/* What a process that observes declares. */
+#define OBSERVER byte n0, n1, x, y, z; bool holds, stopWaiting
+
+/* handled: queue.handled, one load of position */
+#define handled(q)	(begun[q] - (mark[q] == CALLING))
+
+/* atRest: Bus.atRest */
+inline atRest() {
+#ifdef EVICTS
+	n0 = handled(0); n0 = n0 + evicted[0];
+	n1 = handled(1); n1 = n1 + evicted[1];
+#else
+	n0 = handled(0);
+	n1 = handled(1);
+#endif
+	holds = accepted[0] == n0;
+	if
+	:: holds -> holds = accepted[1] == n1
+	:: else
+	fi;
+	n0 = 0; n1 = 0
+}
+
+/* deserted: Bus.deserted */
+inline deserted() {
+	lock(mu);
+	holds = !alive[0] && !alive[1];
+	unlock(mu)
+}
+
+/* settled: Bus.settled */
+inline settled() {
+	atRest();
+	if
+	:: holds
+	:: !holds && running
+	:: !holds && !running -> deserted()
+	fi
+}
+
+/* still: Bus.still */
+inline still() {
+	lock(mu);
+	holds = !(alive[0] && mark[0] == TAKING);
+	if
+	:: holds -> holds = !(alive[1] && mark[1] == TAKING)
+	:: else
+	fi;
+	unlock(mu)
+}
+
+/* The parts of Bus.await, for observer o. What is closed while an observer
+ * does not look is nothing to it. */
+#ifdef MUT_ANNOUNCE_LATE
+#define announce(o)
+#define nextChange(o)	atomic { looks[o] = true; notified[o] = false }
+#define beforeWait(o)	observers++
+#define afterWait(o)	observers--
+#define unannounce(o)	atomic { looks[o] = false; notified[o] = false; holds = false }
+#else
+#define announce(o)	observers++
+#define nextChange(o)	atomic { looks[o] = true; notified[o] = false }
+#define beforeWait(o)
+#define afterWait(o)
+#define unannounce(o)	atomic { observers--; looks[o] = false; notified[o] = false; holds = false }
+#endif
+
+/* takeAll: queue.takeAll */
+inline takeAll(q) {
+	n0 = 0;
+	if
+	:: deferredCount[q] > 0 ->
+		lock(lineMu);
+		if
+		:: held[q] != 0 -> d_step { handedBack(q, held[q]); held[q] = 0 }
+		:: else
+		fi;
+		note(q);
+		unlock(lineMu)
+	:: deferredCount[q] == 0
+	fi;
+	do
+	:: x = accepted[q];
+		y = begun[q];
+#ifdef EVICTS
+		y = y + evicted[q];
+#endif
+		z = deferredCount[q];
+		if
+		:: x == y + n0 + z -> break
+		:: else ->
+			/* It gives way and looks again; as long as nothing is
+			 * different it sees the same. */
+			if
+			:: ch[q]?w -> d_step { handedBack(q, w); w = 0 }
+			:: none(ch[q]) && (accepted[q] != x || deferredCount[q] != z || begun[q] != y)
+			fi
+		fi;
+		x = 0; y = 0; z = 0
+	od;
+	x = 0; y = 0; z = 0; n0 = 0;
+	lock(lineMu);
+	do
+	:: none(deferred[q]) -> break
+	:: else -> d_step { deferred[q]?w; handedBack(q, w); w = 0 }
+	od;
+	note(q);
+	unlock(lineMu)
+}
+
+inline handedBack(q, e) {
+	ghostOut(q, e);
+#ifdef TO_THE_END
+	taken++;
+#endif
+	n0++
+}
+#endif

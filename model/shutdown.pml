@@ -1,0 +1,248 @@
+/*
+ * The life of a bus: it is started, publishers and handlers publish, and
+ *
+ *	STOPS		it is stopped and started again
+ *	SHUTS_DOWN	it is shut down
+ *	KILLS		and the Shutdown's context ends at some moment
+ *	STOPS_FOR_GOOD	it is stopped and not started again (with SHUTS_DOWN)
+ *	FLUSHES		the first publisher calls Flush after its last event
+ *	HANDLER_HANGS	any handler may never return
+ *	LOGGER_HANGS	the record that a processor has stopped may never return
+ *
+ * at any moment. When nothing moves any more, everybody must be done, and each
+ * accepted event must have been begun, or handed back in order.
+ */
+#define LIFE
+#if defined(SHUTS_DOWN) || defined(FLUSHES)
+#define OBSERVED
+#endif
+#if defined(SHUTS_DOWN) && !defined(KILLS) && !defined(STOPS)
+#define TO_THE_END
+#endif
+#define MAXDEFERRED (MAXCAP + 2)
+
+#include "line.pml"
+#include "lifecycle.pml"
+#include "processor.pml"
+
+#ifndef EACH0
+#define EACH0 1			/* how many events the first publisher publishes */
+#endif
+#ifndef EACH1
+#define EACH1 1			/* and the second */
+#endif
+#define EACH(j)	((j) == 0 -> EACH0 : EACH1)
+#ifdef ALL_TO_ONE
+#define TARGET(j, k)	0
+#else
+#define TARGET(j, k)	(((j) + (k)) % NP)
+#endif
+
+byte finished;
+bool stopsDone;
+
+proctype publisher(byte j) {
+	LOCALS;
+#ifdef FLUSHES
+	OBSERVER;
+#endif
+	byte k, mine;
+	do
+	:: k < EACH(j) ->
+		mine = EV(NP + j, j * EACH0 + k, 0);
+#ifdef STOPS
+		afterStop[ORIGIN(mine)] = stopReturned;
+#endif
+		publish(TARGET(j, k), mine, NP + j);
+		mine = 0; res = 0;
+		k++
+	:: else -> break
+	od;
+#ifdef FLUSHES
+	/* Bus.Flush */
+	if
+	:: j == 0 ->
+		announce(1);
+		do
+		:: nextChange(1);
+			settled();
+			if
+			:: holds -> break
+			:: else
+			fi;
+			beforeWait(1);
+			notified[1];
+			afterWait(1)
+		od;
+		unannounce(1);
+		atRest();
+		k = 0;
+		do
+		:: k < EACH(j) -> assert(!holds || undone[k] == 0); k++
+		:: else -> break
+		od
+	:: else
+	fi;
+#endif
+	finished++
+}
+
+#ifdef STOPS
+proctype owner() {
+	LOCALS;
+	stop();
+	stopReturned = true;
+#ifndef STOPS_FOR_GOOD
+	stopReturned = false;
+	start();
+#endif
+	stopsDone = true
+}
+#endif
+
+#ifdef SHUTS_DOWN
+proctype shutdown() {
+	LOCALS;
+	OBSERVER;
+	/* Bus.beginShutdown */
+	lock(mu);
+	shutdownBegun = true;
+	close(CLOSING);
+	unlock(mu);
+	/* Bus.drain */
+	announce(0);
+	do
+	:: nextChange(0);
+		settled();
+		if
+		:: holds -> break
+		:: else
+		fi;
+		beforeWait(0);
+		if
+		:: notified[0]
+		:: gaveUp -> stopWaiting = true; break
+		fi;
+		afterWait(0)
+	od;
+	unannounce(0);
+	if
+	:: stopWaiting
+	:: else ->
+		stop();
+		announce(0);
+		do
+		:: nextChange(0);
+			deserted();
+			if
+			:: holds -> break
+			:: else
+			fi;
+			beforeWait(0);
+			if
+			:: notified[0]
+			:: gaveUp -> break
+			fi;
+			afterWait(0)
+		od;
+		unannounce(0)
+	fi;
+	stopWaiting = false;
+	endBegun = true;
+	close(CLOSING | CLOSED);
+	announce(0);
+	do
+	:: nextChange(0);
+		still();
+		if
+		:: holds -> break
+		:: else
+		fi;
+		beforeWait(0);
+		notified[0];
+		afterWait(0)
+	od;
+	unannounce(0);
+	/* Bus.handBack */
+	takeAll(0);
+	takeAll(1);
+	returned = true
+}
+#endif
+
+#ifdef KILLS
+proctype killer() {
+	LOCALS;
+	shutdownBegun;
+	giveUp()
+}
+#endif
+
+inline accounts() {
+	assert(finished == NPUB);
+#ifdef SHUTS_DOWN
+	assert(returned);
+#ifdef TO_THE_END
+	assert(taken == 0);
+#endif
+#endif
+#ifdef STOPS
+	assert(stopsDone);
+#endif
+	k = 0;
+	do
+	:: k < NP ->
+		assert(none(ch[k]));
+		assert(lineEmpty(k));
+		assert(held[k] == 0);
+		assert(parkedOn[k] == NONE);
+		k++
+	:: else -> break
+	od;
+	k = 0;
+	do
+	:: k < NW * NP -> assert(none(flight[k])); k++
+	:: else -> break
+	od
+}
+
+init {
+	byte k, g, mine, origin = EACH0 + (NPUB - 1) * EACH1;
+	atomic {
+		ch[0] = ch0; ch[1] = ch1;
+		session = true; running = true;
+#ifdef FULL_AT_START
+		/* published by the first publisher before the bus was started */
+		for (k : 0 .. NP - 1) {
+			do
+			:: len(ch[k]) < CAP(k) ->
+				mine = EV(NP, origin, 0);
+				ghostPublish(k, mine);
+				ch[k]!mine;
+#ifdef OBSERVED
+				accepted[k]++;
+#endif
+				origin++
+			:: else -> break
+			od
+		}
+		mine = 0; origin = 0;
+#endif
+		for (k : 0 .. NP - 1) {
+			alive[k] = true; spawned[k] = true;
+			run processor(k)
+		}
+		for (k : 0 .. NPUB - 1) { run publisher(k) }
+#ifdef STOPS
+		run owner();
+#endif
+#ifdef SHUTS_DOWN
+		run shutdown();
+#endif
+#ifdef KILLS
+		run killer();
+#endif
+		k = 0
+	}
+	timeout -> d_step { accounts() }
+}
