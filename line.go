@@ -321,6 +321,7 @@ func (q *queue) hold(e Event) {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	q.line.held = &e
+	q.holding = true
 	q.noteLocked()
 }
 
@@ -329,6 +330,7 @@ func (q *queue) release() Event {
 	defer lineMu.Unlock()
 	e := *q.line.held
 	q.line.held = nil
+	q.holding = false
 	q.noteLocked()
 	return e
 }

@@ -143,31 +143,27 @@ func (p *processor) serve() {
 				return
 			}
 		case p.queue.open && p.queue.holding:
-			p.queue.holding = false
-			p.current.event, p.current.active = p.queue.release(), true
-			p.run()
+			p.take(p.queue, p.queue.release())
 		case p.queue.ready():
 			p.run()
 		case p.stepping:
-			return
+			if !p.anyReady() {
+				return
+			}
 		default:
 			p.idle(poll)
 		}
 	}
 }
 
-// unpause opens the queues that are not paused. What Pause and Resume do later
-// has no effect before the processor attends again: if a queue opened in between,
-// its events could overtake the one that is held back.
-func (p *processor) unpause() {
+// pick looks which queues are paused, and makes the first that has an event to
+// begin the one at hand. The processor is away. What Pause and Resume do later
+// counts when it attends again: if a queue opened in between, its events could
+// overtake the one that is held back.
+func (p *processor) pick() {
 	for _, q := range p.queues {
 		q.open = !q.paused.Load()
 	}
-}
-
-// pick makes the first queue that has an event to begin the one at hand. The
-// processor is away.
-func (p *processor) pick() {
 	for _, q := range p.queues {
 		if q.ready() {
 			p.queue = q
@@ -213,11 +209,9 @@ func (p *processor) attend() bool {
 		p.stage = handling
 	}
 	p.attention.And(^replan)
-	p.unpause()
 	p.pick()
 	if p.queue.open {
 		p.queue.setState(taking)
-		p.queue.open = !p.queue.paused.Load() // or Pause has seen taking
 	}
 	return p.attention.Load()&stopped == 0 && !(p.stepping && p.ctx.Err() != nil)
 }
@@ -318,15 +312,15 @@ func (p *processor) spun() bool {
 	return false
 }
 
-// take handles e, which idle has taken from q, unless the processor was told
-// meanwhile to begin no event: select may choose one that was published after
-// that.
+// take handles e, which was taken from q or held back, unless the processor was
+// told meanwhile to begin no event: select may choose one that was published
+// after that. Pause stores its signal before it looks whether the processor says
+// taking, so it waits for an event that is begun in spite of it.
 func (p *processor) take(q *queue, e Event) {
 	q.admit()
 	p.queue = q
 	if p.attention.Load()&(stopped|replan) != 0 {
 		q.hold(e)
-		q.holding = true
 		return
 	}
 	for _, other := range p.queues {

@@ -167,7 +167,7 @@ func (b *Bus) useLocked(ps []*processor) {
 	}
 	b.processors = ps
 	for _, p := range ps {
-		p.attention.Or(replan) // told to those before
+		p.attention.Or(replan) // a Pause has told those before
 		for _, q := range p.queues {
 			q.proc = p
 		}

@@ -79,7 +79,7 @@ serve:	/* processor.attend, with goAway and Bus.renew */
 	d_step { cur = held[p]; held[p] = 0 };
 	note(p);
 	unlock(lineMu);
-	goto begin;
+	goto taken;
 #endif
 
 idle:	/* processor.idle */
@@ -92,6 +92,9 @@ end_idle:
 	:: atomic { ch[p]?cur -> ghostOut(p, cur) }
 #endif
 	fi;
+#ifdef LIFE
+taken:	/* processor.take */
+#endif
 #ifndef MUT_IDLE_WITHOUT_ADMIT
 	admit(p);
 #endif
