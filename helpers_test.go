@@ -66,6 +66,13 @@ func numbers(n int) []any {
 	return data
 }
 
+// runUntilIdle steps b.
+func runUntilIdle(t testing.TB, b *eventbus.Bus) {
+	t.Helper()
+	_, err := b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+}
+
 // within returns a context that ends after d.
 func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)

@@ -118,8 +118,7 @@ func TestALateJoinerThatLeavesBeforeItsTurnGetsNothing(t *testing.T) {
 	var s seen
 	sub := price.Subscribe(b, s.add, eventbus.WithLast())
 	sub.Unsubscribe()
-	_, err := b.RunUntilIdle(context.Background())
-	require.NoError(t, err)
+	runUntilIdle(t, b)
 	require.Empty(t, s.data)
 	require.Empty(t, b.Stats().Handlers)
 	require.Equal(t, uint64(1), b.Stats().Queues[eventbus.DataQueue].Unhandled, "a topic that retains does not handle")
@@ -147,8 +146,7 @@ func TestADroppedLateJoinerJoinsWithoutTheLastEvent(t *testing.T) {
 	for i := range 4 {
 		require.NoError(t, price.Publish(ctx, b, i))
 	}
-	_, err := b.RunUntilIdle(ctx)
-	require.NoError(t, err)
+	runUntilIdle(t, b)
 	require.Equal(t, []int{2, 3}, s.data)
 }
 
@@ -163,13 +161,11 @@ func TestARetainedEventKeepsItsHandlersOnceDisabledOrOnce(t *testing.T) {
 	b := newBus(t)
 	ctx := context.Background()
 	require.NoError(t, price.Publish(ctx, b, 1))
-	_, err := b.RunUntilIdle(ctx)
-	require.NoError(t, err)
+	runUntilIdle(t, b)
 	var s seen
 	price.Subscribe(b, s.add, eventbus.WithLast(), eventbus.Once())
 	require.NoError(t, price.Publish(ctx, b, 2))
-	_, err = b.RunUntilIdle(ctx)
-	require.NoError(t, err)
+	runUntilIdle(t, b)
 	require.Equal(t, []int{1}, s.data, "the last event is the one call of Once")
 	require.Empty(t, b.Stats().Handlers)
 }
@@ -178,18 +174,15 @@ func TestALateJoinerKeepsItsPlaceAmongTheHandlers(t *testing.T) {
 	b := newBus(t)
 	ctx := context.Background()
 	require.NoError(t, price.Publish(ctx, b, 1))
-	_, err := b.RunUntilIdle(ctx)
-	require.NoError(t, err)
+	runUntilIdle(t, b)
 	var calls []string
 	note := func(name string) func(context.Context, int) error {
 		return func(context.Context, int) error { calls = append(calls, name); return nil }
 	}
 	price.Subscribe(b, note("late"), eventbus.WithLast())
 	price.Subscribe(b, note("plain"))
-	_, err = b.RunUntilIdle(ctx)
-	require.NoError(t, err)
+	runUntilIdle(t, b)
 	require.NoError(t, price.Publish(ctx, b, 2))
-	_, err = b.RunUntilIdle(ctx)
-	require.NoError(t, err)
+	runUntilIdle(t, b)
 	require.Equal(t, []string{"late", "late", "plain"}, calls)
 }
