@@ -79,7 +79,7 @@ serve:	/* processor.attend, with goAway and Bus.renew */
 	d_step { cur = held[p]; held[p] = 0 };
 	note(p);
 	unlock(lineMu);
-	goto taken;
+	goto handle;
 #endif
 
 idle:	/* processor.idle */
@@ -93,7 +93,7 @@ end_idle:
 #endif
 	fi;
 #ifdef LIFE
-taken:	/* processor.take */
+handle:	/* processor.take */
 #endif
 #ifndef MUT_IDLE_WITHOUT_ADMIT
 	admit(p);

@@ -14,9 +14,11 @@ verify() {
 	mkdir "$dir"
 	cp ./*.pml "$dir"
 	cd "$dir"
-	spin -a "$@" "$file" >out
-	${CC:-gcc} -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=4096 -DMEMLIM=3000 -o pan pan.c
-	./pan -m200000 >out 2>&1 || true
+	{
+		spin -a "$@" "$file" &&
+			${CC:-gcc} -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=4096 -DMEMLIM=3000 -o pan pan.c &&
+			./pan -m200000
+	} >out 2>&1 || true
 	result=$(awk '
 		/max search depth too small|out of memory|memory limit/ { print "incomplete"; exit }
 		/^State-vector.*errors: 0/ { print "holds" }
