@@ -35,6 +35,7 @@ type Bus struct {
 
 	middleware []Middleware // around every handler
 	strays     strayCalls
+	waiters    sync.Pool // of *waiter
 
 	queues     [numQueues]*queue
 	processors []*processor // that serve the queues now; replaced under mu and lineMu while none is alive
@@ -274,8 +275,12 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 		to.mix(r)
 	}
 	to.accepted.Add(1)
-	if to.state.Load() == 0 && to.send(e) {
-		return nil
+	if to.state.Load() == 0 {
+		select { // send would copy e once more
+		case to.ch <- e:
+			return nil
+		default:
+		}
 	}
 	return to.publishSlow(ctx, e, r)
 }

@@ -36,7 +36,7 @@ func TestOrdersDoNotWaitForStuckData(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.GreaterOrEqual(t, b.Stats().Queues[eventbus.DataQueue].Depth, 999, "publishers wait until it is half empty")
+		require.GreaterOrEqual(t, b.Stats().Queues[eventbus.DataQueue].Depth, 999, "publishers wait until it has run dry")
 		for range 200 {
 			time.Sleep(7 * time.Millisecond)
 			published := time.Now()

@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"fmt"
+	"runtime"
 )
 
 // A session is the time from a Start to its Stop. Its context ends when it is
@@ -254,6 +255,16 @@ func (b *Bus) await(done <-chan struct{}, cond func() bool) bool {
 		case <-done:
 			return false
 		}
+	}
+}
+
+// awaitTurn waits until cond holds about the positions of processors that take no
+// further event once they look at their attention, which they are about to do or
+// have been woken for. The store of [queue.begin] tells nobody, so it gives way and
+// looks again.
+func awaitTurn(cond func() bool) {
+	for !cond() {
+		runtime.Gosched()
 	}
 }
 

@@ -86,6 +86,8 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	}
 	if w != nil {
 		err = q.await(ctx, w, r)
+		*w = waiter{done: w.done}
+		q.bus.waiters.Put(w)
 	}
 	if err != nil {
 		q.recycle(e)
@@ -187,19 +189,18 @@ func (q *queue) await(ctx context.Context, w *waiter, r *rule) error {
 }
 
 // leave takes w out of the line and returns err, or the outcome if w has one.
-// It gets one by then if slots are free that were kept until the queue had
-// drained to half.
+// It gets one by then if slots are free that were kept until the queue has run
+// dry.
 func (q *queue) leave(w *waiter, err error) error {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	q.admitLocked(true)
-	if !w.inLine {
-		return <-w.done
+	if w.inLine {
+		q.line.of(w).remove(w)
+		w.settleLocked(err)
+		q.noteLocked()
 	}
-	q.line.of(w).remove(w)
-	w.settleLocked(err)
-	q.noteLocked()
-	return err
+	return <-w.done
 }
 
 func (l *line) of(w *waiter) *fifo[*waiter] {
@@ -210,7 +211,11 @@ func (l *line) of(w *waiter) *fifo[*waiter] {
 }
 
 func (q *queue) joinLocked(p *processor, e Event) *waiter {
-	w := &waiter{event: e, by: p, done: make(chan error, 1), inLine: true}
+	w, ok := q.bus.waiters.Get().(*waiter)
+	if !ok {
+		w = &waiter{done: make(chan error, 1)}
+	}
+	w.event, w.by, w.inLine = e, p, true
 	if p != nil {
 		p.parkedOn = q
 	}
@@ -232,21 +237,22 @@ func (w *waiter) settleLocked(err error) {
 
 // admitLocked lets in whom the free slots are for: deferred events always,
 // parked handlers while a cycle rushes them, and everybody when the queue has
-// drained to half, which makes one wake-up do for many publishes. Eager, it
-// does not wait for half. Anybody may call it; once the queue is closed for
+// run dry: one wake-up does for many publishes then, and publisher and processor
+// take turns at the channel, where they would fight for its lock. Eager, it
+// does not wait for that. Anybody may call it; once the queue is closed for
 // good, Shutdown takes out what is left, and it does nothing.
 func (q *queue) admitLocked(eager bool) {
 	if q.line.empty() || q.state.Load()&closed != 0 {
 		return
 	}
-	half := eager || len(q.ch) <= cap(q.ch)/2
+	dry := eager || len(q.ch) == 0
 	for q.line.deferred.len() > 0 && q.send(*q.line.deferred.front()) {
 		q.line.deferred.pop()
 	}
-	if half || q.line.rush {
+	if dry || q.line.rush {
 		q.admitFromLocked(&q.line.parked)
 	}
-	if half {
+	if dry {
 		q.admitFromLocked(&q.line.outside)
 	}
 	q.noteLocked()
@@ -260,7 +266,7 @@ func (q *queue) admit() {
 }
 
 func (q *queue) admitSlow(state uint32) {
-	if state&urgent == 0 && len(q.ch) > cap(q.ch)/2 {
+	if state&urgent == 0 && len(q.ch) > 0 {
 		return
 	}
 	lineMu.Lock()

@@ -22,7 +22,7 @@ func (b *Bus) Pause(q Queue) error {
 		return fmt.Errorf("pause: %w: %v", ErrUnknownQueue, q)
 	}
 	b.setPaused(b.queues[q], true)
-	b.await(nil, func() bool { return b.idleOrBusy(b.queues[q]) })
+	awaitTurn(func() bool { return b.idleOrBusy(b.queues[q]) })
 	return nil
 }
 

@@ -258,21 +258,9 @@ func (p *processor) leave() bool {
 	return false
 }
 
-// yields is how often a processor that has run dry gives way to other
-// goroutines and looks again before it sleeps. To wake it costs more than a busy
-// publisher takes for the next event. 20 yields take a few microseconds if no
-// other goroutine wants to run.
-const yields = 20
-
 // idle waits for an event, for a signal, or for the next poll, which makes up
 // for a wake-up that was lost.
 func (p *processor) idle(poll <-chan time.Time) {
-	for range yields {
-		runtime.Gosched()
-		if p.anyReady() || p.attention.Load()&^mild != 0 {
-			return
-		}
-	}
 	if p.bus.spin > 0 && p.spun() {
 		return
 	}
@@ -406,7 +394,7 @@ func (p *processor) run() {
 			i = 0
 			q.setHandler(0)
 			m += 1 << markShift
-			q.position.Store(uint64(m + calling))
+			q.begin(m + calling)
 			if list.unheard {
 				p.skip(e)
 			}
@@ -447,9 +435,6 @@ func (p *processor) heed(s *Subscription, i int) (skip bool) {
 	}
 	if a&reported != 0 {
 		p.tellSlowEnded()
-	}
-	if a&killed != 0 {
-		p.bus.changed()
 	}
 	skip = a&killed != 0 && i > 0
 	if a&verbose != 0 && !skip {

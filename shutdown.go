@@ -133,7 +133,7 @@ func (b *Bus) drain(s *shutdown) {
 		b.await(s.giveUp, func() bool { return b.deserted() && b.strays.count() == 0 })
 	}
 	b.close(closing | closed)
-	b.await(nil, b.still)
+	awaitTurn(b.still)
 	busy := b.busy() // before the contexts end, or a handler that leaves for that would be named by chance
 	b.endSessions()
 	s.err = b.handBack(s, busy)

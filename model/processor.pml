@@ -145,13 +145,6 @@ begin:
 #endif
 		ghostOut(p, cur)
 	};
-#ifdef KILLS
-	/* processor.heed; the first handler is called in any case */
-	if
-	:: attention[p] & KILLED -> changed()
-	:: else
-	fi;
-#endif
 #endif
 	/* the handler */
 	if

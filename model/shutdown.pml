@@ -150,19 +150,7 @@ proctype shutdown() {
 	stopWaiting = false;
 	endBegun = true;
 	close(CLOSING | CLOSED);
-	announce(0);
-	do
-	:: nextChange(0);
-		still();
-		if
-		:: holds -> break
-		:: else
-		fi;
-		beforeWait(0);
-		notified[0];
-		afterWait(0)
-	od;
-	unannounce(0);
+	awaitStill();
 	/* Bus.handBack */
 	takeAll(0);
 	takeAll(1);
