@@ -85,7 +85,7 @@ func byProcs() series {
 }
 
 func (s *series) add(x int, c Case) {
-	s.points = append(s.points, point{label: fmt.Sprint(x), x: float64(x), Case: c})
+	s.points = append(s.points, point{label: grouped(float64(x)), x: float64(x), Case: c})
 }
 
 // A curve is a series measured: for each point the samples of both sides.

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"bytes"
 	"image/color"
 	"math"
 	"os"
@@ -10,8 +10,10 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // Blue and orange stay apart for readers who do not see red from green.
@@ -21,7 +23,7 @@ var (
 	gridColor = color.Gray{Y: 0xdd}
 )
 
-// draw writes the curve as a plot; the file's extension chooses the format.
+// draw writes the curve as a plot in SVG.
 func (c curve) draw(path string) error {
 	p := c.newPlot()
 	for i, side := range []struct {
@@ -41,10 +43,26 @@ func (c curve) draw(path string) error {
 			return err
 		}
 	}
+	return save(p, path)
+}
+
+// save draws p within a margin. A reader without the font gets one of the same widths.
+func save(p *plot.Plot, path string) error {
+	const margin = 8
+	canvas := vgsvg.New(16*vg.Centimeter, 10*vg.Centimeter)
+	dc := draw.New(canvas)
+	dc.SetColor(color.White)
+	dc.Fill(dc.Rectangle.Path())
+	p.Draw(draw.Crop(dc, margin, -2*margin, margin, -margin))
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
+		return err
+	}
+	fonts := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, path)
+	return os.WriteFile(path, fonts, 0o644)
 }
 
 // newPlot prepares the axes: y is logarithmic where the cost must grow with x and the slope is what matters.
@@ -55,18 +73,21 @@ func (c curve) newPlot() *plot.Plot {
 	p.Title.Padding = vg.Points(8)
 	p.X.Label.Text = c.axis
 	p.Y.Label.Text = "ns an event"
+	p.X.Label.Padding, p.Y.Label.Padding = vg.Points(6), vg.Points(6)
 	p.X.Min, p.X.Max = c.extent()
 	p.X.Tick.Marker = c.ticks()
 	if c.scaled {
 		p.X.Scale = plot.LogScale{}
 	}
+	low, high := c.bounds()
 	if c.steep {
 		p.Y.Label.Text += " (logarithmic)"
 		p.Y.Scale = plot.LogScale{}
 		p.Y.Tick.Marker = plot.TickerFunc(logTicks)
+		p.Y.Min, p.Y.Max = low, high*math.Pow(high/low, headroom)
 	} else {
 		p.Y.Tick.Marker = plot.TickerFunc(evenTicks)
-		p.Y.Min, p.Y.Max = 0, c.top()
+		p.Y.Min, p.Y.Max = 0, high*(1+headroom)
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = nil
@@ -88,14 +109,19 @@ func (c curve) extent() (low, high float64) {
 	return -0.5, float64(last) + 0.5
 }
 
-// top is a tenth above everything that is drawn.
-func (c curve) top() (high float64) {
+// headroom is the part of the height of what is drawn that is left above it, for the legend.
+const headroom = 0.25
+
+// bounds are the lowest and the highest value that is drawn.
+func (c curve) bounds() (low, high float64) {
+	low = math.Inf(1)
 	for _, d := range c.duels {
 		for _, samples := range [][]sample{d.bus, d.hand} {
-			high = max(high, 1.1*quantile(pick(samples, sample.nsPerEvent), 0.75))
+			values := pick(samples, sample.nsPerEvent)
+			low, high = min(low, quantile(values, 0.25)), max(high, quantile(values, 0.75))
 		}
 	}
-	return high
+	return low, high
 }
 
 // ticks marks the points that were measured, and no others.
@@ -119,20 +145,24 @@ func logTicks(low, high float64) (ticks []plot.Tick) {
 	for decade := math.Pow(10, math.Floor(math.Log10(low))); decade <= high; decade *= 10 {
 		for _, digit := range []float64{1, 2, 5} {
 			if v := decade * digit; v >= low && v <= high {
-				ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprint(v)})
+				ticks = append(ticks, plot.Tick{Value: v, Label: grouped(v)})
 			}
 		}
 	}
 	return ticks
 }
 
-// evenTicks labels the ticks that the library would choose, without a fraction.
-func evenTicks(low, high float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(low, high)
-	for i, t := range ticks {
-		if t.Label != "" {
-			ticks[i].Label = fmt.Sprintf("%.0f", t.Value)
+// evenTicks labels four to ten multiples of 1, 2 or 5 times a power of ten.
+func evenTicks(low, high float64) (ticks []plot.Tick) {
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
+	for _, larger := range []float64{5, 2} {
+		if larger*step <= (high-low)/4 {
+			step *= larger
+			break
 		}
+	}
+	for v := math.Ceil(low/step) * step; v <= high; v += step {
+		ticks = append(ticks, plot.Tick{Value: v, Label: grouped(v)})
 	}
 	return ticks
 }
@@ -183,7 +213,30 @@ func addBars(p *plot.Plot, name string, c color.Color, s spread) error {
 	bars.XMin = s.XYs[0].X
 	p.Add(bars)
 	p.Legend.Add(name, bars)
-	return addErrors(p, color.Black, s)
+	if err := addErrors(p, color.Black, s); err != nil {
+		return err
+	}
+	return addHeights(p, s)
+}
+
+// addHeights writes the medians above the bars and what shows their spread: a low bar beside a high one cannot be read off the axis.
+func addHeights(p *plot.Plot, s spread) error {
+	var at plotter.XYLabels
+	for i, xy := range s.XYs {
+		at.XYs = append(at.XYs, plotter.XY{X: xy.X, Y: xy.Y + s.YErrors[i].High})
+		at.Labels = append(at.Labels, grouped(math.Round(xy.Y)))
+	}
+	labels, err := plotter.NewLabels(at)
+	if err != nil {
+		return err
+	}
+	for i := range labels.TextStyle {
+		labels.TextStyle[i].Font = font.From(plot.DefaultFont, vg.Points(9))
+		labels.TextStyle[i].XAlign = text.XCenter
+	}
+	labels.Offset.Y = vg.Points(4)
+	p.Add(labels)
+	return nil
 }
 
 func addErrors(p *plot.Plot, c color.Color, s spread) error {

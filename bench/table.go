@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -57,7 +59,26 @@ func (t *table) writeRow(w io.Writer, cells []string, widths []int) {
 	fmt.Fprintln(w)
 }
 
-func ns(v float64) string { return fmt.Sprintf("%.0f", v) }
+// ns prints nanoseconds, with a digit more where a whole one would be much of it.
+func ns(v float64) string {
+	if v < 10 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return grouped(math.Round(v))
+}
+
+// grouped prints a whole number with commas between thousands, and any other as it is.
+func grouped(v float64) string {
+	digits := strconv.FormatFloat(v, 'f', -1, 64)
+	whole, fraction, _ := strings.Cut(digits, ".")
+	if fraction != "" {
+		return digits
+	}
+	for at := len(whole) - 3; at > 0; at -= 3 {
+		whole = whole[:at] + "," + whole[at:]
+	}
+	return whole
+}
 
 func ratio(v float64) string { return fmt.Sprintf("%.2f", v) }
 
