@@ -59,3 +59,41 @@ func TestPublishAndDispatchDoNotAllocate(t *testing.T) {
 		})
 	}
 }
+
+// Every run lets four publishers publish one event each and waits until the last handler has had all of them.
+func TestConcurrentPublishersDoNotAllocate(t *testing.T) {
+	const publishers = 4
+	for _, handlers := range []int{1, 10} {
+		handled := make(chan struct{}, publishers)
+		hs := make([]handler, handlers)
+		for i := range hs {
+			hs[i] = func(context.Context, eventbus.Event) error { return nil }
+		}
+		hs[len(hs)-1] = func(context.Context, eventbus.Event) error { handled <- struct{}{}; return nil }
+		c, err := openBus(hs)
+		require.NoError(t, err)
+		turns, failed := make(chan struct{}), make(chan error, publishers)
+		for range publishers {
+			go func() {
+				for range turns {
+					if err := c.publish(1); err != nil {
+						failed <- err
+						handled <- struct{}{}
+					}
+				}
+			}()
+		}
+		allocs := testing.AllocsPerRun(2000, func() {
+			for range publishers {
+				turns <- struct{}{}
+			}
+			for range publishers {
+				<-handled
+			}
+		})
+		close(turns)
+		require.Empty(t, failed)
+		require.Zero(t, allocs, "%d handlers", handlers)
+		require.NoError(t, c.close())
+	}
+}
