@@ -8,12 +8,42 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/eventbus-go/eventbus"
 )
 
 // idleBar is what an idle bus with default queues may hold on the heap, its goroutines' stacks apart.
 const idleBar = 150 << 10
+
+// A filling is a state of the bus that is measured.
+type filling struct {
+	name   string
+	build  func() (release func() error, err error)
+	events int // that it holds
+}
+
+// fillings are idle, as full as publishers can make the queues, and as full as handlers can.
+var fillings = []filling{
+	{"idle", idleBus, 0},
+	{"full", func() (func() error, error) { return fullBus(false) }, capacities},
+	{"full and deferred", func() (func() error, error) { return fullBus(true) }, 2 * capacities},
+}
+
+const capacities = dataCapacity + signalCapacity + orderCapacity
+
+// bar lets a bus hold its events beside what an idle one may.
+func (f filling) bar() float64 {
+	return idleBar + float64(f.events)*float64(unsafe.Sizeof(eventbus.Event{}))
+}
+
+func (f filling) measure() (footprint, error) {
+	got, err := measureFootprint(32, f.build)
+	if err != nil {
+		return got, fmt.Errorf("memory/%s: %w", f.name, err)
+	}
+	return got, nil
+}
 
 // A footprint is what one instance of something holds.
 type footprint struct {
@@ -197,8 +227,9 @@ func typed(t eventbus.EventType) eventbus.Event {
 const memoryText = `## Memory
 
 Heap of one bus with default queues (1,150 events of 72 bytes: 80.9 KiB) after a garbage collection, the events' payloads
-apart. Full means that each queue refuses further events; "and deferred" that handlers too have published into their
-own full queues until they were refused.
+and the goroutines' stacks apart. Full means that each queue refuses further events; "and deferred" that handlers too
+have published into their own full queues until they were refused. The bar of a full one is that of an idle one and 72
+bytes for each event that it holds.
 
 `
 
@@ -208,25 +239,14 @@ func reportMemory(cfg config, w io.Writer) error {
 		return nil
 	}
 	var t table
-	t.row("bus", "heap, KiB", "goroutines", "their stacks, KiB", "bar, KiB", "verdict")
-	for _, m := range []struct {
-		name  string
-		build func() (func() error, error)
-		bar   float64
-	}{
-		{"idle", idleBus, idleBar},
-		{"full", func() (func() error, error) { return fullBus(false) }, 0},
-		{"full and deferred", func() (func() error, error) { return fullBus(true) }, 0},
-	} {
-		f, err := measureFootprint(32, m.build)
+	t.row("bus", "events", "heap, KiB", "goroutines", "their stacks, KiB", "bar, KiB", "verdict")
+	for _, f := range fillings {
+		got, err := f.measure()
 		if err != nil {
-			return fmt.Errorf("memory/%s: %w", m.name, err)
+			return err
 		}
-		bar, verdict := "", ""
-		if m.bar > 0 {
-			bar, verdict = kib(m.bar), Case{Bar: m.bar}.verdict(f.heap)
-		}
-		t.row(m.name, kib(f.heap), fmt.Sprintf("%.1f", f.goroutines), kib(f.stacks), bar, verdict)
+		t.row(f.name, grouped(float64(f.events)), kib(got.heap), fmt.Sprintf("%.1f", got.goroutines), kib(got.stacks),
+			kib(f.bar()), Case{Bar: f.bar()}.verdict(got.heap))
 	}
 	fmt.Fprint(w, memoryText)
 	t.write(w)

@@ -34,6 +34,30 @@ func TestEveryCaseHandlesEveryEvent(t *testing.T) {
 	}
 }
 
+func TestBusKeepsWithinItsMemory(t *testing.T) {
+	for _, f := range fillings {
+		got, err := f.measure()
+		require.NoError(t, err)
+		require.LessOrEqual(t, got.heap, f.bar(), f.name)
+		require.Positive(t, got.heap, f.name)
+	}
+}
+
+func TestNotesAreShownOnlyWhenThereAreAny(t *testing.T) {
+	was := notes
+	defer func() { notes = was }()
+	for _, tt := range []struct{ notes, want string }{
+		{"", ""},
+		{" \n\n", ""},
+		{"The copies.\n", "## What stands in the way\n\nThe copies.\n\n"},
+	} {
+		notes = tt.notes
+		var got strings.Builder
+		require.NoError(t, reportNotes(config{}, &got))
+		require.Equal(t, tt.want, got.String())
+	}
+}
+
 func runBothSides(t *testing.T, c Case, events int) {
 	t.Helper()
 	for name, run := range map[string]runner{"bus": c.Bus, "hand": c.Hand} {
