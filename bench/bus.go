@@ -12,12 +12,14 @@ import (
 )
 
 // openBus subscribes every handler to the one event type.
-func openBus(hs []handler) (*carrier, error) {
-	return busCarrier(func(b *eventbus.Bus) {
+func openBus(hs []handler) (*carrier, error) { return busCarrier(subscribeAll(hs), publishPlain) }
+
+func subscribeAll(hs []handler) func(*eventbus.Bus) {
+	return func(b *eventbus.Bus) {
 		for _, h := range hs {
-			b.SubscribeFunc(eventbus.CandleUpdate, h)
+			b.SubscribeFunc(template.Type, h)
 		}
-	}, publishPlain)
+	}
 }
 
 // openBusPipeline lets the handlers of data and signals publish on to the next queue.
@@ -48,15 +50,18 @@ func publishPlain(ctx context.Context, b *eventbus.Bus, n int) error {
 	return nil
 }
 
-// newBus returns a bus with all its defaults. Its logger formats records from INFO up and throws them away.
-func newBus() (*eventbus.Bus, error) {
+// newBus returns a bus with all its defaults but opts. Its logger formats records from INFO up and throws them away.
+func newBus(opts ...eventbus.Option) (*eventbus.Bus, error) {
 	logger := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	return eventbus.New(eventbus.WithLogger(logger))
+	return eventbus.New(append(opts, eventbus.WithLogger(logger))...)
 }
 
+// A sender publishes n events.
+type sender func(ctx context.Context, b *eventbus.Bus, n int) error
+
 // busCarrier is a started bus.
-func busCarrier(subscribe func(*eventbus.Bus), send func(context.Context, *eventbus.Bus, int) error) (*carrier, error) {
-	b, err := newBus()
+func busCarrier(subscribe func(*eventbus.Bus), send sender, opts ...eventbus.Option) (*carrier, error) {
+	b, err := newBus(opts...)
 	if err != nil {
 		return nil, err
 	}

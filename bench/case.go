@@ -25,7 +25,7 @@ func cases() []Case {
 		pipeline("pipeline data → signal → order", 1.50, 1.10, 500_000),
 		{
 			Name: "latency into an idle bus", Bar: 1.25, Reach: 1.00, Events: 200,
-			Bus: runLatency(openBus), Hand: runLatency(openHandIdle),
+			Bus: runLatency(openBus, sleepy), Hand: runLatency(openHandIdle, sleepy),
 		},
 	}
 }
@@ -98,7 +98,7 @@ func reportBars(cfg config, w io.Writer) error {
 		}
 		bus, hand := median(pick(d.bus, sample.nsPerEvent)), median(pick(d.hand, sample.nsPerEvent))
 		rs := d.ratios()
-		t.row(c.Name, ns(bus), ns(hand), ratio(median(rs)), ratio(quantile(rs, 0.25))+" … "+ratio(quantile(rs, 0.75)),
+		t.row(c.Name, ns(bus), ns(hand), ratio(median(rs)), middleHalf(rs),
 			ratio(c.Bar), ratio(c.Reach), c.verdict(median(rs)))
 		if tail := median(pick(d.bus, sample.tailNs)); tail > 0 {
 			tails.row(c.Name, ns(tail), ns(median(pick(d.hand, sample.tailNs))))

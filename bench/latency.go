@@ -11,9 +11,44 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
+// A pace is how a publisher passes the time before an event, and until that has been handled. It is the same for every side.
+type pace struct {
+	name  string
+	pause func(*rand.Rand)
+	await func(took <-chan time.Duration) time.Duration
+}
+
+// sleepy lets threads go to sleep between events.
+var sleepy = pace{
+	name: "sleeps for 0.5 to 1.5 ms",
+	pause: func(r *rand.Rand) {
+		time.Sleep(500*time.Microsecond + time.Duration(r.Int64N(int64(time.Millisecond))))
+	},
+	await: func(took <-chan time.Duration) time.Duration { return <-took },
+}
+
+// busy keeps its core, as a feed handler that polls its socket. If it waited for the event, the processor would run on that
+// core at once, and nobody would have to be woken.
+var busy = pace{
+	name: "polls for 20 µs",
+	pause: func(*rand.Rand) {
+		for end := time.Now().Add(20 * time.Microsecond); time.Now().Before(end); {
+		}
+	},
+	await: func(took <-chan time.Duration) time.Duration {
+		for {
+			select {
+			case d := <-took:
+				return d
+			default:
+			}
+		}
+	},
+}
+
 // runLatency returns a runner that sends one event at a time into an idle carrier and times each from just before its
 // publish to inside its handler. The sample's ns is the median of the round.
-func runLatency(open opener) runner {
+func runLatency(open opener, p pace) runner {
 	return func(events int) (sample, error) {
 		var sent time.Time // written before the publish, read in the handler
 		took := make(chan time.Duration, 2)
@@ -31,25 +66,21 @@ func runLatency(open opener) runner {
 			if err := c.publish(1); err != nil {
 				return 0, err
 			}
-			if d := <-took; d >= 0 {
+			if d := p.await(took); d >= 0 {
 				return d, nil
 			}
 			return 0, fmt.Errorf("an event did not arrive within %v", patience)
 		}
-		s, err := timeSingly(send, events)
+		s, err := timeSingly(send, p, events)
 		return s, errors.Join(err, c.close())
 	}
 }
 
-// timeSingly calls send for every event after a pause of 0.5 to 1.5 ms, long enough for threads to go to sleep. The
-// pauses are the same for every side.
-func timeSingly(send func() (time.Duration, error), events int) (sample, error) {
-	pauses := rand.New(rand.NewPCG(1, 2))
-	pause := func() {
-		time.Sleep(500*time.Microsecond + time.Duration(pauses.Int64N(int64(time.Millisecond))))
-	}
+// timeSingly calls send for every event after a pause.
+func timeSingly(send func() (time.Duration, error), p pace, events int) (sample, error) {
+	random := rand.New(rand.NewPCG(1, 2))
 	for range max(events/10, 1) {
-		pause()
+		p.pause(random)
 		if _, err := send(); err != nil {
 			return sample{}, err
 		}
@@ -57,7 +88,7 @@ func timeSingly(send func() (time.Duration, error), events int) (sample, error) 
 	runtime.GC()
 	took := make([]float64, 0, events)
 	for range events {
-		pause()
+		p.pause(random)
 		d, err := send()
 		if err != nil {
 			return sample{}, err

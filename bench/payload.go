@@ -23,11 +23,7 @@ func payloadOf[T any](name string, data T) payload {
 	return payload{
 		name: name,
 		bus: func(hs []handler) (*carrier, error) {
-			return busCarrier(func(b *eventbus.Bus) {
-				for _, h := range hs {
-					b.SubscribeFunc(template.Type, h)
-				}
-			}, func(ctx context.Context, b *eventbus.Bus, n int) error {
+			return busCarrier(subscribeAll(hs), func(ctx context.Context, b *eventbus.Bus, n int) error {
 				e := template
 				for range n {
 					e.Data = data

@@ -34,6 +34,31 @@ func TestEveryCaseHandlesEveryEvent(t *testing.T) {
 	}
 }
 
+func TestEveryWayToStepHandlesEveryEvent(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			s, err := way.run(2_000)
+			require.NoError(t, err)
+			require.Positive(t, s.ns)
+		})
+	}
+}
+
+func TestPlayerReportsAnEventThatWasNotHandled(t *testing.T) {
+	b, err := newBus()
+	require.NoError(t, err)
+	p := player{bus: b, system: newSystem(), tape: newTape(), batch: 10}
+	wirePlain(b, p.system)
+	_, err = p.play(t.Context(), 100)
+	require.NoError(t, err)
+	require.NoError(t, p.check())
+	p.system.handled[filled]--
+	require.ErrorContains(t, p.check(), "order_filled")
+	p.system.handled[filled]++
+	p.total--
+	require.ErrorContains(t, p.check(), "RunUntilIdle says")
+}
+
 func TestBusKeepsWithinItsMemory(t *testing.T) {
 	for _, f := range fillings {
 		got, err := f.measure()
@@ -144,14 +169,14 @@ func TestReportWritesTablesAndPlots(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config{
 		rounds: 1, quick: true, progress: io.Discard, out: filepath.Join(dir, "RESULTS.md"),
-		only: regexp.MustCompile(`latency|memory|growth/payload|growth/GOMAXPROCS`),
+		only: regexp.MustCompile(`latency|memory|figures|growth/payload|growth/GOMAXPROCS`),
 	}
 	var stdout bytes.Buffer
 	require.NoError(t, run(cfg, &stdout))
 	written, err := os.ReadFile(cfg.out)
 	require.NoError(t, err)
 	require.Equal(t, stdout.String(), string(written))
-	for _, want := range []string{"latency into an idle bus", "full and deferred", "1 KiB value", "plots/GOMAXPROCS.svg"} {
+	for _, want := range []string{"latency into an idle bus", "full and deferred", "plain events, a candle a call", "polls for 20 µs", "1 KiB value", "plots/GOMAXPROCS.svg"} {
 		require.Contains(t, string(written), want)
 	}
 	require.NotContains(t, string(written), "4 publishers, 10 handlers")

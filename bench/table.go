@@ -80,7 +80,18 @@ func grouped(v float64) string {
 	return whole
 }
 
+// perSecond prints a rate to three digits, which is more than it repeats.
+func perSecond(v float64) string {
+	unit := math.Pow(10, math.Floor(math.Log10(v))-2)
+	return grouped(math.Round(v/unit) * unit)
+}
+
 func ratio(v float64) string { return fmt.Sprintf("%.2f", v) }
+
+// middleHalf prints the quartiles of ratios.
+func middleHalf(rs []float64) string {
+	return ratio(quantile(rs, 0.25)) + " … " + ratio(quantile(rs, 0.75))
+}
 
 // count prints a number of things an event, to a thousandth: an allocation among many events shows as 0.001.
 func count(v float64) string { return fmt.Sprintf("%.3f", v) }
