@@ -76,7 +76,9 @@ Each round runs the bus and then the loop by hand; a ratio divides the two times
 the median of the ratios (the middle half of them stands behind it). The clock runs from the first publish until the
 last handler has returned from the last event. The bus runs with all its defaults; by hand is
 %[1]sfor e := range ch { for _, h := range handlers { if err := h(ctx, e); … } }%[1]s on a buffered channel of the same
-capacity, with no recover, no stop and no counters. "made" keeps the bar, "reached" the figure to reach for.
+capacity, with no recover, no stop and no counters. "made" keeps the bar, "reached" the figure to reach for. Allocations
+are all of a round, shared out to its events: tests hold a publish that finds room and a dispatch to none, and what is
+left comes of waiting at a full queue.
 
 `
 

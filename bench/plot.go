@@ -152,7 +152,7 @@ func logTicks(low, high float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-// evenTicks labels four to ten multiples of 1, 2 or 5 times a power of ten.
+// evenTicks labels five to ten multiples of 1, 2 or 5 times a power of ten.
 func evenTicks(low, high float64) (ticks []plot.Tick) {
 	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
 	for _, larger := range []float64{5, 2} {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,11 @@ func TestPlayerReportsAnEventThatWasNotHandled(t *testing.T) {
 	p.system.handled[filled]++
 	p.total--
 	require.ErrorContains(t, p.check(), "RunUntilIdle says")
+}
+
+func TestEventsAreAsLargeAsTheTextsSay(t *testing.T) {
+	require.EqualValues(t, 72, unsafe.Sizeof(template))
+	require.EqualValues(t, 64, unsafe.Sizeof(candle{}))
 }
 
 func TestBusKeepsWithinItsMemory(t *testing.T) {
