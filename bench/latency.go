@@ -36,13 +36,9 @@ var busy = pace{
 		}
 	},
 	await: func(took <-chan time.Duration) time.Duration {
-		for {
-			select {
-			case d := <-took:
-				return d
-			default:
-			}
+		for len(took) == 0 {
 		}
+		return <-took
 	},
 }
 
