@@ -27,8 +27,8 @@ var paces = []struct {
 const spinText = `### Spinning
 
 Latency of one event into an idle bus, from just before its publish to inside its handler, with WithSpin(%v) and
-without: the median of each round, and its 99th percentile. A processor that still spins needs not be woken, which takes
-a core from the rest of the program; after a pause longer than it spins it sleeps on both sides.
+without: the median of each round, and its 99th percentile. A processor that still spins need not be woken. It takes a
+core for that, and one must be free; after a pause longer than it spins it sleeps on both sides.
 
 `
 
