@@ -31,7 +31,7 @@ const minRounds = 9
 // A config is what the flags say.
 type config struct {
 	rounds     int
-	quick      bool
+	fraction   int // of the events and samples, one in so many is run
 	only       *regexp.Regexp
 	out        string
 	cpuProfile string
@@ -53,11 +53,12 @@ func main() {
 }
 
 func parseFlags(args []string) (config, error) {
-	cfg := config{progress: os.Stderr}
+	cfg := config{progress: os.Stderr, fraction: 1}
 	var only string
+	var quick bool
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.IntVar(&cfg.rounds, "rounds", 15, fmt.Sprintf("turns of each side, at least %d", minRounds))
-	fs.BoolVar(&cfg.quick, "quick", false, "fewer events and samples")
+	fs.BoolVar(&quick, "quick", false, "fewer events and samples")
 	fs.StringVar(&only, "only", "", "run what matches this `regexp`, such as 'bars/pipeline', 'memory', 'figures/spin', 'peers' or 'growth/handlers'")
 	fs.StringVar(&cfg.out, "out", "RESULTS.md", "write the tables to this `file`, and the plots to plots/ beside it; by default not when -quick or -only is given")
 	fs.StringVar(&cfg.cpuProfile, "cpuprofile", "", "write a CPU profile to this `file`")
@@ -74,7 +75,10 @@ func parseFlags(args []string) (config, error) {
 	if cfg.only, err = regexp.Compile(only); err != nil {
 		return cfg, fmt.Errorf("-only: %w", err)
 	}
-	if (cfg.quick || only != "") && !given(fs, "out") {
+	if quick {
+		cfg.fraction = 5
+	}
+	if (quick || only != "") && !given(fs, "out") {
 		cfg.out = ""
 	}
 	return cfg, nil
@@ -88,13 +92,8 @@ func given(fs *flag.FlagSet, name string) (found bool) {
 // wants reports whether -only selects the named part or case.
 func (c config) wants(name string) bool { return c.only.MatchString(name) }
 
-// events scales a number of events or samples down for -quick.
-func (c config) events(n int) int {
-	if c.quick {
-		return max(n/5, 1)
-	}
-	return n
-}
+// events scales a number of events or samples down.
+func (c config) events(n int) int { return max(n/c.fraction, 1) }
 
 func (c config) plotDir() string {
 	if c.out == "" {

@@ -28,7 +28,7 @@ func TestEveryCaseHandlesEveryEvent(t *testing.T) {
 	for _, s := range allSeries() {
 		for _, p := range s.points {
 			t.Run(s.name+"="+p.label, func(t *testing.T) {
-				_, err := p.measure(t.Name(), config{rounds: 1, quick: true, progress: io.Discard})
+				_, err := p.measure(t.Name(), config{rounds: 1, fraction: 100, progress: io.Discard})
 				require.NoError(t, err)
 			})
 		}
@@ -174,7 +174,7 @@ func TestPeersStateWhatTheyGuarantee(t *testing.T) {
 func TestReportWritesTablesAndPlots(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config{
-		rounds: 1, quick: true, progress: io.Discard, out: filepath.Join(dir, "RESULTS.md"),
+		rounds: 1, fraction: 100, progress: io.Discard, out: filepath.Join(dir, "RESULTS.md"),
 		only: regexp.MustCompile(`latency|memory|figures|growth/payload|growth/GOMAXPROCS`),
 	}
 	var stdout bytes.Buffer
