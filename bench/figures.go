@@ -31,7 +31,7 @@ func reportFigures(cfg config, w io.Writer) error {
 
 const figuresText = `## Figures of single features
 
-Measured in turns as above, medians of the rounds, all defaults on but what is named. After every round the accounts of
+Measured in turns as above, medians of the rounds, with the defaults but for what is named. After every round the accounts of
 the bus must balance and every event must have reached its handlers.
 
 `
