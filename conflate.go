@@ -7,9 +7,7 @@ import (
 
 // label returns what the parcel of e is to hold. It runs user code.
 func (q *queue) label(e Event) (_ Event, key string, err error) {
-	if q.cfg.MaxAge > 0 && e.Time.IsZero() {
-		e.Time = time.Now()
-	}
+	q.stamp(&e)
 	if q.cfg.ConflateBy == nil {
 		return e, "", nil
 	}
@@ -19,6 +17,13 @@ func (q *queue) label(e Event) (_ Event, key string, err error) {
 		}
 	}()
 	return e, q.cfg.ConflateBy(e), nil
+}
+
+// stamp sets the time of an event that MaxAge needs it of.
+func (q *queue) stamp(e *Event) {
+	if q.cfg.MaxAge > 0 && e.Time.IsZero() {
+		e.Time = time.Now()
+	}
 }
 
 // post is the fast path of a queue that packs. As [queue.try] does, it counts

@@ -74,10 +74,12 @@ func (q *queue) deferLocked(p *processor, e Event) error {
 func (q *queue) suspendLocked() {
 	q.admitLocked(true)
 	for q.line.parked.len() > 0 {
-		w := q.line.parked.pop()
-		if receiptOf(w.event) != nil {
+		switch w := q.line.parked.pop(); {
+		case w.batch != nil:
+			w.settleLocked(q.suspendBatchLocked(w))
+		case receiptOf(w.event) != nil:
 			w.settleLocked(q.notRunning())
-		} else {
+		default:
 			w.settleLocked(q.deferLocked(w.by, w.event))
 		}
 	}

@@ -52,6 +52,11 @@
 //     of handlers that wait: it returns [ErrWouldDeadlock], and the event is not
 //     accepted. Other handlers defer what they publish rather than wait for a
 //     handler that waits for them.
+//   - The events of a [Bus.PublishBatch] enter the queue together and in order:
+//     no other event gets between them. Each counts for the capacity. The batch
+//     waits until there is room for all of it; when its wait ends, as many of the
+//     first as there is room for are accepted, and the call says how many. From
+//     the first batch on, single publishes to that queue take the bus's lock.
 //   - With [QueueConfig].ConflateBy a queue holds one event a key at most: a new
 //     one takes the place of the one that waits, at once and without a wait. The
 //     events of a key are handled in order, and the last of them always is, if it

@@ -109,3 +109,59 @@ func ExampleBus_PublishWait() {
 	// <nil> false
 	// eventbus: handler risk failed on order_placed of the order queue: order is too large true
 }
+
+// A feed handler publishes each packet in one call. What the queue has no room
+// for it can publish again, or leave out.
+func ExampleBus_PublishBatch() {
+	bus, err := eventbus.New(eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 3, Overflow: eventbus.DropNewest}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus.SubscribeFunc("tick", func(_ context.Context, e eventbus.Event) error {
+		fmt.Println(e.Data)
+		return nil
+	})
+	var packet []eventbus.Event
+	for _, price := range []int{64000, 64001, 64003, 64002} {
+		packet = append(packet, eventbus.NewEvent("tick", price, "feed"))
+	}
+	ctx := context.Background()
+	accepted, err := bus.PublishBatch(ctx, eventbus.DataQueue, packet)
+	fmt.Println(accepted, "accepted:", errors.Is(err, eventbus.ErrDropped))
+
+	if err := bus.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// 3 accepted: true
+	// 64000
+	// 64001
+	// 64003
+}
+
+// A program that has a core to spare for each queue looks for events for 50 µs
+// before it sleeps.
+func ExampleWithSpin() {
+	bus, err := eventbus.New(eventbus.WithSpin(50 * time.Microsecond))
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus.SubscribeFunc("tick", func(_ context.Context, e eventbus.Event) error {
+		fmt.Println("tick", e.Data)
+		return nil
+	})
+	ctx := context.Background()
+	if err := bus.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Publish(ctx, eventbus.DataQueue, eventbus.NewEvent("tick", 1, "feed")); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: tick 1
+}

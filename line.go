@@ -27,6 +27,15 @@ type line struct {
 	rush     bool          // a cycle runs through the parked handlers: let them in slot by slot
 }
 
+// accepted returns how many accepted events the line holds.
+func (l *line) accepted() int {
+	n := l.deferred.len() + l.detached
+	if l.held != nil {
+		n++
+	}
+	return n
+}
+
 func (l *line) empty() bool {
 	return l.deferred.len() == 0 && l.parked.len() == 0 && l.outside.len() == 0
 }
@@ -35,10 +44,12 @@ func (l *line) empty() bool {
 // sends the outcome, nil for accepted, to done, which has room for it. A
 // detached event, which is accepted and nobody waits for, is a waiter too.
 type waiter struct {
-	event  Event
-	by     *processor // the handler's processor; nil for a publish from outside
-	done   chan error // nil if detached
-	inLine bool       // guarded by lineMu
+	event    Event
+	batch    []Event    // in place of event; the publisher's slice
+	accepted int        // of batch; written under lineMu, and before done gets the outcome
+	by       *processor // the handler's processor; nil for a publish from outside
+	done     chan error // nil if detached
+	inLine   bool       // guarded by lineMu
 }
 
 func (w *waiter) detached() bool { return w.done == nil }
@@ -71,7 +82,7 @@ func (r *rule) refusal() error {
 // not zero. It gives up the count that the fast path took.
 func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	q.takeBack()
-	raise(&q.highWater, int64(len(q.ch)))
+	raise(&q.highWater, int64(q.depth()))
 	if r == nil {
 		r = &q.rule
 	}
@@ -86,25 +97,30 @@ func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	}
 	if w != nil {
 		err = q.await(ctx, w, r)
-		*w = waiter{done: w.done}
-		q.bus.waiters.Put(w)
+		q.reuse(w)
 	}
 	if err != nil {
 		q.recycle(e)
 	}
-	switch {
-	case err == nil:
-		if evicted > 0 {
-			q.logDrops("evicted the oldest event", evicted)
-		}
-		return nil
-	case errors.Is(err, ErrDropped):
-		q.dropped.Add(1)
-		q.logDrops("dropped an event", 1)
-	default:
-		q.rejected.Add(1)
+	if err != nil {
+		return q.refused(e.Type, err, 1)
 	}
-	return &publishError{q.id, e.Type, err}
+	if evicted > 0 {
+		q.logDrops("evicted the oldest event", evicted)
+	}
+	return nil
+}
+
+// refused counts n events that are not accepted and returns the error that says
+// why.
+func (q *queue) refused(t EventType, err error, n uint64) error {
+	if errors.Is(err, ErrDropped) {
+		q.dropped.Add(n)
+		q.logDrops("dropped an event", n)
+	} else {
+		q.rejected.Add(n)
+	}
+	return &publishError{q.id, t, err}
 }
 
 // repack puts e, if the queue packs, into a parcel that carries what its rules
@@ -132,7 +148,7 @@ func (q *queue) repack(e Event, r *rule) (_ Event, accepted bool, err error) {
 func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64, err error) {
 	lineMu.Lock()
 	defer lineMu.Unlock()
-	if s := q.state.Load(); s&closed != 0 || s&closing != 0 && (p == nil || p.bus != q.bus) {
+	if q.closedToLocked(p) {
 		return nil, 0, ErrClosed
 	}
 	rc := receiptOf(e)
@@ -170,6 +186,13 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 	return w, 0, nil
 }
 
+// closedToLocked reports whether p's handler, or somebody outside if p is nil,
+// may not publish any more.
+func (q *queue) closedToLocked(p *processor) bool {
+	s := q.state.Load()
+	return s&closed != 0 || s&closing != 0 && (p == nil || p.bus != q.bus)
+}
+
 // await waits until w is let in or refused, its context ends, or its time is up.
 func (q *queue) await(ctx context.Context, w *waiter, r *rule) error {
 	var expired <-chan time.Time
@@ -196,6 +219,9 @@ func (q *queue) leave(w *waiter, err error) error {
 	defer lineMu.Unlock()
 	q.admitLocked(true)
 	if w.inLine {
+		if w.batch != nil {
+			q.giveUpBatchLocked(w)
+		}
 		q.line.of(w).remove(w)
 		w.settleLocked(err)
 		q.noteLocked()
@@ -224,6 +250,12 @@ func (q *queue) joinLocked(p *processor, e Event) *waiter {
 	return w
 }
 
+// reuse keeps w, which has had its outcome, for the next publish that waits.
+func (q *queue) reuse(w *waiter) {
+	*w = waiter{done: w.done}
+	q.bus.waiters.Put(w)
+}
+
 // settleLocked gives w, which has left the line, its outcome. The handler's
 // edge goes in the same critical section: if it went when the handler wakes, a
 // chain of handlers would look blocked long after it is not.
@@ -245,8 +277,8 @@ func (q *queue) admitLocked(eager bool) {
 	if q.line.empty() || q.state.Load()&closed != 0 {
 		return
 	}
-	dry := eager || len(q.ch) == 0
-	for q.line.deferred.len() > 0 && q.send(*q.line.deferred.front()) {
+	dry := eager || q.depth() == 0
+	for q.line.deferred.len() > 0 && q.moveLocked(*q.line.deferred.front()) {
 		q.line.deferred.pop()
 	}
 	if dry || q.line.rush {
@@ -266,7 +298,7 @@ func (q *queue) admit() {
 }
 
 func (q *queue) admitSlow(state uint32) {
-	if state&urgent == 0 && len(q.ch) > 0 {
+	if state&urgent == 0 && q.depth() > 0 {
 		return
 	}
 	lineMu.Lock()
@@ -286,18 +318,26 @@ func (q *queue) admitFromLocked(f *fifo[*waiter]) {
 // letInLocked accepts w's event, or moves it if it is accepted already, if
 // there is room.
 func (q *queue) letInLocked(w *waiter) bool {
-	if w.detached() {
-		if !q.send(w.event) {
+	switch {
+	case w.detached():
+		if !q.moveLocked(w.event) {
 			return false
 		}
 		q.line.detached--
 		return true
+	case w.batch != nil:
+		return q.letInBatchLocked(w)
 	}
 	if !q.offer(w.event) {
 		return false
 	}
 	w.settleLocked(nil)
 	return true
+}
+
+// moveLocked sends e, which is accepted and in line, if there is room.
+func (q *queue) moveLocked(e Event) bool {
+	return (!q.counts() || q.room() > 0) && q.send(e)
 }
 
 // noteLocked brings state and the deferred count in line with the line.
@@ -313,11 +353,16 @@ func (q *queue) noteLocked() {
 		s |= urgent
 	}
 	q.state.Store(s)
-	n := q.line.deferred.len() + q.line.detached
-	if q.line.held != nil {
-		n++
+	q.deferred.Store(int64(q.line.accepted()))
+}
+
+// keep keeps e, which a processor has taken but was told not to begin.
+func (q *queue) keep(e Event) {
+	if c, ok := e.Data.(*batch); ok {
+		q.openBatch(c)
+	} else {
+		q.hold(e)
 	}
-	q.deferred.Store(int64(n))
 }
 
 // hold keeps e, which a processor has taken but was told not to begin, until

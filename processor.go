@@ -173,7 +173,7 @@ func (p *processor) pick() {
 }
 
 // ready reports whether q has an event that may be begun.
-func (q *queue) ready() bool { return q.open && (q.holding || len(q.ch) > 0) }
+func (q *queue) ready() bool { return q.open && (q.holding || len(q.ch) > 0 || q.left() > 0) }
 
 // anyReady reports whether one of the processor's queues has.
 func (p *processor) anyReady() bool {
@@ -305,10 +305,10 @@ func (p *processor) spun() bool {
 // after that. Pause stores its signal before it looks whether the processor says
 // taking, so it waits for an event that is begun in spite of it.
 func (p *processor) take(q *queue, e Event) {
-	q.admit()
 	p.queue = q
 	if p.attention.Load()&(stopped|replan) != 0 {
-		q.hold(e)
+		q.keep(e)
+		q.admit()
 		return
 	}
 	for _, other := range p.queues {
@@ -339,6 +339,10 @@ func (p *processor) run() {
 	if c.called {
 		i++
 	}
+	rest := q.remainder()
+	if c, ok := e.Data.(*batch); ok && have {
+		rest, have = q.openBatch(c), false
+	}
 	m := q.mark() &^ markState
 	var calls uint64 // of every handler in list
 	var high int
@@ -352,7 +356,7 @@ func (p *processor) run() {
 		p.event = Event{}
 		p.bus.changed()
 	}()
-	n, budget := 0, runLimit // n events are known to be in the channel
+	n, budget := 0, runLimit // n events are known to be in rest and the channel
 	if len(p.queues) > 1 {
 		budget = 1 // another queue may come first then
 		if have {
@@ -365,21 +369,32 @@ func (p *processor) run() {
 	for {
 		if !have {
 			if n == 0 {
-				n = min(len(q.ch), budget)
+				n = min(len(rest)+len(q.ch), budget)
 				budget -= n
-				high = max(high, len(q.ch))
+				high = max(high, q.depth())
 			}
 			if n == 0 || p.attention.Load()&^mild != 0 {
 				return
 			}
 			n--
-			p.event = <-q.ch // does not wait: see evictForLocked
-			e = p.event
-			q.admit()
+			if len(rest) == 0 {
+				p.event = <-q.ch // does not wait: see evictForLocked
+				e = p.event
+				if c, ok := e.Data.(*batch); ok {
+					rest = q.openBatch(c)
+				}
+			}
+			if len(rest) > 0 {
+				e, rest = rest[0], rest[1:]
+				p.event = e
+				if len(rest) == 0 {
+					q.closeBatch()
+				}
+			}
 		}
 		if !begun {
 			var next *handlerList
-			if _, ok := e.Data.(*parcel); ok {
+			if _, ok := e.Data.(*parcel); ok || q.packs {
 				p.event, next = p.open(e)
 				e = p.event
 			}
@@ -395,6 +410,7 @@ func (p *processor) run() {
 			q.setHandler(0)
 			m += 1 << markShift
 			q.begin(m + calling)
+			q.admit()
 			if list.unheard {
 				p.skip(e)
 			}

@@ -150,6 +150,7 @@ type queue struct {
 	// under lineMu, and read by publishers and by the processor.
 	state    atomic.Uint32
 	deferred atomic.Int64 // how many events are; written under lineMu
+	surplus  atomic.Int64 // events in the channel beyond its places that are taken: see batch
 	line     line         // guarded by lineMu
 
 	_ cacheLine // what publishers write
@@ -171,6 +172,8 @@ type queue struct {
 	handler   uint32                      // the one it calls; see setHandler
 	serving   atomic.Pointer[handlerList] // what position's handler index refers to
 	highWater atomic.Int64                // publishers raise it too, when they find the queue full
+	openEnd   atomic.Uint64               // how many events are begun when the last of the open batch is
+	opened    *batch                      // the open one; the processor's, and Shutdown's when no event is begun any more
 	unhandled atomic.Uint64
 	expired   atomic.Uint64 // of those that handled returns
 	failed    atomic.Uint64
@@ -195,11 +198,12 @@ type cacheLine [128]byte
 
 // The bits of queue.state.
 const (
-	lined   uint32 = 1 << iota // events are deferred or publishers wait
-	urgent                     // and one of them is due at the very next free slot
-	closing                    // Shutdown has begun: only handlers may publish
-	closed                     // Shutdown has ended: nobody may
-	packing                    // events travel in parcels; for good
+	lined    uint32 = 1 << iota // events are deferred or publishers wait
+	urgent                      // and one of them is due at the very next free slot
+	closing                     // Shutdown has begun: only handlers may publish
+	closed                      // Shutdown has ended: nobody may
+	packing                     // events travel in parcels; for good
+	batching                    // PublishBatch is in use, so all publishers take lineMu; for good
 )
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
@@ -218,7 +222,7 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 // Only for those who hold lineMu, and so have seen that the queue is open.
 func (q *queue) offer(e Event) bool {
 	q.accepted.Add(1)
-	if q.put(e) {
+	if (!q.counts() || q.room() >= 0) && q.put(e) {
 		return true
 	}
 	q.takeBack()

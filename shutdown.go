@@ -225,10 +225,12 @@ func (q *queue) takeAll() []Event {
 		q.noteLocked()
 		lineMu.Unlock()
 	}
+	events = append(events, q.remainder()...)
+	q.openEnd.Store(0)
 	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+q.conflated.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
 		select {
 		case e := <-q.ch:
-			events = append(events, q.discard(e, ErrClosed))
+			events = q.unload(events, e)
 		default:
 			runtime.Gosched()
 		}

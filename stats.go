@@ -33,16 +33,16 @@ type QueueStats struct {
 	Deferred  int // events accepted beyond that: from handlers, and under mixed rules with DropOldest
 	HighWater int // the highest Depth so far
 
-	Accepted  uint64 // publishes that returned nil
+	Accepted  uint64 // events that a publish has accepted
 	Handled   uint64 // events whose handlers are done
 	Unhandled uint64 // those of them that had no handler
 	Failed    uint64 // handler calls that failed in any way
 	Panicked  uint64 // those of them that panicked
-	Dropped   uint64 // publishes that returned ErrDropped
+	Dropped   uint64 // events refused with ErrDropped
 	Evicted   uint64 // accepted events that DropOldest dropped
 	Conflated uint64 // accepted events that a later one with the same key replaced
 	Expired   uint64 // accepted events that were older than MaxAge when their turn came
-	Rejected  uint64 // publishes that returned any other error
+	Rejected  uint64 // events refused with any other error
 }
 
 // HandlerStats are the accounts of a subscription.
@@ -84,10 +84,10 @@ func (q *queue) stats() QueueStats {
 		Queue: q.id, Paused: q.paused.Load(), Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,
 		Unhandled: q.unhandled.Load(), Failed: q.failed.Load(), Panicked: q.panicked.Load(),
 		Handled: q.handledInTime(), Evicted: q.evicted.Load(), Conflated: q.conflated.Load(), Expired: q.expired.Load(),
-		Depth: len(q.ch) + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
+		Depth: min(q.depth(), q.cfg.Capacity) + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
 		Dropped: q.dropped.Load(), Rejected: q.rejected.Load(),
 	}
-	s.HighWater = max(int(q.highWater.Load()), len(q.ch))
+	s.HighWater = min(max(int(q.highWater.Load()), q.depth()), q.cfg.Capacity)
 	s.Accepted = q.accepted.Load()
 	return s
 }

@@ -77,7 +77,7 @@ type callInfo struct {
 }
 
 func (l *handlerList) describe(q *queue, i int) *callInfo {
-	return &callInfo{sub: l.subs[i], handler: l.subs[i].name, eventType: l.eventType, queue: q.id, depth: len(q.ch)}
+	return &callInfo{sub: l.subs[i], handler: l.subs[i].name, eventType: l.eventType, queue: q.id, depth: q.depth()}
 }
 
 // ticksPerLimit makes a report at most a quarter of the limit late.
