@@ -31,9 +31,9 @@ func (b *broker) onOrder(_ context.Context, o Order) error {
 }
 
 // onOpen is told a candle's opening price before anything else about that candle, so it cannot look ahead.
-func (b *broker) onOpen(ctx context.Context, c Candle) error {
+func (b *broker) onOpen(ctx context.Context, o Opening) error {
 	for _, order := range b.take() {
-		if err := b.execute(ctx, order, c); err != nil {
+		if err := b.execute(ctx, order, o); err != nil {
 			return err
 		}
 	}
@@ -49,16 +49,16 @@ func (b *broker) take() []Order {
 }
 
 // execute fills a sell whole, and a buy with as many lots as its budget covers at this price; with none the order is cancelled.
-func (b *broker) execute(ctx context.Context, order Order, c Candle) error {
+func (b *broker) execute(ctx context.Context, order Order, o Opening) error {
 	quantity := order.Quantity
 	if order.Side == Buy {
-		quantity = decimal.Min(quantity, affordable(order.Budget, c.Open, b.lot))
+		quantity = decimal.Min(quantity, affordable(order.Budget, o.Price, b.lot))
 	}
 	if quantity.IsZero() {
 		b.mu.Lock()
 		b.cancelled++
 		b.mu.Unlock()
-		return orderUpdate.Publish(ctx, b.bus, Cancellation{Order: order, Time: c.Time, Reason: "the cash does not cover a lot at the open"})
+		return orderUpdate.Publish(ctx, b.bus, Cancellation{Order: order, Time: o.Time, Reason: "the cash does not cover a lot at the open"})
 	}
-	return orderFilled.Publish(ctx, b.bus, Fill{Order: order, Time: c.Time, Price: c.Open, Quantity: quantity})
+	return orderFilled.Publish(ctx, b.bus, Fill{Order: order, Time: o.Time, Price: o.Price, Quantity: quantity})
 }

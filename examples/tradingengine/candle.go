@@ -13,7 +13,10 @@ type Candle struct {
 	Open, High, Low, Close, Volume decimal.Decimal
 }
 
-// opening is the candle as it stands at its first trade: all that anybody can know when it opens.
-func (c Candle) opening() Candle {
-	return Candle{Time: c.Time, Open: c.Open, High: c.Open, Low: c.Open, Close: c.Open}
+// Opening is a candle at its first trade: all that anybody can know of it then.
+type Opening struct {
+	Time  time.Time
+	Price decimal.Decimal
 }
+
+func (c Candle) opening() Opening { return Opening{Time: c.Time, Price: c.Open} }

@@ -68,7 +68,7 @@ func TestInterruptedRunIsTheRunOfAShorterFile(t *testing.T) {
 func TestInterruptDuringACandleLetsItFinish(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	e := testEngine(t, firstOfSP500(t, 1000, endOfFile))
-	candleUpdate.Subscribe(e.bus, func(context.Context, Candle) error {
+	candleUpdate.Subscribe(e.bus, func(context.Context, Opening) error {
 		if e.portfolio.candles == 99 {
 			cancel()
 		}
@@ -84,17 +84,18 @@ func TestCandleOpensBeforeItCloses(t *testing.T) {
 	first, err := firstOfSP500(t, 1, endOfFile).Next()
 	require.NoError(t, err)
 	e := testEngine(t, firstOfSP500(t, 1, endOfFile))
-	var seen []Candle
-	for _, topic := range []eventbus.Topic[Candle]{candleUpdate, candleClosed} {
-		topic.Subscribe(e.bus, func(_ context.Context, c Candle) error {
-			seen = append(seen, c)
-			return nil
-		})
-	}
+	var seen []any
+	candleUpdate.Subscribe(e.bus, func(_ context.Context, o Opening) error {
+		seen = append(seen, o)
+		return nil
+	})
+	candleClosed.Subscribe(e.bus, func(_ context.Context, c Candle) error {
+		seen = append(seen, c)
+		return nil
+	})
 	_, err = e.run(t.Context())
 	require.NoError(t, err)
-	opening := Candle{Time: first.Time, Open: first.Open, High: first.Open, Low: first.Open, Close: first.Open}
-	require.Equal(t, []Candle{opening, first}, seen, "the opening tells nothing of what comes")
+	require.Equal(t, []any{Opening{Time: first.Time, Price: first.Open}, first}, seen)
 }
 
 func TestInterruptedProgramStillReports(t *testing.T) {
@@ -247,7 +248,7 @@ func TestBrokerFillsAtTheOpenWhatTheBudgetCovers(t *testing.T) {
 			return nil
 		})
 		order := Order{ID: 1, Side: Buy, Quantity: decimal.MustParse("9"), Budget: decimal.MustParse("100")}
-		require.NoError(t, b.execute(t.Context(), order, Candle{Time: time.Unix(7, 0), Open: decimal.MustParse(c.open)}))
+		require.NoError(t, b.execute(t.Context(), order, Opening{Time: time.Unix(7, 0), Price: decimal.MustParse(c.open)}))
 		_, err = bus.RunUntilIdle(t.Context())
 		require.NoError(t, err)
 		if c.want == "" {

@@ -10,7 +10,7 @@ import (
 // The topics say what travels on which queue: candles on the data queue, which must not lose a closed one, signals on the signal
 // queue, and an order's life, from its placing to the account it leaves behind, on the order queue, where its events stay in order.
 var (
-	candleUpdate    = eventbus.NewTopic[Candle](eventbus.CandleUpdate, eventbus.DataQueue)
+	candleUpdate    = eventbus.NewTopic[Opening](eventbus.CandleUpdate, eventbus.DataQueue)
 	candleClosed    = eventbus.NewTopic[Candle](eventbus.CandleClosed, eventbus.DataQueue, eventbus.WithOverflow(eventbus.Block, 0))
 	signalGenerated = eventbus.NewTopic[Signal](eventbus.SignalGenerated, eventbus.SignalQueue)
 	orderPlaced     = eventbus.NewTopic[Order](eventbus.OrderPlaced, eventbus.OrderQueue)

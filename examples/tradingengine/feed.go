@@ -33,7 +33,7 @@ func newFeed(bus *eventbus.Bus, candles candleSource, progress func()) *feed {
 // run returns nil after the last candle, and the cause of ctx's end when that comes first. A candle that has begun
 // is always played to its end, so that a run that is cut short is the whole run of a shorter file.
 func (f *feed) run(ctx context.Context) error {
-	whole := context.WithoutCancel(ctx) // one for all candles: a stepped bus keeps the session of a context
+	whole := context.Background() // one for all candles: a stepped bus keeps the session of a context
 	for {
 		c, err := f.candles.Next()
 		switch {
@@ -55,14 +55,13 @@ func (f *feed) run(ctx context.Context) error {
 // at rest, with everybody's books in order, of the whole candle, on which the strategy decides. With a single event
 // the fill on the order queue would race the valuation and the next signal on the other two.
 func (f *feed) play(ctx context.Context, c Candle) error {
-	if err := f.publish(ctx, candleUpdate, c.opening()); err != nil {
+	if err := candleUpdate.Publish(ctx, f.bus, c.opening()); err != nil {
 		return err
 	}
-	return f.publish(ctx, candleClosed, c)
-}
-
-func (f *feed) publish(ctx context.Context, topic eventbus.Topic[Candle], c Candle) error {
-	if err := topic.Publish(ctx, f.bus, c); err != nil {
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
+	if err := candleClosed.Publish(ctx, f.bus, c); err != nil {
 		return err
 	}
 	return f.settle(ctx)
