@@ -46,6 +46,8 @@ type jsonQueue struct {
 	Panicked  uint64 `json:"panicked"`
 	Dropped   uint64 `json:"dropped"`
 	Evicted   uint64 `json:"evicted"`
+	Conflated uint64 `json:"conflated"`
+	Expired   uint64 `json:"expired"`
 	Rejected  uint64 `json:"rejected"`
 }
 
@@ -89,7 +91,7 @@ func newJSONQueue(q eventbus.QueueStats) jsonQueue {
 	return jsonQueue{
 		Queue: q.Queue.String(), Capacity: q.Capacity, Depth: q.Depth, Deferred: q.Deferred, HighWater: q.HighWater,
 		Accepted: q.Accepted, Handled: q.Handled, Unhandled: q.Unhandled, Failed: q.Failed, Panicked: q.Panicked,
-		Dropped: q.Dropped, Evicted: q.Evicted, Rejected: q.Rejected,
+		Dropped: q.Dropped, Evicted: q.Evicted, Conflated: q.Conflated, Expired: q.Expired, Rejected: q.Rejected,
 	}
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"reflect"
 	"testing"
 
+	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 )
@@ -17,4 +19,16 @@ func TestNumbersAreGroupedAndRounded(t *testing.T) {
 	require.Equal(t, "1,455.22", price(decimal.MustParse("1455.219971")))
 	require.Equal(t, "-12.35 %", percent(decimal.MustParse("-0.12345")))
 	require.Equal(t, "12,345.00 %", percent(decimal.MustParse("123.45")))
+}
+
+func TestJSONReportHasEveryCountOfAQueue(t *testing.T) {
+	stats, reported := reflect.TypeFor[eventbus.QueueStats](), reflect.TypeFor[jsonQueue]()
+	for i := range stats.NumField() {
+		field := stats.Field(i)
+		if field.Type.Kind() != reflect.Int && field.Type.Kind() != reflect.Uint64 {
+			continue
+		}
+		_, found := reported.FieldByName(field.Name)
+		require.True(t, found, field.Name)
+	}
 }
