@@ -30,7 +30,7 @@ func newProgress(candles *candleFile, out io.Writer) *progress {
 // candle is called after each candle.
 func (p *progress) candle() {
 	p.played++
-	if !p.terminal || p.played <= progressFrom || p.played%1000 != 0 {
+	if !p.terminal || p.played <= progressFrom || p.bar != nil && p.played%1000 != 0 {
 		return
 	}
 	played := group(fmt.Sprint(p.played)) + " candles"

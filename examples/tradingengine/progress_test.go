@@ -25,15 +25,19 @@ func play(t *testing.T, candles int, size int64, terminal bool) string {
 
 func TestProgressIsShownOfLongRunsOnATerminal(t *testing.T) {
 	shown := play(t, 150_000, 300_000*50, true)
-	require.Contains(t, shown, "101,000 candles")
+	require.Contains(t, shown, "100,001 candles")
 	require.Contains(t, shown, "33%")
 	require.True(t, strings.HasSuffix(shown, "\r"), "the line is cleared for the report")
 }
 
 func TestProgressOfAPipeShowsNoShare(t *testing.T) {
 	shown := play(t, 150_000, 0, true)
-	require.Contains(t, shown, "101,000 candles")
+	require.Contains(t, shown, "100,001 candles")
 	require.NotContains(t, shown, "%")
+}
+
+func TestProgressBeginsWithTheFirstCandleBeyondAShortRun(t *testing.T) {
+	require.Contains(t, play(t, 100_001, 5_000_050, true), "100,001 candles")
 }
 
 func TestProgressIsSilentElsewhere(t *testing.T) {
