@@ -58,11 +58,15 @@ func newCandleReader(name string, r io.Reader, decimals int) (*candleReader, err
 	return cr, nil
 }
 
-// Next returns the next candle, and io.EOF after the last. Any other error names the file and the line,
+// Next returns the next candle, and io.EOF after the last, of which there is at least one. Any other error names the file and the line,
 // and for a bad row (a *rowError) the column and the value too; there is no reading on after it.
 func (r *candleReader) Next() (Candle, error) {
 	if !r.pending {
-		if err := r.readRow(); err != nil {
+		err := r.readRow()
+		if err == io.EOF && r.lastText == "" {
+			err = fmt.Errorf("%s: has a header and no candles: want a row for each, on a line of its own", r.name)
+		}
+		if err != nil {
 			return Candle{}, err
 		}
 	}

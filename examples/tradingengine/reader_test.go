@@ -207,6 +207,17 @@ func TestReaderRefusesFilesThatAreNoCandles(t *testing.T) {
 	}
 }
 
+func TestReaderRefusesAHeaderWithoutCandles(t *testing.T) {
+	for name, text := range map[string]string{
+		"header alone":          header,
+		"blank lines":           header + "\n \n",
+		"carriage returns only": strings.ReplaceAll(header+"2024-01-02,2,4,1,3,7\n", "\n", "\r"),
+	} {
+		_, err := readAll(text, maxDecimals)
+		require.EqualError(t, err, "prices.csv: has a header and no candles: want a row for each, on a line of its own", name)
+	}
+}
+
 func TestReaderPassesReadErrorsOn(t *testing.T) {
 	broken := errors.New("the disk is gone")
 	r, err := newCandleReader("prices.csv", io.MultiReader(strings.NewReader(header+"2024-01-02,1,1,1,1,0\n"), iotest.ErrReader(broken)), maxDecimals)
