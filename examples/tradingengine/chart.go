@@ -16,25 +16,26 @@ type chart struct {
 	fast, slow *average // only onClose touches them
 
 	// Fills come on the order queue and candles on the data queue: mu keeps their processors apart.
-	mu       sync.Mutex
-	cash     decimal.Decimal
-	position decimal.Decimal
-	points   []chartPoint
-	span     int // how many candles one point stands for
-	fills    []Fill
+	mu        sync.Mutex
+	cash      decimal.Decimal
+	position  decimal.Decimal
+	buy, sell float64 // prices of fills at the open of the candle to come; NaN without
+	points    []chartPoint
+	span      int // how many candles one point stands for
 }
 
-// chartPoint stands for one or more consecutive candles. An average that does not exist yet is NaN.
+// chartPoint stands for one or more consecutive candles. What does not exist, such as an average yet, is NaN.
 type chartPoint struct {
 	candles              int
 	time                 float64 // Unix seconds of the first
 	low, high            float64 // of the closes
 	fast, slow           float64 // at the last
+	buy, sell            float64 // prices of the last fills
 	lowEquity, topEquity float64
 }
 
 func newChart(fast, slow int, cash decimal.Decimal) *chart {
-	return &chart{fast: newAverage(fast), slow: newAverage(slow), cash: cash, span: 1}
+	return &chart{fast: newAverage(fast), slow: newAverage(slow), cash: cash, buy: math.NaN(), sell: math.NaN(), span: 1}
 }
 
 func (c *chart) onClose(_ context.Context, candle Candle) error {
@@ -57,6 +58,8 @@ func (c *chart) onClose(_ context.Context, candle Candle) error {
 	defer c.mu.Unlock()
 	equity := c.position.Mul(candle.Close).Add(c.cash).InexactFloat64()
 	p.lowEquity, p.topEquity = equity, equity
+	p.buy, p.sell = c.buy, c.sell
+	c.buy, c.sell = math.NaN(), math.NaN()
 	c.addLocked(p)
 	return nil
 }
@@ -84,14 +87,27 @@ func (p chartPoint) merge(next chartPoint) chartPoint {
 		time:    p.time,
 		low:     min(p.low, next.low), high: max(p.high, next.high),
 		fast: next.fast, slow: next.slow,
+		buy: later(p.buy, next.buy), sell: later(p.sell, next.sell),
 		lowEquity: min(p.lowEquity, next.lowEquity), topEquity: max(p.topEquity, next.topEquity),
 	}
+}
+
+// later is the last of two prices that exists.
+func later(a, b float64) float64 {
+	if math.IsNaN(b) {
+		return a
+	}
+	return b
 }
 
 func (c *chart) onFill(_ context.Context, f Fill) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.fills = append(c.fills, f)
+	if f.Order.Side == Buy {
+		c.buy = f.Price.InexactFloat64()
+	} else {
+		c.sell = f.Price.InexactFloat64()
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/plotter"
 )
 
 func TestPlotIsDrawnInTheFormatOfItsName(t *testing.T) {
@@ -53,13 +54,27 @@ func requireXML(t *testing.T, data []byte) {
 
 func TestPlotShowsEveryFill(t *testing.T) {
 	c := newChart(1, 2, decimal.MustParse("100"))
-	require.NoError(t, c.onClose(context.Background(), candleAt(0, "10")))
-	for i, side := range []Side{Buy, Sell, Buy} {
-		require.NoError(t, c.onFill(context.Background(), Fill{Order: Order{Side: side}, Time: time.Unix(int64(i), 0), Price: decimal.MustParse("11")}))
+	for i, side := range []Side{Buy, Sell, "", Buy} {
+		if side != "" {
+			require.NoError(t, c.onFill(t.Context(), fillAt(i, side)))
+		}
+		require.NoError(t, c.onClose(t.Context(), candleAt(i, "10")))
 	}
-	require.Len(t, c.marks(Buy), 2)
-	require.Len(t, c.marks(Sell), 1)
-	require.NoError(t, c.save(filepath.Join(t.TempDir(), "one.svg"), "one candle"))
+	buys, sells := c.marks()
+	require.Equal(t, plotter.XYs{{X: 0, Y: 100}, {X: 3, Y: 103}}, buys)
+	require.Equal(t, plotter.XYs{{X: 1, Y: 101}}, sells)
+	require.NoError(t, c.save(filepath.Join(t.TempDir(), "few.svg"), "four candles"))
+}
+
+func fillAt(second int, side Side) Fill {
+	return Fill{Order: Order{Side: side}, Time: time.Unix(int64(second), 0), Price: decimal.MustFromInt64(int64(100+second), 0)}
+}
+
+func TestMarksShrinkWhereTheyAreMany(t *testing.T) {
+	require.Equal(t, markSize, markRadius(1))
+	require.Equal(t, markSize, markRadius(100))
+	require.Equal(t, markSize/2, markRadius(400))
+	require.EqualValues(t, 1, markRadius(chartPoints))
 }
 
 func TestPlotThatCannotBeDrawnIsAFailure(t *testing.T) {
@@ -113,8 +128,13 @@ func TestChartOfAnyLengthKeepsItsExtremes(t *testing.T) {
 		case 23_456:
 			price = "1"
 		}
+		require.NoError(t, c.onFill(t.Context(), fillAt(i, []Side{Buy, Sell}[i%2])))
 		require.NoError(t, c.onClose(t.Context(), candleAt(i, price)))
 	}
+	buys, sells := c.marks()
+	require.Equal(t, len(c.points), len(buys), "one for each point")
+	require.Equal(t, len(c.points), len(sells), "one for each point")
+	require.Equal(t, 115.0, sells[0].Y, "the last sale of sixteen candles")
 	require.LessOrEqual(t, len(c.points), chartPoints)
 	require.Greater(t, len(c.points), chartPoints/2)
 	total, low, high := 0, 50.0, 50.0

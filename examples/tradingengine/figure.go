@@ -2,6 +2,7 @@ package main
 
 import (
 	"image/color"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -20,6 +21,7 @@ const (
 	margin       = vg.Length(10)
 	legendHeight = vg.Length(22)
 	legendGap    = vg.Length(18)
+	markSize     = vg.Length(4.5)
 )
 
 func newFigure(title string) *figure {
@@ -70,9 +72,17 @@ func (f *figure) marks(p *plot.Plot, name string, data plotter.XYs, shape draw.G
 		f.fail(err)
 		return
 	}
-	marks.GlyphStyle = draw.GlyphStyle{Shape: shape, Color: color, Radius: vg.Points(4.5)}
+	marks.GlyphStyle = draw.GlyphStyle{Shape: shape, Color: color, Radius: markSize}
+	explained := *marks
+	f.explain(name, &explained)
+	marks.Radius = markRadius(len(data))
 	p.Add(marks)
-	f.explain(name, marks)
+}
+
+// markRadius makes marks smaller where they are many, so that they do not bury the lines.
+func markRadius(n int) vg.Length {
+	const few, least = 100, 1
+	return max(least, markSize*vg.Length(min(1, math.Sqrt(few/float64(n)))))
 }
 
 func (f *figure) fail(err error) {

@@ -71,11 +71,12 @@ func newCanvas(file string) interface {
 func (c *chart) figure(title string) (*figure, error) {
 	f := newFigure(title)
 	closes, fast, slow, equity := c.lines()
+	buys, sells := c.marks()
 	f.line(f.prices, "close", closes, priceColor, vg.Points(0.7))
 	f.line(f.prices, fmt.Sprintf("average of %d", len(c.fast.window)), fast, fastColor, vg.Points(1.4))
 	f.line(f.prices, fmt.Sprintf("average of %d", len(c.slow.window)), slow, slowColor, vg.Points(1.4))
-	f.marks(f.prices, "buy", c.marks(Buy), draw.PyramidGlyph{}, buyColor)
-	f.marks(f.prices, "sell", c.marks(Sell), downPyramid{}, sellColor)
+	f.marks(f.prices, "buy", buys, draw.PyramidGlyph{}, buyColor)
+	f.marks(f.prices, "sell", sells, downPyramid{}, sellColor)
 	f.line(f.equity, "", equity, equityColor, vg.Points(1))
 	return f, f.err
 }
@@ -102,11 +103,14 @@ func appendRange(line plotter.XYs, x, low, high float64) plotter.XYs {
 	return line
 }
 
-func (c *chart) marks(side Side) (marks plotter.XYs) {
-	for _, fill := range c.fills {
-		if fill.Order.Side == side {
-			marks = append(marks, plotter.XY{X: unixSeconds(fill.Time), Y: fill.Price.InexactFloat64()})
+func (c *chart) marks() (buys, sells plotter.XYs) {
+	for _, p := range c.points {
+		if !math.IsNaN(p.buy) {
+			buys = append(buys, plotter.XY{X: p.time, Y: p.buy})
+		}
+		if !math.IsNaN(p.sell) {
+			sells = append(sells, plotter.XY{X: p.time, Y: p.sell})
 		}
 	}
-	return marks
+	return buys, sells
 }
