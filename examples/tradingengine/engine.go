@@ -51,6 +51,9 @@ func newEngine(o options, candles candleSource, progress func(), logger *slog.Lo
 	e.orders = newOrderManager(bus, o.lot, o.cash)
 	e.broker = newBroker(bus, o.lot)
 	e.portfolio = newPortfolio(bus, o.cash)
+	if !o.json {
+		e.portfolio.ends = tradesShown
+	}
 	if o.plot != "" {
 		e.chart = newChart(o.fast, o.slow, o.cash)
 	}

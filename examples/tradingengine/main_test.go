@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,8 +129,41 @@ func TestIntradayReportShowsTimes(t *testing.T) {
 
 func TestLongTradeTableIsShortened(t *testing.T) {
 	file := writeFile(t, "walk.csv", walkAsCSV(walk(7, 3000, 100)))
-	_, stdout, _ := program(t, t.Context(), "-csv", file, "-fast", "1", "-slow", "2")
-	require.Regexp(t, `\n +20 .*\n +\.\.\. +\d+ more *\n +\d+ `, stdout)
+	args := []string{"-csv", file, "-fast", "1", "-slow", "2"}
+	_, stdout, _ := program(t, t.Context(), append(args, "-json")...)
+	var whole jsonReport
+	require.NoError(t, json.Unmarshal([]byte(stdout), &whole))
+	n := len(whole.Trades)
+	require.Greater(t, n, 10*tradesShown)
+
+	_, stdout, _ = program(t, t.Context(), args...)
+	row := func(number int) string {
+		trade := whole.Trades[number-1]
+		return fmt.Sprintf(`\n +%d +%s .* %s .*`, number, trade.EntryDate, *trade.ExitDate)
+	}
+	require.Regexp(t, row(1)+row(2), stdout)
+	require.Regexp(t, fmt.Sprintf(`%s\n +\.\.\. +%d more *%s`, row(20), n-40, row(n-19)), stdout)
+	require.Regexp(t, row(n-1)+row(n)+`\n\nBus`, stdout)
+}
+
+func TestPortfolioKeepsTheTradesThatAreShown(t *testing.T) {
+	const candles = 3000
+	for _, c := range []struct {
+		args []string
+		keep bool
+	}{{nil, false}, {[]string{"-json"}, true}} {
+		o, err := parseOptions(append(c.args, "-fast", "1", "-slow", "2", "-cash", "1000000"), io.Discard)
+		require.NoError(t, err)
+		source, err := newCandleReader("walk", strings.NewReader(walkAsCSV(walk(7, candles, 100))), maxDecimals)
+		require.NoError(t, err)
+		e, err := newEngine(o, source, func() {}, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		r, err := e.run(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, (r.fills+1)/2, len(r.trades)+r.forgotten)
+		require.Equal(t, c.keep, r.forgotten == 0)
+		require.Equal(t, c.keep, len(r.trades) > 4*tradesShown)
+	}
 }
 
 func TestBadRowEndsTheRunWithoutReport(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ func (t Trade) profit(price decimal.Decimal) decimal.Decimal {
 type portfolio struct {
 	bus   *eventbus.Bus
 	start decimal.Decimal
+	ends  int // keep so many trades from the beginning and as many up to the last; 0: keep all
 
 	// Fills come on the order queue and candles on the data queue: mu keeps their processors apart.
 	// It is not held during a publish.
@@ -39,6 +41,7 @@ type portfolio struct {
 	position    decimal.Decimal
 	fills       int
 	trades      []Trade
+	forgotten   int // trades between those at the beginning and the last
 	candles     int
 	first, last Candle
 	peak        decimal.Decimal // the highest equity at a close
@@ -64,6 +67,7 @@ func (p *portfolio) book(f Fill) (eventbus.Topic[Account], Account) {
 	if f.Order.Side == Buy {
 		p.cash = p.cash.Sub(amount)
 		p.position = p.position.Add(f.Quantity)
+		p.forgetLocked()
 		p.trades = append(p.trades, Trade{Quantity: f.Quantity, EntryTime: f.Time, EntryPrice: f.Price})
 	} else {
 		topic = positionClosed
@@ -73,6 +77,15 @@ func (p *portfolio) book(f Fill) (eventbus.Topic[Account], Account) {
 		trade.ExitTime, trade.ExitPrice, trade.Closed = f.Time, f.Price, true
 	}
 	return topic, Account{Time: f.Time, Cash: p.cash, Position: p.position}
+}
+
+// forgetLocked bounds the memory that trades take. It leaves some to spare, so that few calls move any.
+func (p *portfolio) forgetLocked() {
+	if p.ends == 0 || len(p.trades) < 4*p.ends {
+		return
+	}
+	p.forgotten += len(p.trades) - 2*p.ends
+	p.trades = slices.Delete(p.trades, p.ends, len(p.trades)-p.ends)
 }
 
 func (p *portfolio) onClose(_ context.Context, c Candle) error {

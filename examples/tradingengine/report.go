@@ -17,6 +17,7 @@ type report struct {
 
 	first, last Candle
 	trades      []Trade
+	forgotten   int     // trades between the first tradesShown and the others
 	open        []Order // placed, and neither filled nor cancelled when the candles ended
 
 	finalEquity decimal.Decimal
@@ -43,6 +44,7 @@ func (e *engine) report(elapsed time.Duration, interrupted bool) *report {
 		first:       p.first,
 		last:        p.last,
 		trades:      p.trades,
+		forgotten:   p.forgotten,
 		open:        e.broker.open,
 		finalEquity: p.equityLocked(),
 		drawdown:    p.drawdown,

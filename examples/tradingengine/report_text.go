@@ -71,21 +71,30 @@ func (r *report) writeTrades(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "#\tentry\tprice\texit\tprice\tquantity\tprofit\t")
 	layout := r.timeLayout()
-	for i, t := range r.trades {
-		if left := len(r.trades) - 2*tradesShown; left > 0 && i >= tradesShown && i < tradesShown+left {
-			if i == tradesShown {
-				fmt.Fprintf(table, "...\t%s more\t\t\t\t\t\t\n", group(fmt.Sprint(left)))
-			}
-			continue
-		}
-		exitDate, exitPrice := "open", ""
-		if t.Closed {
-			exitDate, exitPrice = t.ExitTime.Format(layout), price(t.ExitPrice)
-		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", i+1, t.EntryTime.Format(layout), price(t.EntryPrice),
-			exitDate, exitPrice, group(t.Quantity.String()), money(t.profit(r.last.Close)))
+	first, last := r.trades, []Trade(nil)
+	hidden := len(r.trades) + r.forgotten - 2*tradesShown
+	if hidden > 0 {
+		first, last = r.trades[:tradesShown], r.trades[len(r.trades)-tradesShown:]
+	}
+	for i, t := range first {
+		r.writeTrade(table, i+1, t, layout)
+	}
+	if hidden > 0 {
+		fmt.Fprintf(table, "...\t%s more\t\t\t\t\t\t\n", group(fmt.Sprint(hidden)))
+	}
+	for i, t := range last {
+		r.writeTrade(table, tradesShown+hidden+i+1, t, layout)
 	}
 	table.Flush()
+}
+
+func (r *report) writeTrade(w io.Writer, number int, t Trade, layout string) {
+	exitDate, exitPrice := "open", ""
+	if t.Closed {
+		exitDate, exitPrice = t.ExitTime.Format(layout), price(t.ExitPrice)
+	}
+	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", number, t.EntryTime.Format(layout), price(t.EntryPrice),
+		exitDate, exitPrice, group(t.Quantity.String()), money(t.profit(r.last.Close)))
 }
 
 func money(d decimal.Decimal) string {
