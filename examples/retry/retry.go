@@ -13,7 +13,8 @@ import (
 )
 
 // Middleware calls the handler up to tries times, with pauses that begin at
-// first and grow by half each time, give or take half. It gives up early when
+// first and grow by half each time, to a minute at most or to first if that is
+// longer, give or take half. It gives up early when
 // the handler's context ends, and at once on an error that will not go away: a
 // wrong payload, or one that the handler has wrapped with [backoff.Permanent].
 // The error it returns is the handler's last. It panics if tries or first is
@@ -46,5 +47,6 @@ func Middleware(tries int, first time.Duration) eventbus.Middleware {
 func pauses(first time.Duration) backoff.BackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = first
+	b.MaxInterval = max(b.MaxInterval, first)
 	return b
 }

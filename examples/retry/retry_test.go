@@ -83,6 +83,47 @@ func TestThePausesEndWithTheHandlersContext(t *testing.T) {
 	})
 }
 
+func TestThePausesGrowAndNeverShrink(t *testing.T) {
+	for _, c := range []struct{ first, last time.Duration }{{time.Second, time.Minute}, {time.Hour, time.Hour}} {
+		synctest.Test(t, func(t *testing.T) {
+			const tries = 20
+			var at []time.Time
+			h := retry.Middleware(tries, c.first)(eventbus.HandlerFunc(func(context.Context, eventbus.Event) error {
+				at = append(at, time.Now())
+				return errBusy
+			}))
+			require.ErrorIs(t, h.Handle(t.Context(), eventbus.Event{}), errBusy)
+			require.Len(t, at, tries)
+			require.InEpsilon(t, c.first, at[1].Sub(at[0]), 0.51)
+			require.InEpsilon(t, c.last, at[tries-1].Sub(at[tries-2]), 0.51)
+		})
+	}
+}
+
+func TestShutdownThatGivesUpEndsThePauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		calls := 0
+		bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
+			calls++
+			return errBusy
+		}, eventbus.Use(retry.Middleware(5, time.Hour)))
+		require.NoError(t, bus.Start(context.Background()))
+		require.NoError(t, bus.Publish(t.Context(), eventbus.OrderQueue, eventbus.Event{Type: eventbus.OrderPlaced}))
+		synctest.Wait()
+
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, bus.Shutdown(ctx), context.DeadlineExceeded)
+		synctest.Wait() // for the handler, whose pause would last half an hour at least
+		require.Equal(t, time.Second, time.Since(began))
+		require.Equal(t, 1, calls)
+		require.EqualValues(t, 1, bus.Stats().Queues[eventbus.OrderQueue].Failed)
+	})
+}
+
 func TestBadInputPanics(t *testing.T) {
 	require.PanicsWithValue(t, "retry: 0 tries and a first pause of 1s, want 1 or more of both", func() { retry.Middleware(0, time.Second) })
 	require.PanicsWithValue(t, "retry: 1 tries and a first pause of 0s, want 1 or more of both", func() { retry.Middleware(1, 0) })
