@@ -22,8 +22,9 @@ var errUnfinished = errors.New("breaker: the handler did not return")
 // Middleware gives each handler a circuit breaker of its own. After so many
 // failures in a row, panics and runtime.Goexit included, it opens: for the time pause the handler
 // is not called, and each of its events fails with [ErrOpen]. Then one event is
-// let through, which closes the breaker or opens it anew. It panics if failures
-// or pause is less than 1.
+// let through, which closes the breaker or opens it anew. A wrong payload, and
+// context.Canceled as of a bus that stops, count neither as failure nor as
+// success. It panics if failures or pause is less than 1.
 //
 // To take a handler out for good instead, use eventbus.DisableAfter.
 func Middleware(failures int, pause time.Duration) eventbus.Middleware {
@@ -34,6 +35,9 @@ func Middleware(failures int, pause time.Duration) eventbus.Middleware {
 		cb := gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 			Timeout:     pause,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(failures) },
+			IsExcluded: func(err error) bool {
+				return errors.Is(err, eventbus.ErrPayloadType) || errors.Is(err, context.Canceled)
+			},
 		})
 		return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) (err error) {
 			done, refused := cb.Allow()

@@ -98,6 +98,31 @@ func TestEachHandlerHasABreakerOfItsOwn(t *testing.T) {
 	})
 }
 
+func TestWhatIsNoFailureOfTheServiceIsNotCounted(t *testing.T) {
+	for name, reason := range map[string]error{
+		"wrong payload":   fmt.Errorf("%w: no order", eventbus.ErrPayloadType),
+		"the bus stopped": fmt.Errorf("placing: %w", context.Canceled),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newService(t, eventbus.Use(breaker.Middleware(3, time.Minute)))
+				s.fail = func() error { return errDown }
+				require.Equal(t, 2, s.call(t, 2))
+				s.fail = func() error { return reason }
+				require.Equal(t, 5, s.call(t, 5), "no failures")
+				s.fail = func() error { return errDown }
+				require.Equal(t, 1, s.call(t, 5), "and no successes: the third failure opens it")
+
+				time.Sleep(time.Minute + time.Second)
+				s.fail = func() error { return reason }
+				require.Equal(t, 5, s.call(t, 5), "none of them settles it")
+				s.fail = nil
+				require.Equal(t, 5, s.call(t, 5))
+			})
+		})
+	}
+}
+
 func TestBadInputPanics(t *testing.T) {
 	require.PanicsWithValue(t, "breaker: 0 failures and a pause of 1s, want 1 or more of both", func() { breaker.Middleware(0, time.Second) })
 	require.PanicsWithValue(t, "breaker: 1 failures and a pause of 0s, want 1 or more of both", func() { breaker.Middleware(1, 0) })
