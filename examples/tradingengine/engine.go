@@ -28,14 +28,7 @@ type engine struct {
 
 func newEngine(o options, candles candleSource, progress func(), logger *slog.Logger) (*engine, error) {
 	e := &engine{options: o}
-	opts := []eventbus.Option{
-		eventbus.WithLogger(logger),
-		eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { e.fail(err) }),
-	}
-	if o.mode == single {
-		opts = append(opts, eventbus.WithSingleThread())
-	}
-	bus, err := eventbus.New(opts...)
+	bus, err := e.newBus(logger)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +52,17 @@ func newEngine(o options, candles candleSource, progress func(), logger *slog.Lo
 	}
 	e.wire()
 	return e, nil
+}
+
+func (e *engine) newBus(logger *slog.Logger) (*eventbus.Bus, error) {
+	opts := []eventbus.Option{
+		eventbus.WithLogger(logger),
+		eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { e.fail(err) }),
+	}
+	if e.options.mode == single {
+		opts = append(opts, eventbus.WithSingleThread())
+	}
+	return eventbus.New(opts...)
 }
 
 // wire is the whole of who hears what.
