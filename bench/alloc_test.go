@@ -26,6 +26,21 @@ func TestPublishDoesNotAllocate(t *testing.T) {
 	require.Error(t, b.Shutdown(ctx), "the queued events are handed back")
 }
 
+func TestPublishBatchDoesNotAllocate(t *testing.T) {
+	b, err := newBus()
+	require.NoError(t, err)
+	events := newBatch()
+	var failed error
+	allocs := testing.AllocsPerRun(dataCapacity/batchSize-1, func() {
+		if _, err := b.PublishBatch(t.Context(), eventbus.DataQueue, events); err != nil {
+			failed = err
+		}
+	})
+	require.NoError(t, failed)
+	require.Zero(t, allocs)
+	require.Error(t, b.Shutdown(t.Context()), "the queued events are handed back")
+}
+
 // Every run publishes one event and waits until the last handler has had it.
 func TestPublishAndDispatchDoNotAllocate(t *testing.T) {
 	for _, tt := range []struct {

@@ -14,6 +14,7 @@ func reportFigures(cfg config, w io.Writer) error {
 	}{
 		{"stepping", reportStepping},
 		{"spin", reportSpin},
+		{"batch", reportBatch},
 	} {
 		if !cfg.wants("figures/" + figure.name) {
 			continue

@@ -182,7 +182,7 @@ func TestReportWritesTablesAndPlots(t *testing.T) {
 	written, err := os.ReadFile(cfg.out)
 	require.NoError(t, err)
 	require.Equal(t, stdout.String(), string(written))
-	for _, want := range []string{"latency into an idle bus", "full and deferred", "plain events, a candle a call", "polls for 20 µs", "1 KiB value", "plots/GOMAXPROCS.svg"} {
+	for _, want := range []string{"latency into an idle bus", "full and deferred", "plain events, a candle a call", "polls for 20 µs", "the publisher alone", "1 KiB value", "plots/GOMAXPROCS.svg"} {
 		require.Contains(t, string(written), want)
 	}
 	require.NotContains(t, string(written), "4 publishers, 10 handlers")
