@@ -50,6 +50,8 @@ type waiter struct {
 	by       *processor // the handler's processor; nil for a publish from outside
 	done     chan error // nil if detached
 	inLine   bool       // guarded by lineMu
+
+	timer *time.Timer // stopped; nil until one is needed
 }
 
 func (w *waiter) detached() bool { return w.done == nil }
@@ -197,9 +199,8 @@ func (q *queue) closedToLocked(p *processor) bool {
 func (q *queue) await(ctx context.Context, w *waiter, r *rule) error {
 	var expired <-chan time.Time
 	if r.timeout > 0 {
-		t := time.NewTimer(r.timeout)
-		defer t.Stop()
-		expired = t.C
+		expired = w.setTimer(r.timeout)
+		defer w.timer.Stop()
 	}
 	select {
 	case err := <-w.done:
@@ -209,6 +210,16 @@ func (q *queue) await(ctx context.Context, w *waiter, r *rule) error {
 	case <-expired:
 		return q.leave(w, r.refusal())
 	}
+}
+
+// setTimer returns a channel that tells when d is over.
+func (w *waiter) setTimer(d time.Duration) <-chan time.Time {
+	if w.timer == nil {
+		w.timer = time.NewTimer(d)
+	} else {
+		w.timer.Reset(d)
+	}
+	return w.timer.C
 }
 
 // leave takes w out of the line and returns err, or the outcome if w has one.
@@ -252,7 +263,7 @@ func (q *queue) joinLocked(p *processor, e Event) *waiter {
 
 // reuse keeps w, which has had its outcome, for the next publish that waits.
 func (q *queue) reuse(w *waiter) {
-	*w = waiter{done: w.done}
+	*w = waiter{done: w.done, timer: w.timer}
 	q.bus.waiters.Put(w)
 }
 
