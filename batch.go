@@ -204,10 +204,15 @@ func (q *queue) openBatch(c *batch) []Event {
 	return c.events
 }
 
-// closeBatch takes the open batch back, the last event of which is being begun.
-func (q *queue) closeBatch() {
-	q.opened.recycle()
-	q.opened = nil
+// shift takes the first event out of rest, what is left of the open batch. The
+// batch is taken back with the last one, which is about to begin.
+func (q *queue) shift(rest []Event) (Event, []Event) {
+	e, rest := rest[0], rest[1:]
+	if len(rest) == 0 {
+		q.opened.recycle()
+		q.opened = nil
+	}
+	return e, rest
 }
 
 // acceptLocked accepts events, which there is room for.

@@ -75,16 +75,16 @@ func (p *processor) passOn() {
 // and one whose failure could not be told, has been called; the logger's failure
 // comes before the call.
 func (p *processor) settle() {
-	f, stage, c := p.failure, p.stage, &p.current
+	f, stage, begun := p.failure, p.stage, p.queue.mark().isCalling()
 	p.failure, p.stage = nil, handling
 	if f == nil {
 		return
 	}
-	if stage == handling && c.begun {
-		s := c.list.subs[c.at]
-		c.called = true
+	if stage == handling && begun {
+		s := p.list.subs[p.queue.handler]
+		p.called = true
 		p.report(s, &HandlerError{
-			Queue: p.queue.id, Event: c.event, Handler: s.name,
+			Queue: p.queue.id, Event: p.event, Handler: s.name,
 			Err: f.error(), Panicked: !f.exited, Stack: f.stack,
 		})
 		return
@@ -96,7 +96,7 @@ func (p *processor) settle() {
 	case telling:
 		p.setVerbose(false)
 	case reporting:
-		c.called = c.begun && len(c.list.subs) > 0
+		p.called = begun && len(p.list.subs) > 0
 	}
 	if stage != alarming { // if it was, the logger fails at this too, and nobody is left to tell
 		p.say(alarming, func() {

@@ -37,8 +37,12 @@ type processor struct {
 	ended      bool            // and its end
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
-	event      Event // at hand; run works on a copy, since it is slow to pass on one that is not on the stack
-	current    cursor
+	event      Event         // at hand
+	taken      bool          // it is out of the channel, and not begun
+	list       *handlerList  // its handlers; if it is not begun, those of the event before
+	called     bool          // the one that the queue's handler index is at has been called
+	calls      uint64        // of every handler in list, since they were counted
+	high       int           // depth of the queue that was seen in this run
 	receipt    *receipt      // of the event at hand or, until the processor has attended, of the one before
 	stale      *HandlerError // about the event at hand, which has expired
 	failure    *failure
@@ -58,16 +62,6 @@ const (
 
 	mild = unwatched | verbose // no reason to end a run
 )
-
-// A cursor is an event on its way through its handlers.
-type cursor struct {
-	active bool // there is one
-	begun  bool // and list is its handlers'; if not, that of the event before
-	event  Event
-	list   *handlerList
-	at     int  // the handler
-	called bool // and it has been called
-}
 
 type processorKey struct{}
 
@@ -136,7 +130,7 @@ func (p *processor) serve() {
 	for {
 		p.settle()
 		switch {
-		case p.current.active: // a failure interrupted it: the other handlers still run
+		case p.queue.mark().isCalling(): // a failure interrupted it: the other handlers still run
 			p.run()
 		case !p.attend():
 			if p.stepping || p.leave() {
@@ -317,179 +311,6 @@ func (p *processor) take(q *queue, e Event) {
 		}
 	}
 	raise(&q.highWater, 1)
-	p.current.event, p.current.active = e, true
+	p.event, p.taken = e, true
 	p.run()
-}
-
-// runLimit bounds how far the counters lag behind: they are published once a run.
-const runLimit = 128
-
-// run handles the current event, if there is one, and then what is queued. It
-// works on copies, and saves them if a handler does not return.
-//
-// A position is stored before attention is read; Shutdown sets attention before
-// it reads positions. So either run sees that it is killed and takes no further
-// event, or Shutdown sees the event that it has begun. And the length is read
-// before attention: what was published after Stop had returned is not taken.
-func (p *processor) run() {
-	q, ctx := p.queue, p.ctx
-	c := p.current
-	e, list, i, have, begun := c.event, c.list, c.at, c.active, c.begun
-	p.event = e
-	if c.called {
-		i++
-	}
-	rest := q.remainder()
-	if c, ok := e.Data.(*batch); ok && have {
-		rest, have = q.openBatch(c), false
-	}
-	m := q.mark() &^ markState
-	var calls uint64 // of every handler in list
-	var high int
-	defer func() {
-		list.count(calls)
-		raise(&q.highWater, int64(high))
-		p.current = cursor{list: list}
-		if q.mark().isCalling() {
-			p.current = cursor{active: true, begun: true, event: p.event, list: list, at: int(q.handler)}
-		}
-		p.event = Event{}
-		p.bus.changed()
-	}()
-	n, budget := 0, runLimit // n events are known to be in rest and the channel
-	if len(p.queues) > 1 {
-		budget = 1 // another queue may come first then
-		if have {
-			budget = 0
-		}
-		if !begun {
-			list = nil // of the queue before
-		}
-	}
-	for {
-		if !have {
-			if n == 0 {
-				n = min(len(rest)+len(q.ch), budget)
-				budget -= n
-				high = max(high, q.depth())
-			}
-			if n == 0 || p.attention.Load()&^mild != 0 {
-				return
-			}
-			n--
-			if len(rest) == 0 {
-				p.event = <-q.ch // does not wait: see evictForLocked
-				e = p.event
-				if c, ok := e.Data.(*batch); ok {
-					rest = q.openBatch(c)
-				}
-			}
-			if len(rest) > 0 {
-				e, rest = rest[0], rest[1:]
-				p.event = e
-				if len(rest) == 0 {
-					q.closeBatch()
-				}
-			}
-		}
-		if !begun {
-			var next *handlerList
-			if _, ok := e.Data.(*parcel); ok || q.packs {
-				p.event, next = p.open(e)
-				e = p.event
-			}
-			if next == nil && !list.serves(e.Type) {
-				next = p.bus.handlersOf(e.Type)
-			}
-			if next != nil {
-				list.count(calls)
-				calls, list = 0, next
-				q.serving.Store(list)
-			}
-			i = 0
-			q.setHandler(0)
-			m += 1 << markShift
-			q.begin(m + calling)
-			q.admit()
-			if list.unheard {
-				p.skip(e)
-			}
-		}
-		handlers := list.calls
-		for ; i < len(handlers); i++ {
-			q.setHandler(i)
-			if p.attention.Load() != 0 && p.heed(list.subs[i], i) {
-				break
-			}
-			if err := handlers[i](ctx, e); err != nil {
-				p.fail(list.subs[i], err)
-			}
-		}
-		if i == len(handlers) {
-			calls++
-		} else {
-			list.countFirst(i)
-			q.cut.Store(list.describe(q, i))
-		}
-		have, begun = false, false
-		q.position.Store(uint64(m + taking))
-	}
-}
-
-// fail reports the error of a handler that returned.
-func (p *processor) fail(s *Subscription, err error) {
-	p.report(s, &HandlerError{Queue: p.queue.id, Event: p.event, Handler: s.name, Err: err})
-}
-
-// heed does what cannot wait for the end of the event, whose handler i is about
-// to be called, and reports whether that one and those after it are to be
-// skipped. The first is not: Shutdown may have seen that the event has begun.
-func (p *processor) heed(s *Subscription, i int) (skip bool) {
-	a := p.attention.Load()
-	if a&unwatched != 0 && !p.stepping {
-		p.bus.watch.arm()
-	}
-	if a&reported != 0 {
-		p.tellSlowEnded()
-	}
-	skip = a&killed != 0 && i > 0
-	if a&verbose != 0 && !skip {
-		p.logCall(s, &p.event)
-	}
-	return skip
-}
-
-// skip counts an event that has no handler.
-func (p *processor) skip(e Event) {
-	if e.Type == "" {
-		p.expire()
-		return
-	}
-	p.queue.unhandled.Add(1)
-	if p.attention.Load()&verbose != 0 {
-		p.say(telling, func() {
-			p.bus.logger.DebugContext(p.ctx, "eventbus: event has no handler", "queue", p.queue.id, "type", e.Type)
-		})
-	}
-}
-
-// logCall logs that s is about to be called, unless its gate decides that.
-func (p *processor) logCall(s *Subscription, e *Event) {
-	if s.gate == nil && !s.keeper {
-		p.tellCall(s, e)
-	}
-}
-
-func (p *processor) tellCall(s *Subscription, e *Event) {
-	p.say(telling, func() {
-		p.bus.logger.DebugContext(p.ctx, "eventbus: calling handler",
-			"handler", s.name, "queue", p.queue.id, "type", e.Type, "async", s.async)
-	})
-}
-
-func (p *processor) tellSlowEnded() {
-	p.attention.And(^reported)
-	if c := p.queue.slow.Swap(nil); c != nil {
-		p.say(telling, func() { c.logEnd(p.bus.logger) })
-	}
 }

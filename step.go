@@ -179,9 +179,11 @@ func (p *processor) inherit(old *processor) {
 	if old == p || old.failure == nil || !slices.Contains(p.queues, old.queue) {
 		return
 	}
-	p.queue, p.stage, p.current, p.failure = old.queue, old.stage, old.current, old.failure
+	p.queue, p.stage, p.failure = old.queue, old.stage, old.failure
+	p.event, p.list, p.called = old.event, old.list, old.called
 	p.receipt, p.stale, p.unreported = old.receipt, old.stale, old.unreported
 	p.attention.Or(old.attention.Load() & tracked)
-	old.stage, old.current, old.failure = handling, cursor{}, nil
+	old.stage, old.failure = handling, nil
+	old.event, old.list, old.called = Event{}, nil, false
 	old.receipt, old.stale, old.unreported = nil, nil, nil
 }
