@@ -6,8 +6,9 @@ import (
 )
 
 // open returns the event that e carries, whose turn has come. If it has
-// expired, the result has no type and so no handler. If it has handlers of its
-// own, they are the result too.
+// expired, the result has no type, and nobody is its handler: taps, which get
+// every type, must not get that one. If it has handlers of its own, they are the
+// result too.
 func (p *processor) open(e Event) (Event, *handlerList) {
 	q := p.queue
 	e, rc := q.unpack(e)
@@ -19,7 +20,7 @@ func (p *processor) open(e Event) (Event, *handlerList) {
 		if age := time.Since(e.Time); age > limit {
 			err := fmt.Errorf("%w: it is %v old, the limit is %v", ErrExpired, age, limit)
 			p.stale = &HandlerError{Queue: q.id, Event: e, Err: err}
-			return Event{}, nil
+			return Event{}, nobody
 		}
 	}
 	return e, nil

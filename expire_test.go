@@ -176,3 +176,21 @@ func TestAnEventWithoutATimeKeepsIt(t *testing.T) {
 	require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, eventbus.Event{Type: "e"}))
 	require.WithinDuration(t, time.Now(), receive(t, times), patience)
 }
+
+// Nobody gets an event that has expired, taps included.
+func TestATapDoesNotGetWhatHasExpired(t *testing.T) {
+	b := newBus(t, eventbus.WithQueue(eventbus.OrderQueue, eventbus.QueueConfig{Capacity: 4, MaxAge: time.Second}))
+	var got []eventbus.Event
+	b.SubscribeAll(eventbus.HandlerFunc(func(_ context.Context, e eventbus.Event) error {
+		got = append(got, e)
+		return nil
+	}))
+	fresh := eventbus.Event{Type: "order", Time: time.Now()}
+	for _, e := range []eventbus.Event{{Type: "order", Time: fresh.Time.Add(-time.Hour)}, fresh} {
+		require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, e))
+	}
+	runUntilIdle(t, b)
+	require.Equal(t, []eventbus.Event{fresh}, got)
+	require.EqualValues(t, 1, b.Stats().Queues[eventbus.OrderQueue].Expired)
+	require.EqualValues(t, 1, b.Stats().Handlers[0].Calls)
+}
