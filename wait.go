@@ -67,7 +67,7 @@ func (b *Bus) PublishWait(ctx context.Context, q Queue, e Event) error {
 	if q >= numQueues || e.Type == "" || ctx == nil {
 		return b.refuse(ctx, q, e.Type)
 	}
-	if b.stepped.Load() && processorOf(ctx) == nil {
+	if b.stepped.Load() && processorOf(ctx) == nil && b.queues[q].state.Load()&(closing|closed) == 0 {
 		b.queues[q].rejected.Add(1)
 		return &publishError{q, e.Type, ErrNotRunning}
 	}

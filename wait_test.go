@@ -239,3 +239,12 @@ func TestManyPublishWaits(t *testing.T) {
 	wg.Wait()
 	shutdown(t, b)
 }
+
+func TestAfterShutdownPublishWaitIsToldSoOnASteppedBusToo(t *testing.T) {
+	b := newBus(t)
+	runUntilIdle(t, b)
+	require.NoError(t, b.Shutdown(t.Context()))
+	err := b.PublishWait(t.Context(), eventbus.OrderQueue, event("e", nil))
+	require.ErrorIs(t, err, eventbus.ErrClosed)
+	require.NotErrorIs(t, err, eventbus.ErrNotRunning)
+}
