@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -81,4 +82,29 @@ func TestOnlyAHandlersContextBelongsToADelivery(t *testing.T) {
 	start(t, b)
 	require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "e"}))
 	<-abandoned
+}
+
+// A processor that takes over a queue from RunUntilIdle remembers handlers that
+// are not those that the queue was last at.
+func TestADeliveryNamesItsHandlerAfterTheBusWasSteppedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t)
+		var names []string
+		note := func(ctx context.Context, _ eventbus.Event) error {
+			d, _ := eventbus.DeliveryFrom(ctx)
+			names = append(names, d.Handler)
+			return nil
+		}
+		b.SubscribeFunc("a", note, eventbus.WithName("of a"))
+		b.SubscribeFunc("b", note, eventbus.WithName("of b"))
+		for range 2 {
+			start(t, b)
+			publish(t, b, eventbus.DataQueue, "a", nil)
+			flush(t, b)
+			b.Stop()
+			publish(t, b, eventbus.DataQueue, "b", nil)
+			runUntilIdle(t, b)
+		}
+		require.Equal(t, []string{"of a", "of b", "of a", "of b"}, names)
+	})
 }

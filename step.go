@@ -160,8 +160,9 @@ func (b *Bus) useLocked(ps []*processor) {
 	}
 	lineMu.Lock()
 	defer lineMu.Unlock()
-	for _, old := range b.processors {
-		for _, p := range ps {
+	for _, p := range ps {
+		p.list = nil // its queues may have been at other handlers since
+		for _, old := range b.processors {
 			p.inherit(old)
 		}
 	}
