@@ -163,16 +163,15 @@ func (b *Bus) Flush(ctx context.Context) error {
 		return fmt.Errorf("flush: %w", err)
 	}
 	rested := false // to look again would miss the moment
-	var paused error
+	var held []*queue
 	if !b.await(ctx.Done(), func() bool {
-		paused = b.pausedError()
-		rested = b.atRest()
+		held, rested = b.rest()
 		return rested || b.abandoned()
 	}) {
 		return fmt.Errorf("flush: %w", ctx.Err())
 	}
-	if rested && paused != nil {
-		return fmt.Errorf("flush: %w", paused)
+	if rested && len(held) > 0 {
+		return fmt.Errorf("flush: %w", pausedError(held))
 	}
 	if rested {
 		return nil
@@ -208,20 +207,34 @@ func (b *Bus) settled() bool { return b.atRest() || b.abandoned() }
 // abandoned reports whether the bus does not run and its processors have left.
 func (b *Bus) abandoned() bool { return !b.running.Load() && b.deserted() }
 
-// atRest reports whether all that was accepted is handled, evicted or replaced. accepted
-// is never too low and the others never too high, and those are read first, for
-// all queues: if they agree, there was a moment at which nothing was left in any.
+// atRest reports whether all that was accepted is handled, evicted or replaced,
+// or held by queues that are paused.
 func (b *Bus) atRest() bool {
+	_, rested := b.rest()
+	return rested
+}
+
+// rest is atRest that also returns the queues that hold events. accepted is never
+// too low and the others never too high, and those are read first, for all
+// queues: if they agree, there was a moment at which nothing was left in any. So
+// is whether a queue rests: its handlers could publish to one that was looked at.
+func (b *Bus) rest() (held []*queue, rested bool) {
 	var gone [numQueues]uint64
+	var resting [numQueues]bool
 	for i, q := range b.queues {
+		resting[i] = q.resting()
 		gone[i] = q.handled() + q.evicted.Load() + q.conflated.Load()
 	}
 	for i, q := range b.queues {
-		if q.accepted.Load() != gone[i] && !q.resting() {
-			return false
+		if q.accepted.Load() == gone[i] {
+			continue
 		}
+		if !resting[i] {
+			return nil, false
+		}
+		held = append(held, q)
 	}
-	return true
+	return held, true
 }
 
 // deserted reports whether the goroutines of the bus have ended.

@@ -56,13 +56,21 @@ func (b *Bus) idleOrBusy(q *queue) bool {
 // it, so that nothing is about to happen.
 func (q *queue) resting() bool { return q.paused.Load() && q.mark().state() == away }
 
-// pausedError says which paused queues hold events; nil if none does.
-func (b *Bus) pausedError() error {
-	var errs []error
+// pausedQueues returns those that are paused and hold events.
+func (b *Bus) pausedQueues() (held []*queue) {
 	for _, q := range b.queues {
 		if q.paused.Load() && q.waiting() > 0 {
-			errs = append(errs, fmt.Errorf("%w: the %v queue, which holds %d events", ErrPaused, q.id, q.waiting()))
+			held = append(held, q)
 		}
+	}
+	return held
+}
+
+// pausedError says that queues are paused and hold events; nil if there are none.
+func pausedError(held []*queue) error {
+	var errs []error
+	for _, q := range held {
+		errs = append(errs, fmt.Errorf("%w: the %v queue, which holds %d events", ErrPaused, q.id, q.waiting()))
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,5 +216,31 @@ func TestNothingIsLostOrOutOfOrderWhileAQueueIsPausedAndResumed(t *testing.T) {
 				require.Equal(t, i, n)
 			}
 		})
+	}
+}
+
+// Flush looks at the bus while a handler pauses its queue, and must not take the
+// rest of the queue for handled.
+func TestFlushTellsOfAQueueThatIsPausedMeanwhile(t *testing.T) {
+	b := newBus(t)
+	var handled atomic.Int64
+	b.SubscribeFunc("e", func(context.Context, eventbus.Event) error {
+		handled.Add(1)
+		return b.Pause(eventbus.OrderQueue)
+	})
+	for range 5_000 {
+		handled.Store(0)
+		publish(t, b, eventbus.OrderQueue, "e", 1, 2)
+		_ = b.Start(context.Background())
+		err := b.Flush(context.Background())
+		if n := handled.Load(); n != 2 {
+			require.ErrorIs(t, err, eventbus.ErrPaused, "%d of 2 events were handled", n)
+		}
+		for handled.Load() < 2 {
+			require.NoError(t, b.Resume(eventbus.OrderQueue))
+			runtime.Gosched()
+		}
+		require.NoError(t, b.Resume(eventbus.OrderQueue))
+		require.NoError(t, b.Flush(context.Background()))
 	}
 }

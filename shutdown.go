@@ -180,7 +180,7 @@ func (b *Bus) still() bool {
 // handBack takes what is left out of the queues of a bus that is closed and
 // still, and returns the result of the shutdown. calls ran when it gave up.
 func (b *Bus) handBack(s *shutdown, calls [numQueues]*callInfo) error {
-	paused := b.pausedError()
+	paused := pausedError(b.pausedQueues())
 	remaining := make(map[Queue][]Event)
 	var busy []string
 	for i, q := range b.queues {
