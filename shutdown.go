@@ -140,11 +140,13 @@ func (b *Bus) drain(s *shutdown) {
 	close(s.done)
 }
 
-// endSessions ends the contexts of the handlers that still run.
+// endSessions ends the contexts of the handlers that still run, and the waits
+// for those that never will.
 func (b *Bus) endSessions() {
 	var ends []context.CancelFunc
 	b.mu.Lock()
 	b.endStepSessionLocked()
+	b.forsakeLocked()
 	for _, p := range b.processors {
 		if p.session != nil {
 			ends = append(ends, p.session.cancel)

@@ -120,6 +120,9 @@ func (b *Bus) endStepping(p *processor) {
 	p.alive, p.stepping = false, false
 	p.session.release()
 	p.session = nil
+	if b.shutdown != nil {
+		b.forsakeLocked()
+	}
 	b.changed()
 }
 

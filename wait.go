@@ -199,3 +199,14 @@ func (p *processor) deliver() {
 	}
 	rc.complete(errors.Join(rc.errs...))
 }
+
+// forsakeLocked ends the waits for events that nobody goes on with after
+// Shutdown: a handler has ended RunUntilIdle with its goroutine. Bus.mu is held.
+func (b *Bus) forsakeLocked() {
+	for _, p := range b.processors {
+		if rc := p.receipt; !p.alive && rc != nil {
+			p.receipt = nil
+			rc.complete(errors.Join(append(rc.errs, fmt.Errorf("its other handlers were not called: %w", ErrClosed))...))
+		}
+	}
+}

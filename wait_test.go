@@ -248,3 +248,25 @@ func TestAfterShutdownPublishWaitIsToldSoOnASteppedBusToo(t *testing.T) {
 	require.ErrorIs(t, err, eventbus.ErrClosed)
 	require.NotErrorIs(t, err, eventbus.ErrNotRunning)
 }
+
+// A handler has ended the goroutine of RunUntilIdle, nobody goes on with its
+// event, and who waits for that must not wait for ever.
+func TestPublishWaitReturnsThoughTheStepThatHandledItsEventWasNeverFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t)
+		b.SubscribeFunc("e", func(context.Context, eventbus.Event) error {
+			runtime.Goexit()
+			return nil
+		})
+		b.SubscribeFunc("e", func(context.Context, eventbus.Event) error { return nil }, eventbus.WithName("second"))
+		outcome := inBackground(func() error {
+			return b.PublishWait(context.Background(), eventbus.OrderQueue, event("e", nil))
+		})
+		synctest.Wait()
+		go func() { _, _ = b.RunUntilIdle(context.Background()) }()
+		synctest.Wait()
+		require.Empty(t, outcome)
+		require.Error(t, b.Shutdown(context.Background()))
+		require.ErrorIs(t, receive(t, outcome), eventbus.ErrClosed)
+	})
+}
