@@ -141,7 +141,7 @@ func (p *processor) heed(s *Subscription, i int) (skip bool) {
 	if a&reported != 0 {
 		p.tellSlowEnded()
 	}
-	skip = a&killed != 0 && i > 0
+	skip = a&killed != 0 && i > 0 && !(i == 1 && p.list.subs[0].keeper)
 	if a&verbose != 0 && !skip {
 		p.logCall(s, &p.event)
 	}

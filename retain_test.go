@@ -2,6 +2,8 @@ package eventbus_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -185,4 +187,28 @@ func TestALateJoinerKeepsItsPlaceAmongTheHandlers(t *testing.T) {
 	require.NoError(t, price.Publish(ctx, b, 2))
 	runUntilIdle(t, b)
 	require.Equal(t, []string{"late", "late", "plain"}, calls)
+}
+
+// What keeps the last event is no handler: an event that nobody else got before
+// the kill switch must reach its first handler, or be handed back.
+func TestTheKillSwitchDoesNotLoseAnEventThatWasOnlyRetained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b *eventbus.Bus
+		var result error
+		log := &logbook{level: slog.LevelDebug, onRecord: func(r slog.Record) {
+			if r.Message == "eventbus: event has no handler" {
+				result = b.Shutdown(ended())
+			}
+		}}
+		b = newBus(t, log.logger())
+		taps := 0
+		b.SubscribeAll(eventbus.HandlerFunc(func(context.Context, eventbus.Event) error { taps++; return nil }))
+		start(t, b)
+		require.NoError(t, price.Publish(t.Context(), b, 1))
+		synctest.Wait()
+		require.ErrorContains(t, result, "of the data queue")
+		left := new(eventbus.ShutdownError)
+		errors.As(result, &left)
+		require.Equal(t, 1, taps+len(left.Remaining[eventbus.DataQueue]))
+	})
 }
