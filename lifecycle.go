@@ -52,6 +52,7 @@ func (b *Bus) Start(ctx context.Context) error {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	b.session = s
 	b.setRunning(true)
+	b.changed()
 	for _, p := range b.processors {
 		p.startLocked()
 	}

@@ -52,14 +52,15 @@ func (b *Bus) RunUntilIdle(ctx context.Context) (handled int, err error) {
 }
 
 // beginStepping makes the stepper serve the queues, in a session of its own. It
-// waits for processors that have been stopped and have not left.
+// waits for processors that have been stopped and have not left, unless they are
+// started again.
 func (b *Bus) beginStepping(ctx context.Context) (*processor, error) {
 	for {
 		p, err := b.tryStepping(ctx)
 		if p != nil || err != nil {
 			return p, err
 		}
-		if !b.await(ctx.Done(), b.deserted) {
+		if !b.await(ctx.Done(), func() bool { return b.running.Load() || b.deserted() }) {
 			return nil, ctx.Err()
 		}
 	}

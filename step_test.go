@@ -304,3 +304,25 @@ func TestAnIdleSingleThreadWakesForEveryQueue(t *testing.T) {
 		require.Equal(t, []any{eventbus.DataQueue, eventbus.SignalQueue, eventbus.OrderQueue}, seen)
 	})
 }
+
+// It waits for the handlers of a bus that was stopped, but not until that is
+// stopped again.
+func TestRunUntilIdleDoesNotWaitForABusThatIsStartedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, g := newBus(t), newGate(t)
+		b.SubscribeFunc("e", g.handle)
+		start(t, b)
+		publish(t, b, eventbus.DataQueue, "e", nil)
+		receive(t, g.entered)
+		b.Stop()
+		outcome := inBackground(func() error {
+			_, err := b.RunUntilIdle(context.Background())
+			return err
+		})
+		synctest.Wait()
+		require.Empty(t, outcome)
+		start(t, b)
+		require.ErrorIs(t, receive(t, outcome), eventbus.ErrRunning)
+		g.open()
+	})
+}
