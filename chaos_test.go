@@ -5,266 +5,253 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus"
 )
 
-// publish publishes what e stands for, as p says.
-func (c *chaos) publish(ctx context.Context, p publication, e *entry, inHandler bool) {
-	e.queue, e.topic, e.generations, e.outside = p.queue, p.topic, p.generations, !inHandler
-	p.limit = c.scaled(p.limit)
-	if p.limit != 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.limit)
-		defer cancel()
-	}
-	c.enter(e)
-	method := c.bus.Publish
-	if p.try {
-		method = c.bus.TryPublish
-	}
-	e.at = time.Now()
-	err := method(ctx, p.queue, eventbus.Event{Type: topic(p.topic), Data: e})
-	took := time.Since(e.at)
-	e.err, e.settled = err, c.now()
-	ok, within := permitted(c.schedule.queues[p.queue], p, inHandler, c.closing.Load(), err)
-	if !ok {
-		c.violated("%+v, in a handler: %v, returned %v", p, inHandler, err)
-	}
-	if within >= 0 && took > within && !c.realTime {
-		c.violated("%+v, in a handler: %v, returned %v after %v", p, inHandler, err, took)
-	}
+// A chaos is a run of a schedule.
+type chaos struct {
+	t        *testing.T
+	realTime bool
+	ledger
+
+	bus       *eventbus.Bus
+	closing   atomic.Bool  // Shutdown has been called, or is about to be
+	closed    atomic.Int64 // at this time, in nanoseconds; 0 if it was not
+	stepping  atomic.Bool  // so has RunUntilIdle
+	mishaps   atomic.Int64
+	numbers   [3]int       // of the publishes by the handlers of a queue, who write them
+	strangers [3]int       // and of those by handlers with a context of their own
+	sources   atomic.Int64 // how many calls of Async handlers have published
+	aside     atomic.Int64 // how many calls of Async handlers with a timeout run
+	contexts  []context.CancelFunc
+
+	subMu       sync.Mutex
+	subscribers []*subscriber // in the order of subscription
+	passing     []*subscriber // those who come and go
 }
 
-// handle is the handler of s.
-func (c *chaos) handle(s *subscriber) func(context.Context, eventbus.Event) error {
-	return func(ctx context.Context, event eventbus.Event) error {
-		e := event.Data.(*entry)
-		defer c.begin(s, e)()
-		n := int(s.calls.Add(1)) - 1
-		if s.plan == nil {
-			return nil
-		}
-		return c.act(ctx, s, e, s.plan.script[n%len(s.plan.script)])
+func topic(n int) eventbus.EventType { return eventbus.EventType(fmt.Sprint("topic ", n)) }
+
+// scaled returns d, or what stands for it in real time.
+func (c *chaos) scaled(d time.Duration) time.Duration {
+	if c.realTime && d > 0 && d < time.Hour {
+		return max(d/50, time.Microsecond)
 	}
+	return d
 }
 
-func (c *chaos) act(ctx context.Context, s *subscriber, e *entry, step step) error {
-	switch step.do {
-	case doFail:
-		c.fails(s, e, false)
-		return errHandler
-	case doPanic:
-		c.fails(s, e, true)
-		panic(errHandler)
-	case doPanicNil:
-		c.fails(s, e, true)
-		panic(nil)
-	case doExit:
-		c.fails(s, e, false)
-		runtime.Goexit()
-	case doSleep:
-		time.Sleep(c.scaled(step.pause))
-	case doPublish, doPublishTwice, doPublishAsStranger:
-		c.respond(ctx, e, step)
-	case doFlush:
-		if err := c.bus.Flush(ctx); !errors.Is(err, eventbus.ErrWouldDeadlock) {
-			c.violated("in a handler, Flush returned %v", err)
-		}
-	case doShutdown:
-		c.closing.Store(true)
-		if err := c.bus.Shutdown(ctx); !errors.Is(err, eventbus.ErrWouldDeadlock) {
-			c.violated("in a handler, Shutdown returned %v", err)
-		}
-	case doSubscribe:
-		c.control(control{call: callSubscribe, topic: e.topic})
-	case doUnsubscribe:
-		c.control(control{call: callUnsubscribe})
-	case doStop:
-		c.control(control{call: callStop})
-	case doStart:
-		c.control(control{call: callStart})
+func (c *chaos) run() {
+	before := goleak.IgnoreCurrent()
+	c.open()
+	for i, r := range c.plan.rounds {
+		c.round(i, r)
 	}
-	return nil
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.control(c.plan.end)
+	}()
+	c.await(done)
+	if err := goleak.Find(before); err != nil {
+		c.violated("%v", err)
+	}
+	err := c.bus.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "late", Data: new(entry)})
+	if !errors.Is(err, eventbus.ErrClosed) {
+		c.violated("after Shutdown, Publish returned %v", err)
+	}
+	stats := c.bus.Stats()
+	stats.Queues[eventbus.DataQueue].Rejected-- // the one above
+	c.verifyResult()
+	c.verify(stats, c.subscribers, c.shutdowns[0].err)
+	expect(&c.ledger, 0, stats.Abandoned, "Abandoned")
+	if !c.interrupted() {
+		c.verifySubscribers(stats.Handlers, c.subscribers)
+	}
+	c.judge()
 }
 
-// respond publishes in answer to e.
-func (c *chaos) respond(ctx context.Context, e *entry, step step) {
-	p := step.publish
-	if p.generations = e.generations - 1; p.generations < 0 {
-		return
-	}
-	time.Sleep(c.scaled(p.pause))
-	stranger := step.do == doPublishAsStranger
-	if stranger {
-		ctx = context.Background()
-		if p.limit == 0 { // without one it might wait for itself
-			p.limit = time.Millisecond
+// interrupted reports whether a handler has ended RunUntilIdle with its
+// goroutine, and nobody went on with its event.
+func (c *chaos) interrupted() bool {
+	for i := range c.queues {
+		if c.queues[i].pending != nil {
+			return true
 		}
 	}
-	for range 1 + int(step.do-doPublish)%2 {
-		c.numbers[e.queue]++
-		answer := &entry{source: int(e.queue), number: c.numbers[e.queue]}
-		c.publish(ctx, p, answer, !stranger)
-		if stranger || p.try {
-			continue
-		}
-		e.answers++
-		full := errors.Is(answer.err, eventbus.ErrQueueFull)
-		if full && e.answers == 1 && c.schedule.queues[p.queue].Timeout == 0 {
-			c.violated("the first answer to an event was refused with %v", answer.err)
-		}
-	}
+	return false
 }
 
-func (c *chaos) fails(s *subscriber, e *entry, panics bool) {
-	c.queues[e.queue].failures.Add(1)
-	s.failures.Add(1)
-	if panics {
-		c.queues[e.queue].panics.Add(1)
-		s.panics.Add(1)
-	}
-	e.calls[len(e.calls)-1].failed = true
-}
-
-func (c *chaos) onError(_ context.Context, err *eventbus.HandlerError) {
-	e := err.Event.Data.(*entry)
-	last := e.calls[len(e.calls)-1]
-	if err.Queue != e.queue || err.Handler != last.by.name || !last.failed {
-		c.violated("reported: %v", err)
-	}
-	c.queues[e.queue].reports.Add(1)
-	c.mishap(true)
-}
-
-// control makes a call and sees to it that its result is in order.
-func (c *chaos) control(do control) {
-	ctx, limit := context.Background(), c.scaled(do.limit)
-	if limit != 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		c.subMu.Lock()
-		c.contexts = append(c.contexts, cancel)
-		c.subMu.Unlock()
-	}
-	began := time.Now()
-	var err error
-	switch do.call {
-	case callStart:
-		err, limit = c.bus.Start(ctx), 0
-	case callStop:
-		c.bus.Stop()
-	case callFlush:
-		err = c.flush(ctx)
-	case callStats:
-		c.look()
-	case callSubscribe:
-		c.subscribe(do.topic, nil)
-	case callUnsubscribe:
-		c.unsubscribe()
-	case callShutdown:
-		c.shutdown(ctx)
-	}
-	waits := do.call == callFlush || do.call == callShutdown
-	if took := time.Since(began); !c.realTime && (took > max(limit, 0) && (limit != 0 || !waits)) {
-		c.violated("%+v took %v", do, took)
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, eventbus.ErrRunning) && do.call == callStart:
-	case errors.Is(err, eventbus.ErrNotRunning) && do.call == callFlush:
-	case errors.Is(err, eventbus.ErrClosed) && c.closing.Load():
-	case errors.Is(err, context.DeadlineExceeded) && do.limit != 0:
-	default:
-		c.violated("%+v returned %v", do, err)
-	}
-}
-
-func (c *chaos) flush(ctx context.Context) error {
-	f := flushed{began: c.now()}
-	err := c.bus.Flush(ctx)
-	f.ended = c.now()
-	if err == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.flushes = append(c.flushes, f)
-	}
-	return err
-}
-
-func (c *chaos) shutdown(ctx context.Context) {
-	c.closing.Store(true)
-	call := &shutdownCall{began: c.now()}
-	call.err = c.bus.Shutdown(ctx)
-	call.ended = c.now()
+// judge fails the test if there were violations.
+func (c *chaos) judge() {
+	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shutdowns = append(c.shutdowns, call)
+	for _, v := range c.violations {
+		c.t.Error(v)
+	}
+	if c.violations != nil {
+		c.t.Fatalf("%v\n%+v", c.bus.Stats(), *c.plan)
+	}
 }
 
-// look sees to it that what Stats says of a busy bus is possible.
-func (c *chaos) look() {
-	for _, q := range c.bus.Stats().Queues {
-		if q.Depth > q.Capacity && !c.closing.Load() || q.HighWater > q.Capacity || q.Handled+q.Evicted > q.Accepted {
-			c.violated("%+v", q)
+// fail ends the run.
+func (c *chaos) fail(format string, args ...any) {
+	c.t.Helper()
+	c.violated(format, args...)
+	c.judge()
+}
+
+func (c *chaos) open() {
+	s := c.plan
+	options := []eventbus.Option{
+		eventbus.WithPollInterval(s.poll), eventbus.WithSlowHandler(c.scaled(s.slow)),
+		eventbus.WithLogger(slog.New(&troubledLogger{slog.DiscardHandler, c})),
+		eventbus.WithErrorHandler(c.onError),
+	}
+	for i := range s.queues {
+		options = append(options, eventbus.WithQueue(eventbus.Queue(i), s.queues[i].config(c.scaled)))
+	}
+	for n := range s.layers {
+		options = append(options, eventbus.WithMiddleware(c.layer(n+1)))
+	}
+	if s.mode == single {
+		options = append(options, eventbus.WithSingleThread())
+	}
+	if c.realTime {
+		options = append(options, eventbus.WithSpin(s.spin))
+	}
+	var err error
+	c.bus, err = eventbus.New(options...)
+	require.NoError(c.t, err)
+	c.t.Cleanup(func() {
+		for _, cancel := range c.contexts {
+			cancel()
+		}
+	})
+	killAtEnd(c.t, c.bus)
+	c.subscribeFirst()
+}
+
+// subscribeFirst subscribes the ear, and those who are there all the time.
+func (c *chaos) subscribeFirst() {
+	silent := []step{{}}
+	if c.plan.ear {
+		c.subscribe(shape{all: true}, silent)
+	}
+	for t, q := range c.plan.retained {
+		if q >= 0 {
+			c.subscribe(shape{topic: t, typed: true}, silent)
 		}
 	}
-}
-
-func (c *chaos) subscribe(topicNumber int, plan *handlerPlan) {
-	c.subMu.Lock()
-	defer c.subMu.Unlock()
-	s := &subscriber{topic: topicNumber, plan: plan, order: len(c.subscribers)}
-	s.name = fmt.Sprint("handler ", s.order)
-	s.sub = c.bus.SubscribeFunc(topic(topicNumber), c.handle(s), eventbus.WithName(s.name))
-	s.subscribed = c.now()
-	c.subscribers = append(c.subscribers, s)
-	if plan == nil {
-		c.passing = append(c.passing, s)
+	for _, h := range c.plan.handlers {
+		c.subscribe(h.shape, h.script)
 	}
 }
 
-func (c *chaos) unsubscribe() {
-	c.subMu.Lock()
-	defer c.subMu.Unlock()
-	if len(c.passing) == 0 {
-		return
+// killAtEnd shuts b down when the test ends. If b has lost an event, that may
+// spin for ever.
+func killAtEnd(t *testing.T, b *eventbus.Bus) {
+	t.Cleanup(func() {
+		select {
+		case <-inBackground(func() error { return b.Shutdown(ended()) }):
+		case <-time.After(time.Second):
+			t.Error("Shutdown does not return either")
+		}
+	})
+}
+
+func (c *chaos) round(number int, r round) {
+	var work sync.WaitGroup
+	for i, list := range r.publishers {
+		work.Go(func() {
+			for n, p := range list {
+				time.Sleep(c.scaled(p.pause))
+				c.publish(context.Background(), p, &entry{source: firstPublisher + i, number: number*1000 + n}, outside)
+			}
+		})
 	}
-	s := c.passing[0]
-	c.passing = c.passing[1:]
-	s.left.Store(c.now())
-	s.sub.Unsubscribe()
-	s.gone.Store(c.now())
-	s.sub.Unsubscribe()
-}
-
-// mishap fails at every so many-th call, as the schedule says.
-func (c *chaos) mishap(mayExit bool) {
-	m := c.schedule.trouble
-	if m.n == 0 || c.mishaps.Add(1)%m.n != 0 {
-		return
+	for _, list := range r.controllers {
+		work.Go(func() {
+			for _, call := range list {
+				time.Sleep(c.scaled(call.pause))
+				c.control(call)
+			}
+		})
 	}
-	if m.exits && mayExit {
-		runtime.Goexit()
+	done := make(chan struct{})
+	go func() {
+		work.Wait()
+		close(done)
+	}()
+	c.await(done)
+	c.settle()
+}
+
+// await waits for done. It starts the bus whenever somebody has stopped it, or
+// steps it, ends all pauses, and else gives no help: the bus polls once an hour.
+func (c *chaos) await(done <-chan struct{}) {
+	for range patienceTicks {
+		select {
+		case <-done:
+			return
+		case <-time.After(c.tick()):
+			c.goOn()
+		}
 	}
-	panic("mishap")
+	c.fail("publishers or Shutdown hang\n%s", stacks())
 }
 
-// A troubledLogger has mishaps. It leaves goroutines of publishers alone: those
-// log what is dropped, at WARN, and who ends his own goroutine in a logger has
-// himself to blame.
-type troubledLogger struct {
-	slog.Handler
-	chaos *chaos
+// patienceTicks is how often a run is helped before it is taken for hung.
+const patienceTicks = 5000
+
+func (c *chaos) tick() time.Duration {
+	if c.realTime {
+		return 3 * time.Millisecond
+	}
+	return 300 * time.Millisecond
 }
 
-func (l *troubledLogger) Enabled(_ context.Context, level slog.Level) bool {
-	return l.chaos.schedule.trouble.debug || level > slog.LevelDebug
+// settle brings the bus to rest and compares the accounts.
+func (c *chaos) settle() {
+	late := 0
+	for range 100_000 { // handlers may stop or pause it at each event
+		c.goOn()
+		ctx, cancel := context.WithTimeout(context.Background(), c.tick())
+		err := c.bus.Flush(ctx)
+		cancel()
+		switch {
+		case c.closing.Load():
+			return
+		case err == nil && c.aside.Load() > 0: // they may publish yet
+			time.Sleep(c.scaled(time.Millisecond))
+		case err == nil:
+			c.verifyRest()
+			c.judge()
+			return
+		case errors.Is(err, context.DeadlineExceeded) && late < patienceTicks: // a handler may wait for a queue that is paused
+			late++
+		case !errors.Is(err, eventbus.ErrNotRunning) && !errors.Is(err, eventbus.ErrPaused):
+			c.fail("at rest, Flush returned %v", err)
+		}
+	}
+	c.fail("handlers stop the bus over and over")
 }
 
-func (l *troubledLogger) Handle(_ context.Context, r slog.Record) error {
-	l.chaos.mishap(r.Level != slog.LevelWarn)
-	return nil
+func (c *chaos) verifyRest() {
+	c.verify(c.bus.Stats(), c.subscribers, nil)
+	if !c.realTime {
+		synctest.Wait() // the counts of handlers come later
+		stats := c.bus.Stats()
+		expect(&c.ledger, 0, stats.Abandoned, "Abandoned")
+		c.verifySubscribers(stats.Handlers, c.subscribers)
+	}
 }

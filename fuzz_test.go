@@ -21,7 +21,7 @@ func FuzzSchedule(f *testing.F) {
 		f.Add(bytesOf(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > 8000 {
+		if len(data) > maxBytes {
 			t.Skip("bytesOf makes no longer ones, and it would take long")
 		}
 		runSchedule(t, decodeSchedule(data), false)

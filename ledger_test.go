@@ -12,12 +12,16 @@ import (
 
 // A ledger is what the property test knows of a run without asking the bus.
 type ledger struct {
+	plan     *schedule
 	inBubble bool // time stands still unless all goroutines are blocked
+	lanes    [3]atomic.Bool
 	queues   [3]queueLedger
+	pauses   [3]pauseLedger
 	clock    atomic.Int64 // counts what happens, to tell what came first
 
 	mu         sync.Mutex
 	entries    []*entry        // guarded by mu
+	strays     []*handlerCall  // guarded by mu: of Async handlers with a timeout
 	flushes    []flushed       // guarded by mu
 	shutdowns  []*shutdownCall // guarded by mu
 	violations []string        // guarded by mu
@@ -26,54 +30,53 @@ type ledger struct {
 // A queueLedger is written by the queue's handlers without a lock. They run one
 // at a time, whichever goroutine runs them: the race detector would tell.
 type queueLedger struct {
-	running atomic.Bool // a handler
-	handled []*entry
-	started atomic.Int64 // the time of the last call
+	begun   []*entry // handled, or expired when their turn had come
+	seq     uint64   // of the last delivery
+	ended   int64    // when the last handler had returned
+	pending *failure // noted, and not yet passed to the error handler
 
-	failures, panics atomic.Int64
-	reports          atomic.Int64
+	failures, panics, reports atomic.Int64
 }
 
 // An entry is the record of one publish.
 type entry struct {
-	queue       eventbus.Queue
-	topic       int
-	source      int // the goroutine that publishes, or the queue of the handler that does
-	number      int // of the source's publishes
-	generations int
-	outside     bool // not by a handler with its own context
+	publication
+	from   stance
+	source int // the goroutine that publishes, or the queue of the handler that does
+	number int // of the source's publishes
 
 	at             time.Time // when Publish was called
-	began, settled int64     // before and after that, by the ledger's clock
+	stamp          time.Time // the event's Time, zero if the bus had to set it
+	began, settled int64     // before and after Publish, by the ledger's clock
 	err            error     // what it returned
-	calls          []handlerCall
-	answers        int // that its handlers have published
+
+	seq      uint64
+	after    int64 // when the handlers of the event before it were done
+	calls    []*handlerCall
+	replays  []*handlerCall // for those who subscribed WithLast
+	expired  int64          // when its turn had come and it was too old
+	failures []string       // of its handlers, by name; "" if it has expired
+	answers  int            // that its handlers have published
+
+	// Found by verify.
+	back  bool // Shutdown handed it back
+	place place
 }
 
-type handlerCall struct {
-	by           *subscriber
-	began, ended int64
-	failed       bool
+func (e *entry) String() string {
+	return fmt.Sprintf("[event %d of source %d, stance %d: %+v; began %d, settled %d: %v; place %v, turn %d]",
+		e.number, e.source, e.from, e.publication, e.began, e.settled, e.err, e.place, e.turn())
 }
 
-// A subscriber is the record of a subscription.
-type subscriber struct {
-	name       string
-	topic      int
-	plan       *handlerPlan // nil for one that comes and goes
-	order      int          // of subscribing
-	subscribed int64        // when Subscribe had returned
-	left       atomic.Int64 // when Unsubscribe was called, 0 if it was not
-	gone       atomic.Int64 // when it had returned
-	sub        *eventbus.Subscription
-
-	calls, failures, panics atomic.Int64
-}
-
-// stayedFor reports whether s was subscribed from before e was published to
-// this day.
-func (s *subscriber) stayedFor(e *entry) bool {
-	return s.topic == e.topic && s.subscribed < e.began && s.left.Load() == 0
+// turn returns when e was begun, 0 if it was not.
+func (e *entry) turn() int64 {
+	switch {
+	case e.expired != 0:
+		return e.expired
+	case len(e.calls) > 0:
+		return e.calls[0].began
+	}
+	return 0
 }
 
 type flushed struct{ began, ended int64 }
@@ -100,6 +103,13 @@ func expect[T comparable](l *ledger, want, got T, format string, args ...any) {
 	}
 }
 
+// expectBetween notes a violation unless got is from low to high.
+func expectBetween(l *ledger, low, high, got uint64, format string, args ...any) {
+	if got < low || got > high {
+		l.violated("%s: want %d to %d, got %d", fmt.Sprintf(format, args...), low, high, got)
+	}
+}
+
 func (l *ledger) enter(e *entry) {
 	e.began = l.now()
 	l.mu.Lock()
@@ -107,76 +117,57 @@ func (l *ledger) enter(e *entry) {
 	l.entries = append(l.entries, e)
 }
 
-// begin notes that s is called with e; end is to be called when it is done.
-func (l *ledger) begin(s *subscriber, e *entry) (end func()) {
-	q := &l.queues[e.queue]
-	if !q.running.CompareAndSwap(false, true) {
-		l.violated("two handlers run on the %v queue", e.queue)
-	}
-	now := l.now()
-	q.started.Store(now)
-	if len(e.calls) == 0 {
-		q.handled = append(q.handled, e)
-	}
-	if n := len(q.handled); q.handled[n-1] != e {
-		l.violated("%s is called with an event of the %v queue after a later one was begun", s.name, e.queue)
-	}
-	if gone := s.gone.Load(); gone != 0 && e.began > gone {
-		l.violated("%s is called with an event that was published after it had left", s.name)
-	}
-	e.calls = append(e.calls, handlerCall{by: s, began: now})
-	return func() {
-		e.calls[len(e.calls)-1].ended = l.now()
-		q.running.Store(false)
-	}
-}
-
-// The outcomes of the publishes to a queue.
-type outcomes struct {
-	accepted, dropped, rejected uint64
-	handled, back, vanished     uint64 // of the accepted ones
-	missed                      uint64 // vanished though somebody was subscribed
-}
-
 // verify compares the ledger with what the bus says when it is at rest. The
 // result is of its Shutdown, if there was one.
 func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result error) {
-	remaining := make(map[*entry]bool)
 	left := new(eventbus.ShutdownError)
 	errors.As(result, &left)
 	for _, q := range everyQueue {
-		for _, event := range left.Remaining[q] {
-			e := event.Data.(*entry)
-			if remaining[e] || e.queue != q || event.Type != topic(e.topic) {
-				l.violated("the %v queue hands back an event twice, or one that is not its own", q)
-			}
-			remaining[e] = true
-		}
+		l.noteBack(q, left.Remaining[q])
 	}
 	var counts [3]outcomes
+	var vanished [3][]*entry
 	for _, e := range l.entries {
-		l.verifyFate(e, remaining[e], &counts[e.queue], stats.Queues[e.queue].Overflow, subscribers)
+		if l.settleFate(e, &counts[e.queue], subscribers) {
+			vanished[e.queue] = append(vanished[e.queue], e)
+		}
 	}
+	joined := joinedIn(stats, subscribers)
 	for i, q := range stats.Queues {
-		l.verifyAccounts(q, counts[i])
-		l.verifyOrder(q.Queue, left.Remaining[q.Queue])
+		l.countVanished(vanished[i], &counts[i], subscribers)
+		l.verifyAccounts(q, counts[i], joined[i])
+		all := l.sequence(q.Queue, left.Remaining[q.Queue])
+		l.verifyPlaces(q.Queue, all, vanished[i])
+		l.verifyOrder(q.Queue, all)
+		l.verifyTurns(q.Queue, all)
+		l.verifyCalls(q.Queue, subscribers)
 	}
-	for _, q := range everyQueue {
-		l.verifyCalls(q, subscribers)
-	}
-	l.verifyFlushes(remaining)
+	l.verifyPriority()
+	l.verifyWaits()
+	l.verifyFlushes()
 	l.verifyDrain()
 }
 
-// verifyDrain sees to it that a Shutdown that returned nil refused nothing that
-// handlers published.
-func (l *ledger) verifyDrain() {
-	if l.gaveUp() {
-		return
-	}
-	for _, e := range l.entries {
-		if !e.outside && errors.Is(e.err, eventbus.ErrClosed) {
-			l.violated("while the bus drained, a handler's event %d for the %v queue was refused", e.number, e.queue)
+// noteBack notes what Shutdown handed back of queue q.
+func (l *ledger) noteBack(q eventbus.Queue, events []eventbus.Event) {
+	keys := make(map[int]bool)
+	for _, event := range events {
+		e := event.Data.(*entry)
+		if e.back || e.queue != q || event.Type != topic(e.topic) {
+			l.violated("the %v queue hands back an event twice, or one that is not its own", q)
 		}
+		if e.key > 0 && keys[e.key] {
+			l.violated("the %v queue hands back two events with the key %d", q, e.key)
+		}
+		e.back, keys[e.key] = true, true
 	}
+}
+
+// sequence returns what was begun on q and then what was handed back.
+func (l *ledger) sequence(q eventbus.Queue, back []eventbus.Event) []*entry {
+	all := append([]*entry(nil), l.queues[q].begun...)
+	for _, event := range back {
+		all = append(all, event.Data.(*entry))
+	}
+	return all
 }

@@ -1,0 +1,204 @@
+package eventbus_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// A shape is what kind of subscription one is.
+type shape struct {
+	topic   int
+	all     bool          // a tap
+	once    bool          // Once
+	last    bool          // WithLast
+	typed   bool          // through a Topic
+	queue   int           // OnQueue, one more than that; 0 for any
+	where   int           // Where: the numbers that it divides pass; 0 for all
+	faulty  bool          // and the filter panics on some
+	limit   int           // DisableAfter; 0 for none
+	async   int           // 1: Async; 2: with a timeout
+	timeout time.Duration // of that
+	forgive bool          // middleware turns errors into success
+}
+
+// shape returns one for one of the first n topics. Zeros make a plain one.
+func (d *decoder) shape(n int) shape {
+	s := shape{topic: d.below(n)}
+	switch d.below(16) {
+	case 8:
+		s.all = true
+	case 9, 10:
+		s.once = true
+	case 11:
+		s.where = 2 + d.below(2)
+	case 12:
+		s.where, s.faulty = 2+d.below(2), true
+	case 13:
+		s.queue = 1 + d.below(3)
+	case 14:
+		s.queue, s.limit = 1+d.below(3), 1+d.below(3) // the failures in a row of two queues have no order
+	case 15:
+		s.last = true
+	}
+	s.async = []int{0, 0, 0, 0, 1, 2}[d.below(6)]
+	if s.async == 2 {
+		s.timeout = []time.Duration{time.Millisecond, 5 * time.Millisecond}[d.below(2)]
+	}
+	s.forgive, s.typed = d.below(8) == 7, d.below(6) == 5 && !s.all
+	return s
+}
+
+// A subscriber is the record of a subscription.
+type subscriber struct {
+	shape
+	name       string
+	script     []step // empty for one that comes and goes
+	order      int    // of subscribing
+	home       int    // the queue of which it gets the last event; -1 if it does not
+	subscribed int64  // when Subscribe had returned
+	barred     bool   // Shutdown may have begun by then
+	sub        *eventbus.Subscription
+
+	left atomic.Int64 // when Unsubscribe was called, 0 if it was not
+	gone atomic.Int64 // when it had returned
+
+	calls, failures, panics atomic.Int64
+	only                    atomic.Pointer[handlerCall] // the first call of one that wants Once
+	arrived                 atomic.Int64                // when one that wants WithLast was first called
+
+	// Of one with DisableAfter, whose calls come one after another.
+	streak   int
+	disabled int64 // when it must have been taken out
+}
+
+// gated reports whether s may miss events of its topic.
+func (s *subscriber) gated() bool {
+	return s.once || s.where > 0 || s.queue > 0 || s.limit > 0 || s.home >= 0
+}
+
+// takes reports whether e is one of those that s wants.
+func (s *subscriber) takes(e *entry) bool {
+	return (s.all || s.topic == e.topic) && (s.queue == 0 || s.queue-1 == int(e.queue)) &&
+		(s.where == 0 || e.number%s.where == 0 && !s.fails(e))
+}
+
+// fails reports whether the filter of s panics on e.
+func (s *subscriber) fails(e *entry) bool { return s.faulty && e.number%5 == 3 }
+
+func (c *chaos) subscribe(sh shape, script []step) {
+	c.subMu.Lock()
+	defer c.subMu.Unlock()
+	s := &subscriber{shape: sh, script: script, order: len(c.subscribers), home: -1}
+	s.name = fmt.Sprint("handler ", s.order)
+	if sh.last && !sh.all {
+		s.home = c.plan.retained[sh.topic]
+	}
+	s.sub = c.subscribeTo(s)
+	s.barred = c.closing.Load()
+	s.subscribed = c.now()
+	c.subscribers = append(c.subscribers, s)
+	if script == nil && s.home < 0 {
+		c.passing = append(c.passing, s)
+	}
+}
+
+func (c *chaos) subscribeTo(s *subscriber) *eventbus.Subscription {
+	options := append(c.optionsOf(s), eventbus.WithName(s.name))
+	t := topic(s.topic)
+	switch {
+	case s.typed:
+		topic := eventbus.NewTopic[*entry](t, eventbus.Queue(max(c.plan.retained[s.topic], 0)), c.retainsOf(s.topic)...)
+		return topic.Subscribe(c.bus, func(ctx context.Context, e *entry) error { return c.handle(ctx) }, options...)
+	case s.all:
+		return c.bus.SubscribeAll(c.handlerOf(s), options...)
+	}
+	return c.bus.Subscribe(t, c.handlerOf(s), options...)
+}
+
+// retainsOf returns the options of the topic of type t.
+func (c *chaos) retainsOf(t int) (options []eventbus.TopicOption) {
+	if c.plan.retained[t] >= 0 {
+		options = append(options, eventbus.Retain())
+	}
+	return options
+}
+
+func (c *chaos) optionsOf(s *subscriber) (options []eventbus.SubscribeOption) {
+	if s.typed {
+		options = append(options, eventbus.Use(c.record(s)), eventbus.Use(c.layersOf(s)...))
+	}
+	if s.once {
+		options = append(options, eventbus.Once())
+	}
+	if s.queue > 0 {
+		options = append(options, eventbus.OnQueue(eventbus.Queue(s.queue-1)))
+	}
+	if s.where > 0 {
+		options = append(options, eventbus.Where(c.filterOf(s)))
+	}
+	if s.limit > 0 {
+		options = append(options, eventbus.DisableAfter(s.limit))
+	}
+	if s.last {
+		options = append(options, eventbus.WithLast())
+	}
+	return options
+}
+
+// handlerOf returns the handler of s inside all that is around it, for those who
+// subscribe without middleware.
+func (c *chaos) handlerOf(s *subscriber) eventbus.Handler {
+	h := eventbus.Handler(eventbus.HandlerFunc(func(ctx context.Context, _ eventbus.Event) error { return c.handle(ctx) }))
+	layers := c.layersOf(s)
+	for i := range layers {
+		h = layers[len(layers)-1-i](h)
+	}
+	return c.record(s)(h)
+}
+
+// layersOf returns what is between the record of a call and the handler of s.
+func (c *chaos) layersOf(s *subscriber) (layers []eventbus.Middleware) {
+	if s.forgive {
+		layers = append(layers, func(next eventbus.Handler) eventbus.Handler {
+			return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+				_ = next.Handle(ctx, e)
+				return nil
+			})
+		})
+	}
+	if s.async > 0 {
+		layers = append(layers, func(next eventbus.Handler) eventbus.Handler {
+			return eventbus.Async(next, c.scaled(s.timeout))
+		})
+	}
+	return layers
+}
+
+func (c *chaos) filterOf(s *subscriber) func(eventbus.Event) bool {
+	return func(event eventbus.Event) bool {
+		e := event.Data.(*entry)
+		if s.fails(e) {
+			c.fails(&failure{by: s, entry: e, panicked: true})
+			panic(errHandler)
+		}
+		return s.takes(e)
+	}
+}
+
+func (c *chaos) unsubscribe() {
+	c.subMu.Lock()
+	defer c.subMu.Unlock()
+	if len(c.passing) == 0 {
+		return
+	}
+	s := c.passing[0]
+	c.passing = c.passing[1:]
+	s.left.Store(c.now())
+	s.sub.Unsubscribe()
+	s.gone.Store(c.now())
+	s.sub.Unsubscribe()
+}
