@@ -78,10 +78,14 @@ func (c *chaos) waitForMyself(ctx context.Context, do action) {
 	}
 }
 
+// maxAnswers bounds the events that handlers publish. Many handlers that answer
+// each event with two could publish millions in a few generations.
+const maxAnswers = 3000
+
 // respond publishes in answer to e.
 func (c *chaos) respond(ctx context.Context, e *entry, step step) {
 	p := step.publish
-	if p.generations = e.generations - 1; p.generations < 0 {
+	if p.generations = e.generations - 1; p.generations < 0 || c.answers.Add(1) > maxAnswers {
 		return
 	}
 	time.Sleep(c.scaled(p.pause))

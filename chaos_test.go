@@ -31,6 +31,7 @@ type chaos struct {
 	numbers   [3]int       // of the publishes by the handlers of a queue, who write them
 	strangers [3]int       // and of those by handlers with a context of their own
 	sources   atomic.Int64 // how many calls of Async handlers have published
+	answers   atomic.Int64 // how many times handlers have answered an event
 	aside     atomic.Int64 // how many calls of Async handlers with a timeout run
 	contexts  []context.CancelFunc
 
