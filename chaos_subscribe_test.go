@@ -89,9 +89,16 @@ func (s *subscriber) takes(e *entry) bool {
 // fails reports whether the filter of s panics on e.
 func (s *subscriber) fails(e *entry) bool { return s.faulty && e.number%5 == 3 }
 
+// maxSubscribers bounds how many come and go. A tap that subscribes another tap
+// at each event would soon leave no time for anything else.
+const maxSubscribers = 50
+
 func (c *chaos) subscribe(sh shape, script []step) {
 	c.subMu.Lock()
 	defer c.subMu.Unlock()
+	if script == nil && len(c.subscribers) >= maxSubscribers {
+		return
+	}
 	s := &subscriber{shape: sh, script: script, order: len(c.subscribers), home: -1}
 	s.name = fmt.Sprint("handler ", s.order)
 	if sh.last && !sh.all {
