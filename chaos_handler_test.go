@@ -80,7 +80,7 @@ func (c *chaos) waitForMyself(ctx context.Context, do action) {
 
 // maxAnswers bounds the events that handlers publish. Many handlers that answer
 // each event with two could publish millions in a few generations.
-const maxAnswers = 3000
+const maxAnswers = 800
 
 // respond publishes in answer to e.
 func (c *chaos) respond(ctx context.Context, e *entry, step step) {

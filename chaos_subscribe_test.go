@@ -91,7 +91,7 @@ func (s *subscriber) fails(e *entry) bool { return s.faulty && e.number%5 == 3 }
 
 // maxSubscribers bounds how many come and go. A tap that subscribes another tap
 // at each event would soon leave no time for anything else.
-const maxSubscribers = 50
+const maxSubscribers = 30
 
 func (c *chaos) subscribe(sh shape, script []step) {
 	c.subMu.Lock()
