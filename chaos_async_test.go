@@ -13,7 +13,6 @@ import (
 func (c *chaos) actAside(ctx context.Context, call *handlerCall, step step) error {
 	began := time.Now()
 	stray := &handlerCall{by: call.by, entry: call.entry}
-	c.aside.Add(1)
 	defer c.endAside(stray)
 	switch step.do {
 	case doFail:

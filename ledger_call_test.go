@@ -41,6 +41,9 @@ func (c *chaos) record(s *subscriber) eventbus.Middleware {
 	return func(next eventbus.Handler) eventbus.Handler {
 		return eventbus.HandlerFunc(func(ctx context.Context, event eventbus.Event) (err error) {
 			call := c.begin(ctx, s, event)
+			if s.async == 2 {
+				c.aside.Add(1) // it may be abandoned before its goroutine runs
+			}
 			returned := false
 			defer func() { c.finish(call, returned, err) }()
 			err = next.Handle(context.WithValue(ctx, callKey{}, call), event)
