@@ -3,7 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"errors"
-	"runtime"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,23 +42,27 @@ func TestPublishersThatRaceWithShutdownLoseNothing(t *testing.T) {
 				}
 			})
 		}
-		for handled.Load() < publishers/2 {
-			runtime.Gosched()
-		}
-		require.NoError(t, b.Shutdown(within(t, patience)))
+		eventually(t, "the first event", func() bool { return handled.Load() >= publishers/2 })
+		require.NoError(t, receive(t, inBackground(func() error { return b.Shutdown(context.Background()) })))
 		atReturn := handled.Load()
-		wg.Wait()
+		receive(t, inBackground(func() bool { wg.Wait(); return true }))
 		require.Equal(t, accepted.Load(), atReturn)
 		require.Equal(t, atReturn, handled.Load())
 	}
 }
 
-// D5: Shutdown ends when everything accepted is handled and the running handlers
-// have returned. No goroutine is left then.
+// D5: Shutdown ends when everything accepted is handled, the running handlers
+// have returned, and the processors have said goodbye, however long their logger
+// takes for that. No goroutine is left then.
 func TestShutdownEndsWithTheLastHandlerAndLeavesNoGoroutine(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		before := goleak.IgnoreCurrent()
-		b := startedBus(t)
+		log := &logbook{level: slog.LevelInfo, onRecord: func(r slog.Record) {
+			if r.Message == "eventbus: processor stopped" {
+				time.Sleep(time.Second)
+			}
+		}}
+		b := startedBus(t, log.logger(), eventbus.WithSlowHandler(0))
 		var running, handled atomic.Int32
 		work := func(context.Context, eventbus.Event) error {
 			running.Add(1)
@@ -79,7 +83,8 @@ func TestShutdownEndsWithTheLastHandlerAndLeavesNoGoroutine(t *testing.T) {
 		require.NoError(t, b.Shutdown(context.Background()))
 		require.Zero(t, running.Load())
 		require.EqualValues(t, 3*each*2, handled.Load())
-		require.Equal(t, each*2*time.Second, time.Since(began))
+		require.Equal(t, (each*2+1)*time.Second, time.Since(began))
+		require.Len(t, log.find("eventbus: processor stopped"), len(everyQueue))
 		synctest.Wait()
 		require.NoError(t, goleak.Find(before))
 	})
@@ -92,25 +97,32 @@ func TestShutdownKeepsItsDeadlineThoughAHandlerIsStuck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := startedBus(t)
 		deaf := make(chan struct{})
-		defer close(deaf)
 		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error {
 			<-deaf
 			return nil
-		}, eventbus.WithName("deaf handler"))
-		for i := range 5 {
-			publish(t, b, eventbus.OrderQueue, "order", i)
-		}
+		}, eventbus.WithName("deaf"))
+		var later journal[int]
+		b.SubscribeFunc("order", later.handle)
+		publish(t, b, eventbus.OrderQueue, "order", numbers(5)...)
 		synctest.Wait()
 		began := time.Now()
 		err := b.Shutdown(within(t, 50*time.Millisecond))
 		require.Equal(t, 50*time.Millisecond, time.Since(began))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "deaf handler")
+		require.ErrorContains(t, err, "handler deaf still runs on order")
+		require.ErrorContains(t, err, "4 on the order queue")
 		var left *eventbus.ShutdownError
 		require.ErrorAs(t, err, &left)
 		require.Len(t, left.Remaining, 1)
 		require.Equal(t, upTo(1, 5), numbersOf(left.Remaining[eventbus.OrderQueue]))
 		time.Sleep(10 * time.Hour)
+		close(deaf)
+		synctest.Wait()
+		require.Empty(t, later.all(), "a handler was called after Shutdown had returned")
+		q := b.Stats().Queues[eventbus.OrderQueue]
+		require.EqualValues(t, q.Accepted, q.Handled+uint64(q.Depth))
+		require.Same(t, err, b.Shutdown(context.Background()))
+		require.ErrorIs(t, b.Flush(context.Background()), eventbus.ErrClosed)
 	})
 }
 
@@ -160,45 +172,48 @@ func TestNothingRunsAfterTheKillSwitch(t *testing.T) {
 }
 
 // D18: also when the kill switch comes at any moment of a busy bus: what is
-// handled and what is handed back add up, and no handler starts after it but one
-// that it has named.
+// handled and what is handed back add up, in order, and no handler starts after
+// it but one that it has named.
 func TestTheKillSwitchIsExactAtAnyMoment(t *testing.T) {
 	for round := range many(2000) {
 		b := newBus(t, append(blocking(8, everyQueue...), noPoll)...)
 		var killed atomic.Bool
 		var handled, late atomic.Int64
-		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error {
+		b.SubscribeFunc("order", func(_ context.Context, e eventbus.Event) error {
 			if killed.Load() {
 				late.Add(1)
 			}
-			handled.Add(1)
+			if !handled.CompareAndSwap(int64(e.Data.(int)), int64(e.Data.(int)+1)) {
+				return errHandler
+			}
 			return nil
 		}, eventbus.WithName("the handler"))
 		start(t, b)
 		accepted := 0
 		refused := inBackground(func() error {
 			for {
-				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "order"}); err != nil {
+				if err := b.Publish(context.Background(), eventbus.OrderQueue, numbered("order", accepted)); err != nil {
 					return err
 				}
 				accepted++
 			}
 		})
-		for handled.Load() < int64(round%20) {
-			runtime.Gosched()
-		}
+		eventually(t, "the moment", func() bool { return handled.Load() >= int64(round%20) })
 		err := b.Shutdown(ended())
 		killed.Store(true)
 		require.ErrorIs(t, receive(t, refused), eventbus.ErrClosed)
-		remaining, named := 0, int64(0)
+		var remaining []int
+		named := int64(0)
 		if left := new(eventbus.ShutdownError); errors.As(err, &left) {
-			remaining = len(left.Remaining[eventbus.OrderQueue])
+			remaining = numbersOf(left.Remaining[eventbus.OrderQueue])
 			if strings.Contains(err.Error(), "the handler") {
 				named = 1
 			}
 		}
-		require.Eventually(t, func() bool { return handled.Load() == int64(accepted-remaining) }, patience, 10*time.Microsecond)
+		eventually(t, "the end of the handler", func() bool { return handled.Load() == int64(accepted-len(remaining)) })
+		require.Equal(t, upTo(accepted-len(remaining), accepted), remaining)
 		require.LessOrEqual(t, late.Load(), named, "%v", err)
+		require.Zero(t, b.Stats().Queues[eventbus.OrderQueue].Failed, "out of order")
 	}
 }
 
@@ -234,6 +249,9 @@ func TestCascadesArriveDuringShutdown(t *testing.T) {
 			require.ErrorIs(t, receive(t, refused), eventbus.ErrClosed)
 			require.Greater(t, len(accepted), 10)
 			require.Equal(t, accepted, fills.all())
+			require.ErrorIs(t, b.Start(context.Background()), eventbus.ErrClosed)
+			shutdown(t, b)
+			flush(t, b)
 		})
 	}
 }
@@ -251,6 +269,7 @@ func TestMisuseOfTheLifeCycleIsAnswered(t *testing.T) {
 	queued := func(b bus) { _ = b.Publish(ctx, eventbus.OrderQueue, tick) }
 	closedWithEvents := func(b bus) { queued(b); closed(b) }
 	fresh := func(bus) {}
+	step := func(b bus) error { _, err := b.RunUntilIdle(ctx); return err }
 	anError := errors.New("any error")
 	for _, c := range []struct {
 		name  string
@@ -261,6 +280,8 @@ func TestMisuseOfTheLifeCycleIsAnswered(t *testing.T) {
 		{"Start twice", started, func(b bus) error { return b.Start(ctx) }, eventbus.ErrRunning},
 		{"Start after Stop", stopped, func(b bus) error { return b.Start(ctx) }, nil},
 		{"Start after Shutdown", closed, func(b bus) error { return b.Start(ctx) }, eventbus.ErrClosed},
+		{"Publish before Start", fresh, func(b bus) error { return b.Publish(ctx, eventbus.OrderQueue, tick) }, nil},
+		{"Publish after Stop", stopped, func(b bus) error { return b.Publish(ctx, eventbus.OrderQueue, tick) }, nil},
 		{"Start with an ended context", fresh, func(b bus) error { return b.Start(ended()) }, context.Canceled},
 		{"Start without a context", fresh, func(b bus) error { return b.Start(none) }, anError},
 		{"Stop before Start", fresh, func(b bus) error { b.Stop(); return b.Start(ctx) }, nil},
@@ -279,6 +300,12 @@ func TestMisuseOfTheLifeCycleIsAnswered(t *testing.T) {
 		{"Flush after Shutdown", closed, func(b bus) error { return b.Flush(ctx) }, nil},
 		{"Flush after Shutdown, events", closedWithEvents, func(b bus) error { return b.Flush(ctx) }, eventbus.ErrClosed},
 		{"Flush without a context", started, func(b bus) error { return b.Flush(none) }, anError},
+		{"step a bus that runs", started, step, eventbus.ErrRunning},
+		{"step after Shutdown", closed, step, eventbus.ErrClosed},
+		{"Pause twice", started, func(b bus) error { return errors.Join(b.Pause(1), b.Pause(1), b.Resume(1), b.Resume(1)) }, nil},
+		{"Pause no queue", started, func(b bus) error { return b.Pause(3) }, eventbus.ErrUnknownQueue},
+		{"Resume after Shutdown", closed, func(b bus) error { return errors.Join(b.Resume(1), b.Pause(1)) }, nil},
+		{"PublishWait after Shutdown", closed, func(b bus) error { return b.PublishWait(ctx, eventbus.OrderQueue, tick) }, eventbus.ErrClosed},
 		{"Publish after Shutdown", closed, func(b bus) error { return b.Publish(ctx, eventbus.OrderQueue, tick) }, eventbus.ErrClosed},
 		{"TryPublish after Shutdown", closed, func(b bus) error { return b.TryPublish(ctx, eventbus.OrderQueue, tick) }, eventbus.ErrClosed},
 		{"Publish without a context", started, func(b bus) error { return b.Publish(none, eventbus.OrderQueue, tick) }, anError},
@@ -286,6 +313,19 @@ func TestMisuseOfTheLifeCycleIsAnswered(t *testing.T) {
 		{"Publish to no queue", started, func(b bus) error { return b.Publish(ctx, 3, tick) }, eventbus.ErrUnknownQueue},
 		{"Start in a handler", started, inHandler(func(ctx context.Context, b bus) error { return b.Start(ctx) }), eventbus.ErrRunning},
 		{"Stop and Start in a handler", started, inHandler(func(_ context.Context, b bus) error { b.Stop(); return b.Start(ctx) }), nil},
+		{"Stop in a handler", started, inHandler(func(_ context.Context, b bus) error { b.Stop(); b.Stop(); return nil }), nil},
+		{"Publish in a handler after Stop", started, inHandler(func(ctx context.Context, b bus) error {
+			b.Stop()
+			return b.Publish(ctx, eventbus.OrderQueue, tick)
+		}), nil},
+		{"PublishWait in a handler", started, inHandler(func(ctx context.Context, b bus) error {
+			return b.PublishWait(ctx, eventbus.SignalQueue, tick)
+		}), eventbus.ErrWouldDeadlock},
+		{"step in a handler", started, inHandler(func(ctx context.Context, b bus) error {
+			_, err := b.RunUntilIdle(ctx)
+			return err
+		}), eventbus.ErrWouldDeadlock},
+		{"kill switch in a handler", started, inHandler(func(_ context.Context, b bus) error { return b.Shutdown(ended()) }), context.Canceled},
 		{"Flush in a handler", started, inHandler(func(ctx context.Context, b bus) error { return b.Flush(ctx) }), eventbus.ErrWouldDeadlock},
 		{"Shutdown in a handler", started, inHandler(func(ctx context.Context, b bus) error { return b.Shutdown(ctx) }), eventbus.ErrWouldDeadlock},
 		{"and it has begun", started, inHandler(func(ctx context.Context, b bus) error { _ = b.Shutdown(ctx); return b.Start(ctx) }), eventbus.ErrClosed},

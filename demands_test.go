@@ -104,31 +104,42 @@ func instantly(t *testing.T, what string, f func()) {
 	}
 }
 
+// eventually waits until cond holds, without a pause.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); runtime.Gosched() {
+		if time.Now().After(end) {
+			require.Fail(t, what+" never comes")
+		}
+	}
+}
+
 // D8: the bus answers inside handlers, and while publishers are blocked.
 func TestTheBusAnswersInsideHandlersAndWhilePublishersAreBlocked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := startedBus(t, blocking(1, everyQueue...)...)
 		stuck := newGate(t)
-		b.SubscribeFunc("stuck", stuck.handle)
+		s := b.SubscribeFunc("stuck", stuck.handle)
 		for _, q := range everyQueue {
 			for range 5 { // one is handled, one queued, three wait
 				go b.Publish(context.Background(), q, eventbus.Event{Type: "stuck"})
 			}
 		}
 		synctest.Wait()
-		askEverything(t, b)
+		askEverything(t, b, s)
 		stuck.open()
 		require.NoError(t, b.Flush(t.Context()))
 	})
 	bubble(t, func(t *testing.T) {
 		b := startedBus(t, blocking(1, everyQueue...)...)
 		answered := 0
-		b.SubscribeFunc("ask", func(context.Context, eventbus.Event) error {
+		var s *eventbus.Subscription
+		s = b.SubscribeFunc("ask", func(context.Context, eventbus.Event) error {
 			for range 3 {
 				go b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "other"})
 			}
 			time.Sleep(time.Second)
-			askEverything(t, b)
+			askEverything(t, b, s)
 			answered++
 			return nil
 		})
@@ -139,12 +150,16 @@ func TestTheBusAnswersInsideHandlersAndWhilePublishersAreBlocked(t *testing.T) {
 	})
 }
 
-func askEverything(t *testing.T, b *eventbus.Bus) {
+// askEverything calls all that must answer at once, and unsubscribes handlers
+// that are being called.
+func askEverything(t *testing.T, b *eventbus.Bus, called ...*eventbus.Subscription) {
 	t.Helper()
 	instantly(t, "Stats", func() { _ = b.Stats().String() })
 	var s *eventbus.Subscription
 	instantly(t, "Subscribe", func() { s = b.Subscribe("another", eventbus.HandlerFunc(new(journal[int]).handle)) })
-	instantly(t, "Unsubscribe", func() { s.Unsubscribe() })
+	for _, s := range append(called, s) {
+		instantly(t, "Unsubscribe", s.Unsubscribe)
+	}
 	instantly(t, "TryPublish", func() { _ = b.TryPublish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "another"}) })
 	instantly(t, "Stop", func() { b.Stop() })
 	instantly(t, "Start", func() { _ = b.Start(context.Background()) })
@@ -188,24 +203,26 @@ func liveHeap() uint64 {
 // D16: what is published before Start waits for it, and what nobody handles is
 // drained and counted.
 func TestEventsWaitForStartAndNeedNoHandler(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := newBus(t, noPoll)
-		var log journal[int]
-		b.SubscribeFunc("known", log.handle)
-		for i := range 20 {
-			publish(t, b, eventbus.OrderQueue, "known", i)
-			publish(t, b, eventbus.OrderQueue, "unknown", i)
-		}
-		time.Sleep(time.Minute)
-		require.Empty(t, log.all())
-		require.Equal(t, 40, b.Stats().Queues[eventbus.OrderQueue].Depth)
+	for _, queue := range everyQueue {
+		bubble(t, func(t *testing.T) {
+			b := newBus(t, noPoll)
+			var log journal[int]
+			b.SubscribeFunc("known", log.handle)
+			for i := range 20 {
+				publish(t, b, queue, "known", i)
+				publish(t, b, queue, "unknown", i)
+			}
+			time.Sleep(time.Minute)
+			require.Empty(t, log.all())
+			require.Equal(t, 40, b.Stats().Queues[queue].Depth)
 
-		start(t, b)
-		require.NoError(t, b.Flush(t.Context()))
-		require.Equal(t, upTo(0, 20), log.all())
-		q := b.Stats().Queues[eventbus.OrderQueue]
-		require.EqualValues(t, []uint64{40, 40, 20}, []uint64{q.Accepted, q.Handled, q.Unhandled})
-	})
+			start(t, b)
+			flush(t, b)
+			require.Equal(t, upTo(0, 20), log.all())
+			q := b.Stats().Queues[queue]
+			require.EqualValues(t, []uint64{40, 40, 20}, []uint64{q.Accepted, q.Handled, q.Unhandled})
+		})
+	}
 }
 
 // D23: the whole life cycle runs in a bubble, days of it in no time, and Flush
@@ -284,10 +301,12 @@ func TestConfigurationIsCheckedAndShown(t *testing.T) {
 		{`overflow .*is Overflow\(9\)`, queue(order, eventbus.QueueConfig{Capacity: 1, Overflow: 9})},
 		{`timeout is -1s`, queue(order, eventbus.QueueConfig{Capacity: 1, Timeout: -time.Second})},
 		{`timeout is 1s`, queue(order, eventbus.QueueConfig{Capacity: 1, Overflow: eventbus.DropOldest, Timeout: time.Second})},
+		{`maximum age is -1s`, queue(order, eventbus.QueueConfig{Capacity: 1, MaxAge: -time.Second})},
 		{`Queue\(3\)`, queue(3, eventbus.QueueConfig{Capacity: 1})},
 		{`WithPollInterval: .* 0s`, eventbus.WithPollInterval(0)},
 		{`WithPollInterval: .* -1s`, eventbus.WithPollInterval(-time.Second)},
 		{`WithSlowHandler: .* -1s`, eventbus.WithSlowHandler(-time.Second)},
+		{`WithSpin: .* -1s`, eventbus.WithSpin(-time.Second)},
 		{`WithLogger: .*nil`, eventbus.WithLogger(nil)},
 		{`WithErrorHandler: .*nil`, eventbus.WithErrorHandler(nil)},
 		{`option 0 is nil`, nil},

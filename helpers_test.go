@@ -21,7 +21,7 @@ func newBus(t testing.TB, opts ...eventbus.Option) *eventbus.Bus {
 	t.Helper()
 	b, err := eventbus.New(slices.Concat([]eventbus.Option{eventbus.WithLogger(discard)}, opts)...)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = b.Shutdown(ended()) })
+	t.Cleanup(func() { receive(t, inBackground(func() error { return b.Shutdown(ended()) })) })
 	return b
 }
 
