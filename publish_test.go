@@ -2,7 +2,6 @@ package eventbus_test
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,32 +57,6 @@ func TestDropNewestWithoutTimeoutDropsAtOnce(t *testing.T) {
 	g.open()
 }
 
-func TestDropOldestKeepsExactlyTheNewest(t *testing.T) {
-	b, g := stuck(t, 10, eventbus.DropOldest, 0)
-	publish(t, b, eventbus.OrderQueue, "order", numbers(100)...)
-	g.open()
-	flush(t, b)
-	for i := range 10 {
-		require.Equal(t, 90+i, receive(t, g.entered).Data)
-	}
-	q := b.Stats().Queues[eventbus.OrderQueue]
-	require.EqualValues(t, 100, q.Evicted)
-	require.EqualValues(t, 111, q.Accepted)
-	require.EqualValues(t, 11, q.Handled)
-}
-
-func TestABlockedPublishLeavesWhenShutdownBegins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, g := stuck(t, 3, eventbus.Block, 0)
-		blocked := inBackground(func() error { return b.Publish(context.Background(), eventbus.OrderQueue, event("order", 9)) })
-		synctest.Wait()
-		done := inBackground(func() error { return b.Shutdown(context.Background()) })
-		require.ErrorIs(t, receive(t, blocked), eventbus.ErrClosed)
-		g.open()
-		require.NoError(t, receive(t, done))
-	})
-}
-
 func TestPublishesAreLetInFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, g := stuck(t, 2, eventbus.Block, 0)
@@ -101,40 +74,6 @@ func TestPublishesAreLetInFirstComeFirstServed(t *testing.T) {
 			require.Equal(t, 100+i, receive(t, g.entered).Data)
 		}
 	})
-}
-
-func TestHandlersMayPublishAroundACycleOfFullQueues(t *testing.T) {
-	for _, n := range []int{1, 50} {
-		t.Run(fmt.Sprintf("capacity=%d", n), func(t *testing.T) {
-			b := newBus(t, capacity(eventbus.DataQueue, n, eventbus.Block, 0), capacity(eventbus.SignalQueue, n, eventbus.Block, 0),
-				capacity(eventbus.OrderQueue, n, eventbus.Block, 0))
-			queues := []eventbus.Queue{eventbus.DataQueue, eventbus.SignalQueue, eventbus.OrderQueue}
-			var handled atomic.Int64
-			b.SubscribeFunc("hop", func(ctx context.Context, e eventbus.Event) error {
-				handled.Add(1)
-				if hops := e.Data.(int); hops > 0 {
-					return b.Publish(ctx, queues[(hops-1)%3], event("hop", hops-1))
-				}
-				return nil
-			})
-			start(t, b)
-			var publishers sync.WaitGroup
-			for range 4 {
-				publishers.Go(func() {
-					for range 250 {
-						publish(t, b, queues[30%3], "hop", 30)
-					}
-				})
-			}
-			publishers.Wait()
-			flush(t, b)
-			require.EqualValues(t, 4*250*31, handled.Load())
-			for _, q := range b.Stats().Queues {
-				require.Zero(t, q.Failed)
-				require.Equal(t, q.Accepted, q.Handled)
-			}
-		})
-	}
 }
 
 func TestAHandlerThatDoublesItsEventsIsTold(t *testing.T) {
@@ -156,25 +95,4 @@ func TestAHandlerThatDoublesItsEventsIsTold(t *testing.T) {
 	publish(t, b, eventbus.OrderQueue, "order", 1)
 	flush(t, b)
 	require.EqualValues(t, 1, told.Load())
-}
-
-func TestPublishAllocatesNothing(t *testing.T) {
-	b := newBus(t)
-	var n int
-	for _, typ := range []eventbus.EventType{"a", "b"} {
-		for range 10 {
-			b.SubscribeFunc(typ, func(context.Context, eventbus.Event) error { n++; return nil })
-		}
-	}
-	start(t, b)
-	ctx, events := context.Background(), []eventbus.Event{event("a", nil), event("b", nil)}
-	allocs := testing.AllocsPerRun(2000, func() {
-		for _, e := range events {
-			if err := b.Publish(ctx, eventbus.DataQueue, e); err != nil {
-				panic(err)
-			}
-		}
-	})
-	flush(t, b)
-	require.Zero(t, allocs)
 }
