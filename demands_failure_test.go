@@ -71,17 +71,20 @@ func TestAFailingHandlerHarmsNobodyElse(t *testing.T) {
 	}
 }
 
-// D10: a slow handler is named while it still runs.
+// D10: a slow handler is named while it still runs, once, and again when it has
+// ended.
 func TestASlowHandlerIsNamedWhileItStillRuns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const limit = 40 * time.Millisecond
 		log := &logbook{level: slog.LevelWarn}
 		b := startedBus(t, log.logger(), eventbus.WithSlowHandler(limit))
-		b.SubscribeFunc("fill", func(context.Context, eventbus.Event) error { return nil })
+		quick := func(context.Context, eventbus.Event) error { return nil }
+		b.SubscribeFunc("fill", quick)
 		b.SubscribeFunc("fill", func(context.Context, eventbus.Event) error {
 			time.Sleep(time.Minute)
 			return nil
 		}, eventbus.WithName("settlement"))
+		b.SubscribeFunc("fill", quick)
 		for i := range 4 {
 			publish(t, b, eventbus.OrderQueue, "fill", i)
 			synctest.Wait()
@@ -91,16 +94,22 @@ func TestASlowHandlerIsNamedWhileItStillRuns(t *testing.T) {
 		time.Sleep(limit/4 + 2*time.Millisecond)
 		records := log.above(slog.LevelInfo)
 		require.Len(t, records, 1)
+		require.Equal(t, "eventbus: slow handler is still running", records[0].message)
 		attrs := records[0].attrs
 		require.Equal(t, "settlement", attrs["handler"])
 		require.Equal(t, "order", fmt.Sprint(attrs["queue"]))
 		require.Equal(t, "fill", fmt.Sprint(attrs["type"]))
 		require.EqualValues(t, 3, attrs["depth"])
-		require.InDelta(t, limit, attrs["elapsed"], float64(limit/4))
+		require.GreaterOrEqual(t, attrs["elapsed"], limit)
+		require.LessOrEqual(t, attrs["elapsed"], limit*5/4)
 		time.Sleep(50 * time.Second)
 		require.Len(t, log.above(slog.LevelInfo), 1, "one report for the call")
 		time.Sleep(10 * time.Second)
 		require.Len(t, log.above(slog.LevelInfo), 3, "the end of the first call, and the second")
+		ended := log.find("eventbus: slow handler has ended")
+		require.Len(t, ended, 1)
+		require.Equal(t, "settlement", ended[0].attrs["handler"])
+		require.InDelta(t, time.Minute, ended[0].attrs["elapsed"], float64(limit/4))
 	})
 }
 
@@ -135,6 +144,8 @@ func TestAPanicIsReportedWithEverythingAboutIt(t *testing.T) {
 			}
 			s.Unsubscribe()
 		}
+		flush(t, b)
+		require.EqualValues(t, 2, b.Stats().Queues[eventbus.SignalQueue].Panicked)
 	})
 }
 

@@ -293,9 +293,9 @@ func TestAPublishIsNotRefusedWhileThereIsRoom(t *testing.T) {
 	})
 }
 
-// D22: while there is room, a publish allocates nothing, and so starts no timer.
-// Nor does it cost the processor anything, however many handlers there are and
-// however the types of events alternate.
+// D22: while there is room, a publish allocates nothing, and so makes no timer;
+// that it takes none from a pool is seen by TestTheFastPathsReadNoClock. Nor does
+// a dispatch allocate, however many handlers there are and types alternate.
 func TestAPublishWithRoomAllocatesNothing(t *testing.T) {
 	b := startedBus(t)
 	const handlers = 10

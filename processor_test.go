@@ -77,20 +77,6 @@ func TestOneHandlersFailureLeavesTheOthersRunning(t *testing.T) {
 	}
 }
 
-func TestAPanicIsReportedWithItsStackAndItsError(t *testing.T) {
-	reports := make(chan *eventbus.HandlerError, 1)
-	b := newBus(t, eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { reports <- err }))
-	b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { return panicDeepDown() })
-	start(t, b)
-	publish(t, b, eventbus.DataQueue, "tick", 1)
-	r := receive(t, reports)
-	require.True(t, r.Panicked)
-	require.ErrorIs(t, r, errBroken)
-	require.Contains(t, string(r.Stack), "panicDeepDown")
-	flush(t, b)
-	require.EqualValues(t, 1, b.Stats().Queues[eventbus.DataQueue].Panicked)
-}
-
 func panicDeepDown() error { panic(errBroken) }
 
 func TestTheProcessorGoesOnAfterFailures(t *testing.T) {
@@ -231,31 +217,6 @@ func TestAnErrorHandlerThatPanicsIsContained(t *testing.T) {
 	publish(t, b, eventbus.DataQueue, "tick", numbers(10)...)
 	flush(t, b)
 	require.Len(t, seen.all(), 10)
-}
-
-func TestASlowHandlerIsNamedWhileItRunsAndWhenItHasEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log logbook
-		b := newBus(t, log.logger())
-		g := newGate(t)
-		b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { return nil })
-		b.SubscribeFunc("tick", g.handle, eventbus.WithName("the slow one"))
-		b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { return nil })
-		start(t, b)
-		publish(t, b, eventbus.DataQueue, "tick", 1, 2)
-		time.Sleep(time.Second)
-		running := log.find("eventbus: slow handler is still running")
-		require.Len(t, running, 1)
-		require.Equal(t, "the slow one", running[0].attrs["handler"])
-		require.GreaterOrEqual(t, running[0].attrs["elapsed"], 10*time.Millisecond)
-		require.LessOrEqual(t, running[0].attrs["elapsed"], 13*time.Millisecond)
-		require.EqualValues(t, 1, running[0].attrs["depth"])
-		require.Empty(t, log.find("eventbus: slow handler has ended"))
-		g.open()
-		flush(t, b)
-		require.Len(t, log.find("eventbus: slow handler has ended"), 1)
-		require.Len(t, log.find("eventbus: slow handler is still running"), 1)
-	})
 }
 
 func TestWithheldLogRecordsAreCountedOnceASecond(t *testing.T) {
