@@ -2,7 +2,6 @@ package eventbus_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -14,79 +13,6 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 )
-
-// cascade subscribes handlers that answer ticks with signals, signals with
-// orders and orders with ticks, and returns the log of their calls.
-func cascade(b *eventbus.Bus) *strings.Builder {
-	var log strings.Builder
-	answer := func(t eventbus.EventType, q eventbus.Queue, every int) func(context.Context, eventbus.Event) error {
-		return func(ctx context.Context, e eventbus.Event) error {
-			n := e.Data.(int)
-			fmt.Fprintf(&log, "%s %d\n", e.Type, n)
-			if n%every == 0 && n < 1000 {
-				return b.Publish(ctx, q, eventbus.Event{Type: t, Data: n + 1000})
-			}
-			if n == 7 {
-				return errors.New("seven")
-			}
-			return b.Publish(ctx, q, eventbus.Event{Type: t, Data: n * 100_000})
-		}
-	}
-	b.SubscribeFunc("tick", answer("signal", eventbus.SignalQueue, 3))
-	b.SubscribeFunc("signal", func(ctx context.Context, e eventbus.Event) error {
-		fmt.Fprintf(&log, "signal %v\n", e.Data)
-		return b.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: "order", Data: e.Data})
-	})
-	b.SubscribeFunc("order", func(_ context.Context, e eventbus.Event) error {
-		fmt.Fprintf(&log, "order %v\n", e.Data)
-		if e.Data.(int) == 200_000 {
-			panic("two")
-		}
-		return nil
-	})
-	return &log
-}
-
-func TestAHundredSteppedRunsMakeTheSameCalls(t *testing.T) { // D15
-	var first string
-	for run := range 100 {
-		b, err := eventbus.New(eventbus.WithLogger(discard))
-		require.NoError(t, err)
-		log := cascade(b)
-		for i := range 50 {
-			require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "tick", Data: i}))
-		}
-		handled, err := b.RunUntilIdle(context.Background())
-		require.NoError(t, err)
-		require.Equal(t, strings.Count(log.String(), "\n"), handled)
-		if run == 0 {
-			first = log.String()
-			require.True(t, strings.HasPrefix(first, "tick 0\nsignal 1000\norder 1000\ntick 1\n"), first)
-		}
-		require.Equal(t, first, log.String())
-	}
-}
-
-func TestSteppingQueuesNestedPublishes(t *testing.T) { // D15
-	b, err := eventbus.New(eventbus.WithLogger(discard))
-	require.NoError(t, err)
-	inside, seen := 0, 0
-	b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
-		inside++
-		defer func() { inside-- }()
-		require.Equal(t, 1, inside)
-		seen++
-		if seen < 1000 {
-			return b.Publish(ctx, eventbus.OrderQueue, e)
-		}
-		return nil
-	})
-	require.NoError(t, b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "tick"}))
-	handled, err := b.RunUntilIdle(context.Background())
-	require.NoError(t, err)
-	require.Equal(t, 1000, handled)
-	require.NoError(t, b.Shutdown(context.Background()))
-}
 
 func TestSteppingTakesOrdersBeforeSignalsBeforeData(t *testing.T) {
 	b, err := eventbus.New(eventbus.WithLogger(discard))
