@@ -16,7 +16,8 @@ import (
 // D12: with DropOldest exactly the newest events are kept, and every eviction is
 // counted, whoever publishes.
 func TestDropOldestKeepsTheNewest(t *testing.T) {
-	const capacity, each = 64, 1000
+	const capacity = 64
+	each := many(20_000)
 	for _, publishers := range []int{1, 10} {
 		b := newBus(t, noPoll, eventbus.WithQueue(eventbus.SignalQueue,
 			eventbus.QueueConfig{Capacity: capacity, Overflow: eventbus.DropOldest}))
@@ -53,15 +54,15 @@ func TestDropOldestKeepsTheNewest(t *testing.T) {
 func TestDropOldestKeepsTheNewestBehindAStuckHandler(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b, g := stuck(t, 10, eventbus.DropOldest, 0)
-		publish(t, b, eventbus.OrderQueue, "order", numbers(100)...)
+		publish(t, b, eventbus.OrderQueue, "order", numbers(103)...)
 		g.open()
 		flush(t, b)
 		for i := range 10 {
-			require.Equal(t, 90+i, receive(t, g.entered).Data)
+			require.Equal(t, 93+i, receive(t, g.entered).Data)
 		}
 		require.Empty(t, g.entered)
 		q := b.Stats().Queues[eventbus.OrderQueue]
-		require.EqualValues(t, []uint64{111, 11, 100, 0}, []uint64{q.Accepted, q.Handled, q.Evicted, q.Dropped})
+		require.EqualValues(t, []uint64{114, 11, 103, 0}, []uint64{q.Accepted, q.Handled, q.Evicted, q.Dropped})
 	})
 }
 
@@ -160,18 +161,21 @@ func TestAMillionDropsMakeAFewLogLines(t *testing.T) {
 // published, so that it can leave alone what is too old.
 func TestHandlersCanTellHowLongEventsWaited(t *testing.T) {
 	fills := eventbus.NewTopic[*int]("fill", eventbus.OrderQueue)
-	for name, publish := range map[string]func(*eventbus.Bus) error{
-		"NewEvent": func(b *eventbus.Bus) error {
+	for name, c := range map[string]struct {
+		maxAge  time.Duration
+		publish func(*eventbus.Bus) error
+	}{
+		"NewEvent": {0, func(b *eventbus.Bus) error {
 			return b.Publish(context.Background(), eventbus.OrderQueue, eventbus.NewEvent("fill", new(int), "test"))
-		},
-		"topic": func(b *eventbus.Bus) error { return fills.Publish(context.Background(), b, new(int)) },
-		"without a time": func(b *eventbus.Bus) error {
+		}},
+		"topic": {0, func(b *eventbus.Bus) error { return fills.Publish(context.Background(), b, new(int)) }},
+		"without a time": {time.Hour, func(b *eventbus.Bus) error {
 			return b.Publish(context.Background(), eventbus.OrderQueue, event("fill", new(int)))
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				b := startedBus(t, maxAge(eventbus.OrderQueue, 10, time.Hour))
+				b := startedBus(t, maxAge(eventbus.OrderQueue, 10, c.maxAge))
 				var waited journal[time.Duration]
 				b.SubscribeFunc("fill", func(ctx context.Context, e eventbus.Event) error {
 					d, ok := eventbus.DeliveryFrom(ctx)
@@ -182,7 +186,7 @@ func TestHandlersCanTellHowLongEventsWaited(t *testing.T) {
 					return nil
 				})
 				for range 5 {
-					require.NoError(t, publish(b))
+					require.NoError(t, c.publish(b))
 				}
 				flush(t, b)
 				require.Equal(t, []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second}, waited.all())

@@ -200,6 +200,46 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
+// D13: the accounts balance on a bus at rest, also when that was stopped and
+// events are left everywhere: in the queue, deferred, evicted, replaced, expired.
+func TestTheAccountsOfAStoppedBusBalance(t *testing.T) {
+	byType := func(e eventbus.Event) string { return string(e.Type) }
+	for name, c := range map[string]struct {
+		config eventbus.QueueConfig
+		want   eventbus.QueueStats // what matters of it
+	}{
+		"deferred":  {eventbus.QueueConfig{Capacity: 3}, eventbus.QueueStats{Accepted: 7, Handled: 1, Depth: 3, Deferred: 3}},
+		"evicted":   {eventbus.QueueConfig{Capacity: 3, Overflow: eventbus.DropOldest}, eventbus.QueueStats{Accepted: 7, Handled: 1, Depth: 3, Evicted: 3}},
+		"dropped":   {eventbus.QueueConfig{Capacity: 3, Overflow: eventbus.DropNewest}, eventbus.QueueStats{Accepted: 4, Handled: 1, Depth: 3, Dropped: 3}},
+		"conflated": {eventbus.QueueConfig{Capacity: 3, ConflateBy: byType}, eventbus.QueueStats{Accepted: 7, Handled: 1, Depth: 1, Conflated: 5}},
+		"expired":   {eventbus.QueueConfig{Capacity: 3, MaxAge: time.Second}, eventbus.QueueStats{Accepted: 7, Handled: 1, Depth: 3, Deferred: 2, Expired: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := startedBus(t, eventbus.WithQueue(eventbus.OrderQueue, c.config))
+				if c.config.MaxAge > 0 {
+					stale := eventbus.Event{Type: "first", Time: time.Now().Add(-time.Hour)}
+					require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, stale))
+				}
+				b.SubscribeFunc("first", func(ctx context.Context, _ eventbus.Event) error {
+					b.Stop()
+					for i := range 6 - int(c.want.Expired) {
+						_ = b.Publish(ctx, eventbus.OrderQueue, numbered("next", i))
+					}
+					return nil
+				})
+				publish(t, b, eventbus.OrderQueue, "first", 0)
+				synctest.Wait()
+				q := b.Stats().Queues[eventbus.OrderQueue]
+				got := eventbus.QueueStats{Depth: q.Depth, Deferred: q.Deferred, Accepted: q.Accepted, Handled: q.Handled,
+					Evicted: q.Evicted, Conflated: q.Conflated, Expired: q.Expired, Dropped: q.Dropped}
+				require.Equal(t, c.want, got)
+				require.Equal(t, q.Accepted, q.Handled+q.Evicted+q.Conflated+q.Expired+uint64(q.Depth+q.Deferred))
+			})
+		})
+	}
+}
+
 // D16: what is published before Start waits for it, and what nobody handles is
 // drained and counted.
 func TestEventsWaitForStartAndNeedNoHandler(t *testing.T) {
