@@ -27,7 +27,7 @@ func TestDropOldestKeepsTheNewest(t *testing.T) {
 		for p := range publishers {
 			wg.Go(func() {
 				for i := range each {
-					publish(t, b, eventbus.SignalQueue, "signal", p*each+i)
+					require.NoError(t, b.Publish(context.Background(), eventbus.SignalQueue, numbered("signal", p*each+i)))
 				}
 			})
 		}

@@ -319,7 +319,7 @@ func TestFlushSucceedsUnderPublishersThatNeverPause(t *testing.T) {
 		}
 	})
 	ctx := within(t, patience)
-	for range many(20_000) {
+	for range many(300_000) {
 		require.NoError(t, b.Flush(ctx))
 	}
 	close(stop)
