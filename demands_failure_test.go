@@ -47,6 +47,7 @@ func TestAFailingHandlerHarmsNobodyElse(t *testing.T) {
 					publish(t, b, eventbus.OrderQueue, "order", i)
 				}
 				flush(t, b)
+				synctest.Wait() // the counts of handlers come later
 				require.Equal(t, upTo(0, events), first.all())
 				require.Equal(t, upTo(0, events), last.all())
 				require.Len(t, reports, events)
@@ -185,6 +186,7 @@ func TestTheWatchForSlowHandlersHoldsUpNobody(t *testing.T) {
 		askEverything(t, b)
 		flush(t, b)
 		require.LessOrEqual(t, time.Since(began), events*time.Second)
+		synctest.Wait() // the counts of handlers come later
 		require.Equal(t, upTo(0, events), slow.all())
 		require.EqualValues(t, events, b.Stats().Handlers[0].Calls)
 		b.Stop()
