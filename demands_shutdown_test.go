@@ -21,8 +21,9 @@ import (
 // and nil means that the event has been handled when Shutdown returns.
 func TestPublishersThatRaceWithShutdownLoseNothing(t *testing.T) {
 	const publishers = 64
-	for range many(1000) {
-		b := newBus(t, append(blocking(4, everyQueue...), noPoll)...)
+	for round := range many(1000) {
+		capacity := []int{4, 256}[round%2] // publishers wait, or seldom do
+		b := newBus(t, append(blocking(capacity, everyQueue...), noPoll)...)
 		var handled, accepted atomic.Int64
 		b.SubscribeFunc("race", func(context.Context, eventbus.Event) error {
 			handled.Add(1)
