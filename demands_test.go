@@ -2,7 +2,6 @@ package eventbus_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -324,58 +323,4 @@ func TestFlushSucceedsUnderPublishersThatNeverPause(t *testing.T) {
 	}
 	close(stop)
 	require.NoError(t, receive(t, traffic))
-}
-
-// D31: configuration that makes no sense is refused by name, and Stats shows
-// what applies.
-func TestConfigurationIsCheckedAndShown(t *testing.T) {
-	queue := func(q eventbus.Queue, c eventbus.QueueConfig) eventbus.Option { return eventbus.WithQueue(q, c) }
-	order := eventbus.OrderQueue
-	for _, c := range []struct {
-		want string
-		opt  eventbus.Option
-	}{
-		{`capacity is 0\b`, queue(order, eventbus.QueueConfig{})},
-		{`capacity is -1\b`, queue(order, eventbus.QueueConfig{Capacity: -1})},
-		{`capacity is 16777217\b`, queue(order, eventbus.QueueConfig{Capacity: 1<<24 + 1})},
-		{`overflow .*is Overflow\(9\)`, queue(order, eventbus.QueueConfig{Capacity: 1, Overflow: 9})},
-		{`timeout is -1s`, queue(order, eventbus.QueueConfig{Capacity: 1, Timeout: -time.Second})},
-		{`timeout is 1s`, queue(order, eventbus.QueueConfig{Capacity: 1, Overflow: eventbus.DropOldest, Timeout: time.Second})},
-		{`maximum age is -1s`, queue(order, eventbus.QueueConfig{Capacity: 1, MaxAge: -time.Second})},
-		{`Queue\(3\)`, queue(3, eventbus.QueueConfig{Capacity: 1})},
-		{`WithPollInterval: .* 0s`, eventbus.WithPollInterval(0)},
-		{`WithPollInterval: .* -1s`, eventbus.WithPollInterval(-time.Second)},
-		{`WithSlowHandler: .* -1s`, eventbus.WithSlowHandler(-time.Second)},
-		{`WithSpin: .* -1s`, eventbus.WithSpin(-time.Second)},
-		{`WithLogger: .*nil`, eventbus.WithLogger(nil)},
-		{`WithErrorHandler: .*nil`, eventbus.WithErrorHandler(nil)},
-		{`option 0 is nil`, nil},
-	} {
-		b, err := eventbus.New(c.opt)
-		require.Error(t, err, c.want)
-		require.Regexp(t, `(?i)`+c.want, err.Error())
-		require.Nil(t, b, c.want)
-	}
-	_, err := eventbus.New(queue(order, eventbus.QueueConfig{}))
-	require.ErrorContains(t, err, "order")
-	_, err = eventbus.New(queue(200, eventbus.QueueConfig{Capacity: 1}))
-	require.ErrorIs(t, err, eventbus.ErrUnknownQueue)
-
-	type applied struct {
-		capacity int
-		overflow eventbus.Overflow
-		timeout  time.Duration
-	}
-	b := newBus(t, noPoll, queue(eventbus.SignalQueue, eventbus.QueueConfig{Capacity: 7, Overflow: eventbus.DropNewest, Timeout: time.Minute}))
-	var got []applied
-	for i, q := range b.Stats().Queues {
-		require.EqualValues(t, i, q.Queue)
-		got = append(got, applied{q.Capacity, q.Overflow, q.Timeout})
-	}
-	require.Equal(t, []applied{
-		{1000, eventbus.DropNewest, time.Second},
-		{7, eventbus.DropNewest, time.Minute},
-		{50, eventbus.Block, 0},
-	}, got)
-	require.Contains(t, fmt.Sprint(b.Stats()), "1000")
 }
