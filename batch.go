@@ -156,7 +156,7 @@ func (q *queue) enterBatch(p *processor, events []Event) (w *waiter, accepted in
 // eachLocked accepts one event after the other with accept, until that fails.
 func (q *queue) eachLocked(events []Event, accept func(Event) (uint64, error)) (accepted int, evicted uint64, err error) {
 	for _, e := range events {
-		q.stamp(&e)
+		stamp(&e, q.cfg.MaxAge)
 		n, err := accept(e)
 		evicted += n
 		if err != nil {
@@ -219,7 +219,7 @@ func (q *queue) shift(rest []Event) (Event, []Event) {
 func (q *queue) acceptLocked(events []Event) {
 	c := newBatch(events)
 	for i := range c.events {
-		q.stamp(&c.events[i])
+		stamp(&c.events[i], q.cfg.MaxAge)
 	}
 	q.accepted.Add(uint64(len(events)))
 	q.surplus.Add(int64(len(events) - 1))

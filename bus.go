@@ -272,7 +272,7 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 	}
 	to := b.queues[q]
 	if r != nil {
-		to.mix(r)
+		to.prepare(r)
 	}
 	to.accepted.Add(1)
 	if to.state.Load() == 0 {

@@ -5,25 +5,61 @@ import (
 	"time"
 )
 
-// label returns what the parcel of e is to hold. It runs user code.
-func (q *queue) label(e Event) (_ Event, key string, err error) {
-	q.stamp(&e)
-	if q.cfg.ConflateBy == nil {
-		return e, "", nil
+// A conflationKey tells which events replace each other. Those of a topic with
+// a key of its own replace none of another type.
+type conflationKey struct {
+	eventType EventType // "" if the key is of the queue's ConflateBy
+	key       string    // "" for an event that replaces none
+}
+
+// label completes p with what rule r or, where that says nothing, the queue's
+// wants of its event. It runs user code.
+func (q *queue) label(p *parcel, r *rule) (err error) {
+	key, maxAge := q.cfg.ConflateBy, q.cfg.MaxAge
+	if r != nil && r.maxAge > 0 {
+		maxAge = r.maxAge
+	}
+	if r != nil && r.key != nil {
+		key, p.key.eventType = r.key, p.event.Type
+	}
+	p.maxAge = maxAge
+	stamp(&p.event, maxAge)
+	if key == nil {
+		return nil
 	}
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%w: ConflateBy panicked on it: %v", ErrInvalidEvent, v)
 		}
 	}()
-	return e, q.cfg.ConflateBy(e), nil
+	p.key.key = key(p.event)
+	return nil
 }
 
-// stamp sets the time of an event that MaxAge needs it of.
-func (q *queue) stamp(e *Event) {
-	if q.cfg.MaxAge > 0 && e.Time.IsZero() {
+// stamp sets the time of an event that must not get older than maxAge, unless
+// that is 0.
+func stamp(e *Event, maxAge time.Duration) {
+	if maxAge > 0 && e.Time.IsZero() {
 		e.Time = time.Now()
 	}
+}
+
+// prepare gets q ready for the events of a topic with rule r.
+func (q *queue) prepare(r *rule) {
+	if (r.key != nil || r.maxAge > 0) && !q.packs.Load() {
+		lineMu.Lock()
+		q.beginPackingLocked()
+		lineMu.Unlock()
+	}
+	if !r.inherits {
+		q.mix(r)
+	}
+}
+
+// beginPackingLocked makes all publishers put their events into parcels.
+func (q *queue) beginPackingLocked() {
+	q.packs.Store(true)
+	q.state.Or(packing)
 }
 
 // post is the fast path of a queue that packs. As [queue.try] does, it counts
@@ -56,7 +92,7 @@ func (q *queue) post(p parcel) (carrier Event, accepted bool) {
 // event that waits with its key.
 func (q *queue) put(e Event) bool {
 	box, ok := e.Data.(*parcel)
-	if !ok || box.key == "" {
+	if !ok || box.key.key == "" {
 		return q.send(e)
 	}
 	d := &q.depot
@@ -76,7 +112,7 @@ func (q *queue) put(e Event) bool {
 // key, and reports whether there is one.
 func (q *queue) merge(e Event) bool {
 	box, ok := e.Data.(*parcel)
-	if !ok || box.key == "" {
+	if !ok || box.key.key == "" {
 		return false
 	}
 	q.depot.mu.Lock()
@@ -98,7 +134,7 @@ func (q *queue) mergeNew(e Event) bool {
 // that waits with its key: the caller puts it in line.
 func (q *queue) enlist(e Event) (merged bool) {
 	box, ok := e.Data.(*parcel)
-	if !ok || box.key == "" {
+	if !ok || box.key.key == "" {
 		return false
 	}
 	d := &q.depot
@@ -128,14 +164,14 @@ func (q *queue) replaceLocked(p *parcel) bool {
 		return false
 	}
 	old.receipt.complete(ErrDropped)
-	old.event, old.mayGo, old.receipt = p.event, p.mayGo, p.receipt
+	old.event, old.maxAge, old.mayGo, old.receipt = p.event, p.maxAge, p.mayGo, p.receipt
 	q.conflated.Add(1)
 	return true
 }
 
 // noteLocked makes box the one that waits with its key.
 func (d *depot) noteLocked(box *parcel) {
-	if box.key != "" {
+	if box.key.key != "" {
 		d.waiting[box.key] = box
 	}
 }

@@ -42,7 +42,7 @@ func (p *processor) run() {
 			p.event, rest = q.shift(q.openBatch(c))
 		}
 		p.taken = false
-		if _, ok := p.event.Data.(*parcel); ok || q.packs || !p.list.serves(p.event.Type) {
+		if _, ok := p.event.Data.(*parcel); ok || q.cfg.MaxAge > 0 || !p.list.serves(p.event.Type) {
 			p.route()
 		}
 		q.setHandler(0)
@@ -83,7 +83,7 @@ func (p *processor) endRun() {
 // route finds the handlers of the event at hand.
 func (p *processor) route() {
 	var list *handlerList
-	if _, ok := p.event.Data.(*parcel); ok || p.queue.packs {
+	if _, ok := p.event.Data.(*parcel); ok || p.queue.cfg.MaxAge > 0 {
 		p.event, list = p.open(p.event)
 	}
 	if list == nil {

@@ -37,7 +37,8 @@
 //   - A publish that gets through at once allocates nothing, reads no clock and
 //     starts no timer. That of a [Topic] reads the clock, for the event's time,
 //     and allocates if the payload is not a pointer.
-//   - A topic's [WithOverflow] is its publishes' rule in place of the queue's.
+//   - A topic's [WithOverflow], [WithConflateBy] and [WithMaxAge] are its publishes'
+//     rules in place of the queue's, and no other's.
 //   - Errors name the queue and the type, and work with [errors.Is].
 //   - The bus holds no lock while user code runs or a publish waits: handlers,
 //     error handlers and loggers may call every method.

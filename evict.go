@@ -105,7 +105,7 @@ func (q *queue) evictable(e Event) Event {
 	if !ok {
 		return (&parcel{event: e, mayGo: true}).carrier()
 	}
-	if !q.packs {
+	if !q.packs.Load() {
 		box.mayGo = true
 	}
 	return e
@@ -119,7 +119,7 @@ func (q *queue) giveUp(e Event) bool {
 	}
 	q.depot.mu.Lock() // or an event that must stay might replace this one meanwhile
 	mayGo, rc := box.mayGo, box.receipt
-	if mayGo && q.packs {
+	if mayGo && q.packs.Load() {
 		q.takeLocked(box)
 	}
 	q.depot.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 )
@@ -60,4 +61,45 @@ func ExampleRetain() {
 		log.Fatal(err)
 	}
 	// Output: price: 100.25
+}
+
+// Of each symbol the last price is enough, and it must not be old. Candles on the
+// same queue are all kept.
+func ExampleWithConflateBy() {
+	type price struct {
+		symbol string
+		value  float64
+	}
+	prices := eventbus.NewTopic[price]("price", eventbus.DataQueue,
+		eventbus.WithConflateBy(func(p price) string { return p.symbol }),
+		eventbus.WithMaxAge(time.Second))
+	candles := eventbus.NewTopic[string]("candle", eventbus.DataQueue)
+
+	bus, err := eventbus.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	prices.Subscribe(bus, func(_ context.Context, p price) error { fmt.Println(p.symbol, p.value); return nil })
+	candles.Subscribe(bus, func(_ context.Context, c string) error { fmt.Println(c); return nil })
+
+	ctx := context.Background()
+	for i, value := range []float64{64000, 64001, 64002} {
+		if err := prices.Publish(ctx, bus, price{"BTC", value}); err != nil {
+			log.Fatal(err)
+		}
+		if err := candles.Publish(ctx, bus, fmt.Sprint("candle ", i)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := bus.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// BTC 64002
+	// candle 0
+	// candle 1
+	// candle 2
 }

@@ -10,20 +10,19 @@ import (
 // every type, must not get that one. If it has handlers of its own, they are the
 // result too.
 func (p *processor) open(e Event) (Event, *handlerList) {
-	q := p.queue
-	e, rc := q.unpack(e)
-	if rc != nil && rc.join != nil {
+	box := p.queue.unpack(e)
+	if rc := box.receipt; rc != nil && rc.join != nil {
 		return p.join(rc.join)
 	}
-	p.sign(rc)
-	if limit := q.cfg.MaxAge; limit > 0 {
-		if age := time.Since(e.Time); age > limit {
-			err := fmt.Errorf("%w: it is %v old, the limit is %v", ErrExpired, age, limit)
-			p.stale = &HandlerError{Queue: q.id, Event: e, Err: err}
+	p.sign(box.receipt)
+	if box.maxAge > 0 {
+		if age := time.Since(box.event.Time); age > box.maxAge {
+			err := fmt.Errorf("%w: it is %v old, the limit is %v", ErrExpired, age, box.maxAge)
+			p.stale = &HandlerError{Queue: p.queue.id, Event: box.event, Err: err}
 			return Event{}, nobody
 		}
 	}
-	return e, nil
+	return box.event, nil
 }
 
 // expire counts and logs the event at hand, which has expired, and passes it

@@ -62,6 +62,10 @@ type rule struct {
 	overflow Overflow
 	timeout  time.Duration
 	atOnce   bool // it is refused: it neither waits nor drops, evicts or defers
+	inherits bool // these are the queue's
+
+	key    func(Event) string // of conflation; nil for the queue's
+	maxAge time.Duration      // 0 for the queue's
 }
 
 // atOnce is the rule of TryPublish.
@@ -85,10 +89,11 @@ func (r *rule) refusal() error {
 func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
 	q.takeBack()
 	raise(&q.highWater, int64(q.depth()))
-	if r == nil {
+	own := r
+	if r == nil || r.inherits {
 		r = &q.rule
 	}
-	e, accepted, err := q.repack(e, r)
+	e, accepted, err := q.repack(e, own, r.overflow == DropOldest)
 	if accepted {
 		return nil
 	}
@@ -127,18 +132,17 @@ func (q *queue) refused(t EventType, err error, n uint64) error {
 
 // repack puts e, if the queue packs, into a parcel that carries what its rules
 // need, and tries to publish that without getting in line.
-func (q *queue) repack(e Event, r *rule) (_ Event, accepted bool, err error) {
-	if !q.packs {
+func (q *queue) repack(e Event, r *rule, mayGo bool) (_ Event, accepted bool, err error) {
+	if !q.packs.Load() {
 		return e, false, nil
 	}
-	p := parcel{event: e, receipt: receiptOf(e)}
+	p := parcel{event: e, receipt: receiptOf(e), mayGo: mayGo}
 	if p.receipt != nil {
 		p.event = e.Data.(*parcel).event
 	}
-	if p.event, p.key, err = q.label(p.event); err != nil {
+	if err = q.label(&p, r); err != nil {
 		return e, false, err
 	}
-	p.mayGo = r.overflow == DropOldest
 	e, accepted = q.post(p)
 	return e, accepted, nil
 }
@@ -159,7 +163,7 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 			return nil, 0, err
 		}
 	}
-	if q.packs && q.mergeNew(e) {
+	if q.packs.Load() && q.mergeNew(e) {
 		return nil, 0, nil
 	}
 	if !r.waits() {

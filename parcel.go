@@ -1,6 +1,9 @@
 package eventbus
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // A parcel is an event with what its queue must know beside it. It travels
 // through the channel and the line as the Data of another event, its carrier.
@@ -10,9 +13,10 @@ import "sync"
 // they do not change.
 type parcel struct {
 	event   Event
-	key     string   // of conflation; "" if there is none
-	mayGo   bool     // its rule is DropOldest; parcels that are not in a line need not say so
-	receipt *receipt // nil if nobody waits until the event is handled
+	key     conflationKey
+	maxAge  time.Duration // 0 if it never gets too old
+	mayGo   bool          // its rule is DropOldest; parcels that are not in a line need not say so
+	receipt *receipt      // nil if nobody waits until the event is handled
 }
 
 func (box *parcel) carrier() Event { return Event{Type: box.event.Type, Data: box} }
@@ -21,8 +25,8 @@ func (box *parcel) carrier() Event { return Event{Type: box.event.Type, Data: bo
 // is taken after lineMu and never before.
 type depot struct {
 	mu      sync.Mutex
-	waiting map[string]*parcel // guarded by mu: the accepted event of each key that is not begun
-	free    []*parcel          // guarded by mu
+	waiting map[conflationKey]*parcel // guarded by mu: the accepted event of each key that is not begun
+	free    []*parcel                 // guarded by mu
 }
 
 func (d *depot) getLocked() *parcel {
@@ -35,16 +39,16 @@ func (d *depot) getLocked() *parcel {
 	return box
 }
 
-// unpack returns the event that e carries and its receipt, or e itself if it
+// unpack returns what is in the parcel that e carries, or what would be if it
 // carries none. A queue that packs takes the parcel back: no event replaces
 // this one any more.
-func (q *queue) unpack(e Event) (Event, *receipt) {
+func (q *queue) unpack(e Event) parcel {
 	box, ok := e.Data.(*parcel)
 	if !ok {
-		return e, nil
+		return parcel{event: e, maxAge: q.cfg.MaxAge}
 	}
-	if !q.packs {
-		return box.event, box.receipt
+	if !q.packs.Load() {
+		return *box
 	}
 	d := &q.depot
 	d.mu.Lock()
@@ -52,18 +56,18 @@ func (q *queue) unpack(e Event) (Event, *receipt) {
 	return q.takeLocked(box)
 }
 
-// takeLocked returns the event in box and takes the parcel back; depot.mu is
-// held.
-func (q *queue) takeLocked(box *parcel) (Event, *receipt) {
-	e, rc := box.event, box.receipt
-	delete(q.depot.waiting, box.key)
+// takeLocked returns what is in box and takes the parcel back; depot.mu is held.
+func (q *queue) takeLocked(box *parcel) parcel {
+	p := *box
+	delete(q.depot.waiting, p.key)
 	q.recycleLocked(box)
-	return e, rc
+	return p
 }
 
 // discard unpacks e, which is not to be handled, and tells who waits for it.
 func (q *queue) discard(e Event, why error) Event {
-	e, rc := q.unpack(e)
+	p := q.unpack(e)
+	rc := p.receipt
 	rc.complete(why)
 	if rc != nil && rc.join != nil {
 		if why == ErrDropped {
@@ -71,12 +75,12 @@ func (q *queue) discard(e Event, why error) Event {
 		}
 		return Event{} // nobody published it
 	}
-	return e
+	return p.event
 }
 
 // recycle takes back the parcel of an event that was refused.
 func (q *queue) recycle(e Event) {
-	if box, ok := e.Data.(*parcel); ok && q.packs {
+	if box, ok := e.Data.(*parcel); ok && q.packs.Load() {
 		q.depot.mu.Lock()
 		defer q.depot.mu.Unlock()
 		q.recycleLocked(box)

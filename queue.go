@@ -143,7 +143,7 @@ type queue struct {
 
 	rule  rule        // the configured one
 	mixed atomic.Bool // publishes with other rules than DropOldest are about; written under lineMu
-	packs bool        // all events travel in parcels, so publishers may never use the channel freely
+	packs atomic.Bool // events travel in parcels, so publishers may not use the channel freely; for good, written under lineMu
 	depot depot
 
 	// state is zero while publishers may use the channel freely. It is written
@@ -208,11 +208,11 @@ const (
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	q := &queue{bus: b, id: id, cfg: cfg, ch: make(chan Event, cfg.Capacity)}
+	q.depot.waiting = make(map[conflationKey]*parcel)
 	q.rule = rule{overflow: cfg.Overflow, timeout: cfg.Timeout}
 	q.drops.limit, q.expiries.limit = maxDropLogs, maxDropLogs
 	if cfg.ConflateBy != nil || cfg.MaxAge > 0 {
-		q.packs = true
-		q.depot.waiting = make(map[string]*parcel)
+		q.packs.Store(true)
 		q.state.Store(packing)
 	}
 	return q

@@ -34,6 +34,16 @@ type TopicOption func(*topicConfig) error
 type topicConfig struct {
 	rule   *rule // nil for the queue's own
 	retain bool
+
+	keyType reflect.Type // of the payload that the key is made of; nil without a key
+}
+
+// ownRule returns the rule to change.
+func (c *topicConfig) ownRule() *rule {
+	if c.rule == nil {
+		c.rule = &rule{inherits: true}
+	}
+	return c.rule
 }
 
 // NewTopic returns the topic of the events of type t, whose payload is a T and
@@ -44,7 +54,11 @@ func NewTopic[T any](t EventType, q Queue, opts ...TopicOption) Topic[T] {
 		panic("eventbus: NewTopic: the event type is empty")
 	}
 	topic := Topic[T]{eventType: t, queue: q}
-	if err := topic.setUp(q, opts); err != nil {
+	err := topic.setUp(q, opts)
+	if want := reflect.TypeFor[T](); err == nil && topic.keyType != nil && topic.keyType != want {
+		err = fmt.Errorf("WithConflateBy: the key is made of %v, the payload is %v", topic.keyType, want)
+	}
+	if err != nil {
 		panic(fmt.Sprintf("eventbus: NewTopic %s: %v", t, err))
 	}
 	return topic
@@ -73,7 +87,38 @@ func WithOverflow(o Overflow, timeout time.Duration) TopicOption {
 		if err := (QueueConfig{Capacity: 1, Overflow: o, Timeout: timeout}).validate(); err != nil {
 			return fmt.Errorf("WithOverflow: %w", err)
 		}
-		c.rule = &rule{overflow: o, timeout: timeout}
+		r := c.ownRule()
+		r.overflow, r.timeout, r.inherits = o, timeout, false
+		return nil
+	}
+}
+
+// WithConflateBy conflates the events that this topic publishes, by the key that
+// key makes of their payload, as QueueConfig.ConflateBy does those of a queue
+// and in its place. They replace none of another type. T is the topic's; another
+// one panics in NewTopic.
+func WithConflateBy[T any](key func(data T) string) TopicOption {
+	return func(c *topicConfig) error {
+		if key == nil {
+			return errors.New("WithConflateBy: the function is nil")
+		}
+		c.keyType = reflect.TypeFor[T]()
+		c.ownRule().key = func(e Event) string {
+			data, _ := e.Data.(T) // nil, of an interface
+			return key(data)
+		}
+		return nil
+	}
+}
+
+// WithMaxAge lets the events that this topic publishes expire when they are
+// older than d, as QueueConfig.MaxAge does those of a queue and in its place.
+func WithMaxAge(d time.Duration) TopicOption {
+	return func(c *topicConfig) error {
+		if d <= 0 {
+			return fmt.Errorf("WithMaxAge: the age is %v, want more than 0", d)
+		}
+		c.ownRule().maxAge = d
 		return nil
 	}
 }
