@@ -41,6 +41,9 @@ inline chooseTarget(p) {
 proctype processor(byte p) {
 	LOCALS;
 	byte cur, to, mine;
+#ifdef MUT_IDLE_WITHOUT_ADMIT
+	bool idled;
+#endif
 #ifdef LIFE
 	byte a;
 
@@ -94,20 +97,19 @@ end_idle:
 	fi;
 #ifdef LIFE
 handle:	/* processor.take */
-#endif
-#ifndef MUT_IDLE_WITHOUT_ADMIT
-	admit(p);
-#endif
-#ifdef LIFE
 	if
 	:: attention[p] & STOPPED ->	/* queue.hold */
 		lock(lineMu);
 		d_step { held[p] = cur; cur = 0 };
 		note(p);
 		unlock(lineMu);
+		admit(p);
 		goto serve
 	:: else
 	fi;
+#endif
+#ifdef MUT_IDLE_WITHOUT_ADMIT
+	idled = true;
 #endif
 	goto begin;
 
@@ -131,7 +133,6 @@ take:
 #else
 	atomic { ch[p]?cur; ghostOut(p, cur) }
 #endif
-	admit(p);
 
 begin:
 #ifdef LIFE
@@ -146,7 +147,15 @@ begin:
 		ghostOut(p, cur)
 	};
 #endif
-	/* the handler */
+#ifdef MUT_IDLE_WITHOUT_ADMIT
+	if
+	:: idled -> idled = false
+	:: else -> admit(p)
+	fi;
+#else
+	admit(p);
+#endif
+	/* the handler: processor.dispatch */
 	if
 	:: GEN(cur) < HOPS && PUBLISHES(p) ->
 		chooseTarget(p);
