@@ -14,10 +14,10 @@ import (
 func (c *chaos) handle(ctx context.Context) error {
 	call := ctx.Value(callKey{}).(*handlerCall)
 	s := call.by
-	if s.script == nil {
-		return nil
+	var step step
+	if s.script != nil {
+		step = s.script[call.number%len(s.script)]
 	}
-	step := s.script[call.number%len(s.script)]
 	if s.async == 2 {
 		return c.actAside(ctx, call, step)
 	}
