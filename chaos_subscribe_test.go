@@ -70,6 +70,8 @@ type subscriber struct {
 	only                    atomic.Pointer[handlerCall] // the first call of one that wants Once
 	arrived                 atomic.Int64                // when one that wants WithLast was first called
 
+	replays int // how often it was called with the last event; its home queue's
+
 	// Of one with DisableAfter, whose calls come one after another.
 	streak   int
 	disabled int64 // when it must have been taken out
