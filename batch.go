@@ -78,7 +78,7 @@ func (c *batch) recycle() {
 func (c *batch) carrier() Event { return Event{Type: c.events[0].Type, Data: c} }
 
 func (q *queue) publishBatch(ctx context.Context, events []Event) (accepted int, err error) {
-	if q.state.Load()&batching == 0 {
+	if q.state.Load()&batched == 0 {
 		q.beginBatching()
 	}
 	w, accepted, evicted, err := q.enterBatch(processorOf(ctx), events)
@@ -98,7 +98,8 @@ func (q *queue) publishBatch(ctx context.Context, events []Event) (accepted int,
 
 // beginBatching closes the fast path, where publishers count places in the
 // channel and not events. It waits for those who are in it, since they could get
-// between the events of a batch in a queue with DropOldest.
+// between the events of a batch in a queue with DropOldest. Whoever calls it
+// meanwhile waits too, and batches of others may be in the queue by then.
 func (q *queue) beginBatching() {
 	lineMu.Lock()
 	q.state.Or(batching)
@@ -106,7 +107,11 @@ func (q *queue) beginBatching() {
 	awaitTurn(func() bool {
 		lineMu.Lock()
 		defer lineMu.Unlock()
-		return int(q.waiting()) <= len(q.ch)+q.line.accepted() || q.state.Load()&closed != 0
+		if int(q.waiting()) > q.depth()+q.line.accepted() && q.state.Load()&closed == 0 {
+			return false
+		}
+		q.state.Or(batched)
+		return true
 	})
 }
 

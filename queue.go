@@ -204,6 +204,7 @@ const (
 	closed                      // Shutdown has ended: nobody may
 	packing                     // events travel in parcels; for good
 	batching                    // PublishBatch is in use, so all publishers take lineMu; for good
+	batched                     // and nobody is about to publish without it any more
 )
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
