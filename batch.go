@@ -98,8 +98,9 @@ func (q *queue) publishBatch(ctx context.Context, events []Event) (accepted int,
 
 // beginBatching closes the fast path, where publishers count places in the
 // channel and not events. It waits for those who are in it, since they could get
-// between the events of a batch in a queue with DropOldest. Whoever calls it
-// meanwhile waits too, and batches of others may be in the queue by then.
+// between the events of a batch in a queue with DropOldest, and for an event that
+// the processor may begin without an exchange. Whoever calls it meanwhile waits
+// too, and batches of others may be in the queue by then.
 func (q *queue) beginBatching() {
 	lineMu.Lock()
 	q.state.Or(batching)
@@ -206,6 +207,7 @@ func (q *queue) openBatch(c *batch) []Event {
 	q.opened = c
 	q.openEnd.Store(q.mark().begun() + uint64(len(c.events)))
 	q.surplus.Add(-int64(len(c.events) - 1))
+	q.setState(taking) // or Shutdown, which may see that the first event is begun, could miss opened
 	return c.events
 }
 

@@ -47,7 +47,7 @@ func (p *processor) run() {
 		}
 		q.setHandler(0)
 		m += 1 << markShift
-		q.begin(m + calling)
+		q.begin(m+calling, len(rest) == 0)
 		q.admit()
 		if p.list.unheard {
 			p.skip()
