@@ -510,3 +510,21 @@ func TestABatchThatFindsRoomAllocatesNothing(t *testing.T) {
 		_, _ = b.RunUntilIdle(ctx)
 	}))
 }
+
+// Where DropOldest is mixed with other rules, a batch takes the room that there
+// is before it evicts anything, as single events do.
+func TestABatchUnderMixedRulesTakesTheRoomThatThereIs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b, got, g := busyWithFirst(t, eventbus.QueueConfig{Capacity: 4, Overflow: eventbus.DropOldest})
+		mustStay := eventbus.NewTopic[int]("order", eventbus.OrderQueue, eventbus.WithOverflow(eventbus.Block, 0))
+		require.NoError(t, mustStay.Publish(t.Context(), b, 0))
+		require.Equal(t, batchResult{6, nil}, publishBatch(t.Context(), b, series(1, 7)))
+		s := orders(b)
+		require.Equal(t, []any{4, 3, uint64(0)}, []any{s.Depth, s.Deferred, s.Evicted})
+		require.Equal(t, batchResult{3, nil}, publishBatch(t.Context(), b, series(7, 10)))
+		require.EqualValues(t, 2, orders(b).Evicted)
+		g.open()
+		flush(t, b)
+		require.Equal(t, append(upTo(-1, 4), upTo(6, 10)...), got.all())
+	})
+}

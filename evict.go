@@ -23,6 +23,10 @@ func (q *queue) dropOldestLocked(p *processor, e Event) (evicted uint64, err err
 	if q.rule.overflow == DropOldest && !q.mixed.Load() {
 		return q.evictForLocked(e), nil
 	}
+	q.admitLocked(true)
+	if q.line.empty() && q.offer(e) {
+		return 0, nil
+	}
 	evicted, err = q.detachLocked(p, e)
 	q.admitLocked(false) // as for a waiter, see enter
 	return evicted, err
