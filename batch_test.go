@@ -528,3 +528,24 @@ func TestABatchUnderMixedRulesTakesTheRoomThatThereIs(t *testing.T) {
 		require.Equal(t, append(upTo(-1, 4), upTo(6, 10)...), got.all())
 	})
 }
+
+// What finds no room in a queue with mixed rules waits beyond it, in a parcel,
+// and gets old there like any other event.
+func TestABatchThatWaitsBeyondItsQueueExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t, eventbus.WithQueue(eventbus.DataQueue,
+			eventbus.QueueConfig{Capacity: 2, Overflow: eventbus.DropOldest, MaxAge: time.Second}))
+		var handled journal[int]
+		b.SubscribeFunc("e", handled.handle)
+		kept := eventbus.NewTopic[int]("e", eventbus.DataQueue, eventbus.WithOverflow(eventbus.Block, 0))
+		for i := range 2 {
+			require.NoError(t, kept.Publish(t.Context(), b, i))
+		}
+		_, err := b.PublishBatch(t.Context(), eventbus.DataQueue, []eventbus.Event{event("e", 2), event("e", 3)})
+		require.NoError(t, err)
+		time.Sleep(time.Second + 1)
+		runUntilIdle(t, b)
+		require.Empty(t, handled.all())
+		require.EqualValues(t, 4, b.Stats().Queues[eventbus.DataQueue].Expired)
+	})
+}

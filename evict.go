@@ -107,7 +107,7 @@ func (q *queue) evictFromLineLocked(deferred bool) bool {
 func (q *queue) evictable(e Event) Event {
 	box, ok := e.Data.(*parcel)
 	if !ok {
-		return (&parcel{event: e, mayGo: true}).carrier()
+		return (&parcel{event: e, maxAge: q.cfg.MaxAge, mayGo: true}).carrier()
 	}
 	if !q.packs.Load() {
 		box.mayGo = true
