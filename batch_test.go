@@ -549,3 +549,25 @@ func TestABatchThatWaitsBeyondItsQueueExpires(t *testing.T) {
 		require.EqualValues(t, 4, b.Stats().Queues[eventbus.DataQueue].Expired)
 	})
 }
+
+// The first batch on a queue waits for publishers that may be about to send. It
+// must not wait for another batch that is in the queue by then: on a bus that
+// does not run, that stays.
+func TestTheFirstBatchesOnAQueueDoNotWaitForEachOther(t *testing.T) {
+	for range 1000 {
+		b := newBus(t)
+		begin := make(chan bool)
+		var outcomes []<-chan error
+		for i := range 4 {
+			outcomes = append(outcomes, inBackground(func() error {
+				<-begin
+				_, err := b.PublishBatch(context.Background(), eventbus.DataQueue, []eventbus.Event{event("e", i), event("e", i)})
+				return err
+			}))
+		}
+		close(begin)
+		for _, outcome := range outcomes {
+			require.NoError(t, receive(t, outcome))
+		}
+	}
+}
