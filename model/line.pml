@@ -1,6 +1,6 @@
 /*
- * The queues and what a publish does: bus.go (publish), queue.go (offer, send,
- * takeBack) and line.go. publish.pml and shutdown.pml include it.
+ * The queues and what a publish does: publish.go, queue.go (offer, send,
+ * takeBack), line.go and waiter.go. publish.pml and shutdown.pml include it.
  *
  * A step of the model is one access to what is shared without a lock: a
  * channel, state, a count. What lineMu guards changes in the same step as the
