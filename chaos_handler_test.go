@@ -95,12 +95,15 @@ func (c *chaos) respond(ctx context.Context, e *entry, step step) {
 			continue
 		}
 		c.numbers[e.queue]++
-		answer := &entry{source: int(e.queue), number: c.numbers[e.queue]}
+		answer := &entry{source: int(e.queue), number: c.numbers[e.queue] * numbersPerPublish}
 		c.publish(ctx, p, answer, inside)
 		if p.way == byTry || p.way == byWait {
 			continue
 		}
 		e.answers++
+		if p.way == byBatch {
+			continue
+		}
 		full := errors.Is(answer.err, eventbus.ErrQueueFull)
 		if full && e.answers == 1 && c.plan.queues[p.queue].ruleOf(p).timeout == 0 {
 			c.violated("the first answer to an event was refused with %v", answer.err)
@@ -115,7 +118,7 @@ func (c *chaos) respondAsStranger(p publication, e *entry) {
 		p.limit = time.Millisecond
 	}
 	c.strangers[e.queue]++
-	c.publish(context.Background(), p, &entry{source: firstStranger + int(e.queue), number: c.strangers[e.queue]}, outside)
+	c.publish(context.Background(), p, &entry{source: firstStranger + int(e.queue), number: c.strangers[e.queue] * numbersPerPublish}, outside)
 }
 
 func (c *chaos) onError(_ context.Context, err *eventbus.HandlerError) {

@@ -15,6 +15,7 @@ type publication struct {
 	topic       int
 	way         way
 	rule        int           // of the queue's, for byTopic
+	size        int           // for byBatch
 	key         int           // to conflate by: none if 0, and poisonous if negative
 	age         time.Duration // of the event, which has no time if it is 0
 	limit       time.Duration // of the context: none if 0, ended if negative
@@ -29,13 +30,14 @@ const (
 	byTry
 	byTopic
 	byWait
+	byBatch
 )
 
 func (d *decoder) publication() publication {
 	p := publication{
 		queue:       eventbus.Queue(d.below(3)),
 		topic:       d.below(topics),
-		way:         []way{byPublish, byPublish, byPublish, byPublish, byTopic, byTopic, byTopic, byTry, byTry, byWait}[d.below(10)],
+		way:         []way{byPublish, byPublish, byPublish, byPublish, byTopic, byTopic, byTopic, byTry, byTry, byWait, byBatch}[d.below(11)],
 		limit:       d.limit(),
 		generations: d.below(6),
 		pause:       []time.Duration{0, 0, 0, 0, 0, 0, d.pause()}[d.below(7)],
@@ -46,6 +48,9 @@ func (d *decoder) publication() publication {
 		p.way = byPublish
 	case p.way == byTopic:
 		p.rule = d.below(n)
+	}
+	if p.way == byBatch {
+		p.size = d.batch(plan.Capacity)
 	}
 	if plan.keys {
 		p.key = []int{0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, -1}[d.below(16)]
@@ -89,9 +94,14 @@ func (c *chaos) publish(ctx context.Context, p publication, e *entry, from stanc
 	}
 	e.stamp = event.Time
 	closed := c.isClosed()
-	err := c.send(ctx, event, p)
+	var err error
+	if p.way == byBatch {
+		err = c.publishBatch(ctx, e, event)
+	} else {
+		err = c.send(ctx, event, p)
+		e.err, e.settled = err, c.now()
+	}
 	took := time.Since(e.at)
-	e.err, e.settled = err, c.now()
 	if closed && from == outside && !errors.Is(err, eventbus.ErrClosed) && !e.isPoison(c.plan) {
 		c.violated("%+v returned %v after Shutdown had begun", p, err)
 	}
@@ -126,7 +136,7 @@ func (p queuePlan) waits(by publication) bool {
 // within returns how long a publish may take; negative is any time.
 func (c *chaos) within(p publication) time.Duration {
 	r := c.plan.queues[p.queue].ruleOf(p)
-	timeout := c.scaled(r.timeout)
+	timeout := c.scaled(r.timeout) * time.Duration(max(p.size, 1)) // one by one, if it conflates
 	switch {
 	case p.way == byWait && p.limit == 0:
 		return -1
@@ -161,7 +171,7 @@ func (c *chaos) permitted(e *entry, err error) bool {
 	case errors.Is(err, eventbus.ErrDropped):
 		return waited || e.way != byTry && (r.overflow == eventbus.DropNewest || plan.mayDetach(e.publication))
 	case errors.Is(err, eventbus.ErrQueueFull):
-		return e.way == byTry || r.overflow == eventbus.Block && r.timeout > 0 || waits && (e.from != outside || c.stepping.Load())
+		return e.way == byTry || e.size > plan.Capacity || r.overflow == eventbus.Block && r.timeout > 0 || waits && (e.from != outside || c.stepping.Load())
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return (waits || waited) && (e.limit != 0 || e.from != outside)
 	case errors.Is(err, eventbus.ErrNotRunning):

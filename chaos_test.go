@@ -33,6 +33,7 @@ type chaos struct {
 	sources   atomic.Int64 // how many calls of Async handlers have published
 	answers   atomic.Int64 // how many times handlers have answered an event
 	aside     atomic.Int64 // how many calls of Async handlers with a timeout run
+	asides    atomic.Int64 // how many have begun
 	contexts  []context.CancelFunc
 
 	subMu       sync.Mutex
@@ -176,7 +177,7 @@ func (c *chaos) round(number int, r round) {
 		work.Go(func() {
 			for n, p := range list {
 				time.Sleep(c.scaled(p.pause))
-				c.publish(context.Background(), p, &entry{source: firstPublisher + i, number: number*1000 + n}, outside)
+				c.publish(context.Background(), p, &entry{source: firstPublisher + i, number: (number*1000 + n) * numbersPerPublish}, outside)
 			}
 		})
 	}
@@ -226,13 +227,14 @@ func (c *chaos) settle() {
 	late := 0
 	for range 100_000 { // handlers may stop or pause it at each event
 		c.goOn()
+		quiet, asides := c.aside.Load() == 0, c.asides.Load()
 		ctx, cancel := context.WithTimeout(context.Background(), c.tick())
 		err := c.bus.Flush(ctx)
 		cancel()
 		switch {
 		case c.closing.Load():
 			return
-		case err == nil && c.aside.Load() > 0: // they may publish yet
+		case err == nil && !(quiet && c.asides.Load() == asides): // they may have published since, or may yet
 			time.Sleep(c.scaled(time.Millisecond))
 		case err == nil:
 			c.verifyRest()

@@ -42,6 +42,7 @@ func (c *chaos) record(s *subscriber) eventbus.Middleware {
 		return eventbus.HandlerFunc(func(ctx context.Context, event eventbus.Event) (err error) {
 			call := c.begin(ctx, s, event)
 			if s.async == 2 {
+				c.asides.Add(1)
 				c.aside.Add(1) // it may be abandoned before its goroutine runs
 			}
 			returned := false

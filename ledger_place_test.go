@@ -100,7 +100,8 @@ func (l *ledger) verifyTurns(q eventbus.Queue, all []*entry) {
 		if first != nil && first.place.settled < e.place.began {
 			l.violated("%v queue: %v comes before %v, which had been accepted when it was published", q, e, first)
 		}
-		if l.inBubble && e.from == outside && !e.place.shared && called != nil && called.at.Before(e.at) {
+		dated := !e.place.shared && (e.batch == nil || e.batch == e || !l.plan.queues[q].keys) // batches are taken one by one there
+		if l.inBubble && e.from == outside && dated && called != nil && called.at.Before(e.at) {
 			l.violated("%v queue: %v comes before %v, which was in line when it was published", q, e, called)
 		}
 		if settled == nil || e.place.settled < settled.place.settled {
@@ -109,7 +110,7 @@ func (l *ledger) verifyTurns(q eventbus.Queue, all []*entry) {
 		if !l.plan.queues[q].mayHaveDetached(e) && (firm == nil || e.place.settled < firm.place.settled) {
 			firm = e
 		}
-		if !e.place.shared && (called == nil || e.at.Before(called.at)) {
+		if dated && (called == nil || e.at.Before(called.at)) {
 			called = e
 		}
 	}

@@ -42,8 +42,9 @@ type queueLedger struct {
 type entry struct {
 	publication
 	from   stance
-	source int // the goroutine that publishes, or the queue of the handler that does
-	number int // of the source's publishes
+	source int    // the goroutine that publishes, or the queue of the handler that does
+	number int    // of the source's publishes
+	batch  *entry // the first of its batch, if it is of one
 
 	at             time.Time // when Publish was called
 	stamp          time.Time // the event's Time, zero if the bus had to set it
@@ -140,6 +141,7 @@ func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result 
 		l.verifyPlaces(q.Queue, all, vanished[i])
 		l.verifyOrder(q.Queue, all)
 		l.verifyTurns(q.Queue, all)
+		l.verifyBatches(q.Queue, all)
 		l.verifyCalls(q.Queue, subscribers)
 	}
 	l.verifyPriority()
