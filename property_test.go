@@ -22,7 +22,7 @@ var (
 // bubbles, where nothing but the bus decides how long it takes; each fourth runs
 // in real time.
 func TestAccountsUnderChaos(t *testing.T) {
-	n, first := 400, rand.Uint64N(1<<40)
+	n, first := 250, rand.Uint64N(1<<40)
 	if testing.Short() {
 		n = 60
 	}
