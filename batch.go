@@ -120,7 +120,7 @@ func (q *queue) beginBatching() {
 // places: there may be batches in it. DropOldest, which may evict a part of a
 // batch, puts each event into a place of its own.
 func (q *queue) counts() bool {
-	return q.state.Load()&batching != 0 && q.rule.overflow != DropOldest
+	return q.state.Load()&batched != 0 && q.rule.overflow != DropOldest
 }
 
 // enterBatch is enter for events.
@@ -173,14 +173,12 @@ func (q *queue) eachLocked(events []Event, accept func(Event) (uint64, error)) (
 	return accepted, evicted, nil
 }
 
-// room returns how many events fit into a queue that counts them. Those that
-// publishers are about to send, or to take the count of back, are in it already.
-// Only for those who hold lineMu.
-func (q *queue) room() int {
-	return q.cfg.Capacity - (int(q.waiting()) - q.line.accepted())
-}
+// room returns how many events fit into a queue that counts them. Only for those
+// who hold lineMu.
+func (q *queue) room() int { return q.cfg.Capacity - q.depth() }
 
-// depth returns how many events are in the queue and not begun.
+// depth returns how many events are in the queue: of the open batch those that
+// are not begun. It is exact for those who hold lineMu.
 func (q *queue) depth() int { return len(q.ch) + int(q.surplus.Load()) + q.left() }
 
 // left returns how many events of the open batch are not begun.
@@ -204,6 +202,8 @@ func (q *queue) remainder() []Event {
 // openBatch makes c, which the processor has taken out of the channel, the open
 // batch and returns its events.
 func (q *queue) openBatch(c *batch) []Event {
+	lineMu.Lock()
+	defer lineMu.Unlock()
 	q.opened = c
 	q.openEnd.Store(q.mark().begun() + uint64(len(c.events)))
 	q.surplus.Add(-int64(len(c.events) - 1))
@@ -230,8 +230,8 @@ func (q *queue) acceptLocked(events []Event) {
 	}
 	q.accepted.Add(uint64(len(events)))
 	q.surplus.Add(int64(len(events) - 1))
-	raise(&q.highWater, int64(q.cfg.Capacity-q.room()))
 	q.ch <- c.carrier() // does not wait: no more places are taken than events are there
+	raise(&q.highWater, int64(q.depth()))
 }
 
 // acceptSomeLocked accepts as many of the first events as there is room for.

@@ -166,6 +166,20 @@ func (p *processor) pick() {
 	}
 }
 
+// comesBefore reports whether a queue that comes before q has an event that may
+// be begun: select chooses any of the queues that have one.
+func (p *processor) comesBefore(q *queue) bool {
+	for _, first := range p.queues {
+		if first == q {
+			return false
+		}
+		if first.ready() {
+			return true
+		}
+	}
+	return false
+}
+
 // ready reports whether q has an event that may be begun.
 func (q *queue) ready() bool { return q.open && (q.holding || len(q.ch) > 0 || q.left() > 0) }
 
@@ -253,9 +267,10 @@ func (p *processor) leave() bool {
 }
 
 // idle waits for an event, for a signal, or for the next poll, which makes up
-// for a wake-up that was lost.
+// for a wake-up that was lost. It receives from no queue that holds an event
+// back: the queue at hand may have had one that was evicted, and not the only one.
 func (p *processor) idle(poll <-chan time.Time) {
-	if p.bus.spin > 0 && p.spun() {
+	if p.anyReady() || p.bus.spin > 0 && p.spun() {
 		return
 	}
 	var ch [numQueues]chan Event
@@ -300,7 +315,7 @@ func (p *processor) spun() bool {
 // taking, so it waits for an event that is begun in spite of it.
 func (p *processor) take(q *queue, e Event) {
 	p.queue = q
-	if p.attention.Load()&(stopped|replan) != 0 {
+	if p.attention.Load()&(stopped|replan) != 0 || p.comesBefore(q) {
 		q.keep(e)
 		q.admit()
 		return

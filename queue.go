@@ -223,7 +223,7 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 // Only for those who hold lineMu, and so have seen that the queue is open.
 func (q *queue) offer(e Event) bool {
 	q.accepted.Add(1)
-	if (!q.counts() || q.room() >= 0) && q.put(e) {
+	if (!q.counts() || q.room() > 0) && q.put(e) {
 		return true
 	}
 	q.takeBack()
