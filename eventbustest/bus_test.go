@@ -30,6 +30,8 @@ type (
 	}
 )
 
+var signalTopic = eventbus.NewTopic[signal](eventbus.SignalGenerated, eventbus.SignalQueue)
+
 func publish(t *testing.T, bus *eventbus.Bus, q eventbus.Queue, et eventbus.EventType, data any) {
 	t.Helper()
 	require.NoError(t, bus.Publish(t.Context(), q, eventbus.Event{Type: et, Data: data}))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
@@ -101,7 +100,7 @@ func (r *Recorder) misuse(matchers []Matcher) string {
 		if m.match == nil {
 			return fmt.Sprintf("matcher %d is the zero Matcher; make one with Type, Payload, PayloadFunc or Func", i+1)
 		}
-		if m.eventType != "" && !slices.Contains(r.types, m.eventType) {
+		if m.eventType != "" && !r.records(m.eventType) {
 			return fmt.Sprintf("matcher %d asks for %s, which is not recorded; the recorder was made for %s", i+1, m.eventType, list(r.types))
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // fails waits for so long.
 const patience = 5 * time.Second
 
-// A Recorder keeps the events of certain types that a bus handles. Make one
+// A Recorder keeps the events of certain types, or of all, that a bus handles. Make one
 // with [NewRecorder]. Its methods may be called concurrently. Wait and those
 // whose names begin with Expect must be called from the goroutine that runs the
 // test, since they end it with Fatal, and not inside handlers, which would wait
@@ -22,26 +22,25 @@ const patience = 5 * time.Second
 type Recorder struct {
 	t       testing.TB
 	bus     *eventbus.Bus
-	types   []eventbus.EventType
+	types   []eventbus.EventType // none for all
 	timeout time.Duration
 	tape    *tape
 }
 
-// NewRecorder returns a recorder of the events of the given types that bus
-// handles from now on. It is called for an event after the handlers that are
-// subscribed already and before those that will be; see the package's
-// documentation for what this means for the order of events. The bus need not
-// come from [New]. When t ends, the recorder records no more.
+// NewRecorder returns a recorder of the events of the given types, or of all if
+// none is given, that bus handles from now on. It is a tap, as of
+// [eventbus.Bus.SubscribeAll]: an event that only recorders see still counts as
+// unhandled. It is called for an event after the handlers that are subscribed
+// already and before those that will be; see the package's documentation for what
+// this means for the order of events. The bus need not come from [New]. When t
+// ends, the recorder records no more.
 //
-// NewRecorder ends t with Fatal if bus is nil, no type is given, one is empty,
-// or one is given twice.
+// NewRecorder ends t with Fatal if bus is nil, a type is empty, or one is given
+// twice.
 func NewRecorder(t testing.TB, bus *eventbus.Bus, types ...eventbus.EventType) *Recorder {
 	t.Helper()
 	if bus == nil {
 		t.Fatalf("eventbustest: NewRecorder: the bus is nil")
-	}
-	if len(types) == 0 {
-		t.Fatalf("eventbustest: NewRecorder: no event type is given, want those to record")
 	}
 	for i, et := range types {
 		if et == "" {
@@ -52,10 +51,15 @@ func NewRecorder(t testing.TB, bus *eventbus.Bus, types ...eventbus.EventType) *
 		}
 	}
 	r := &Recorder{t: t, bus: bus, types: slices.Clone(types), timeout: patience, tape: new(tape)}
-	for _, et := range types {
-		t.Cleanup(bus.SubscribeFunc(et, r.tape.record, eventbus.WithName("eventbustest.Recorder")).Unsubscribe)
-	}
+	t.Cleanup(bus.SubscribeAll(eventbus.HandlerFunc(r.tape.record),
+		eventbus.WithName("eventbustest.Recorder"),
+		eventbus.Where(func(e eventbus.Event) bool { return r.records(e.Type) })).Unsubscribe)
 	return r
+}
+
+// records reports whether r records the events of type t.
+func (r *Recorder) records(t eventbus.EventType) bool {
+	return len(r.types) == 0 || slices.Contains(r.types, t)
 }
 
 // Within returns a recorder of the same events, recorded and claimed ones

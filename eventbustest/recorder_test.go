@@ -64,10 +64,9 @@ func TestRecorderOfABusOfItsOwn(t *testing.T) {
 func TestRecorderMisuseEndsTheTest(t *testing.T) {
 	bus := eventbustest.New(t)
 	for want, f := range map[string]func(*fakeT){
-		"NewRecorder: the bus is nil":                               func(ft *fakeT) { eventbustest.NewRecorder(ft, nil, eventbus.OrderPlaced) },
-		"NewRecorder: no event type is given, want those to record": func(ft *fakeT) { eventbustest.NewRecorder(ft, bus) },
-		"NewRecorder: event type 1 is empty":                        func(ft *fakeT) { eventbustest.NewRecorder(ft, bus, "a", "") },
-		"NewRecorder: event type a is given twice":                  func(ft *fakeT) { eventbustest.NewRecorder(ft, bus, "a", "b", "a") },
+		"NewRecorder: the bus is nil":              func(ft *fakeT) { eventbustest.NewRecorder(ft, nil, eventbus.OrderPlaced) },
+		"NewRecorder: event type 1 is empty":       func(ft *fakeT) { eventbustest.NewRecorder(ft, bus, "a", "") },
+		"NewRecorder: event type a is given twice": func(ft *fakeT) { eventbustest.NewRecorder(ft, bus, "a", "b", "a") },
 	} {
 		fake := try(func(ft *fakeT) {
 			f(ft)
@@ -191,4 +190,35 @@ func TestConcurrentExpectsShareTheEvents(t *testing.T) {
 	reader.Wait()
 	require.Zero(t, clashes.Load())
 	rec.ExpectNone(t)
+}
+
+func TestRecorderWithoutTypesRecordsAll(t *testing.T) {
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus)
+	require.NoError(t, signalTopic.Publish(t.Context(), bus, signal{"BTCUSDT", "SELL"}))
+	rec.Wait(1)
+	publish(t, bus, eventbus.OrderQueue, "of my own", 1)
+	rec.Expect(t, eventbustest.Payload(eventbus.SignalGenerated, signal{"BTCUSDT", "SELL"}), eventbustest.Payload("of my own", 1))
+	rec.ExpectNone(t, eventbustest.Type("never seen"))
+	rec.ExpectNone(t)
+
+	fake := try(func(ft *fakeT) {
+		eventbustest.NewRecorder(t, bus).Within(0).Expect(ft, eventbustest.Type("never seen"))
+	})
+	require.Equal(t, `eventbustest: Expect: 1 of 1 matcher met no event
+    - 1  want     never seen
+    nothing was recorded`, fake.said())
+}
+
+// A recorder must not make it look as if somebody acted on an event.
+func TestWhatOnlyRecordersSeeIsUnhandled(t *testing.T) {
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.SignalGenerated)
+	all := eventbustest.NewRecorder(t, bus)
+	require.NoError(t, signalTopic.Publish(t.Context(), bus, signal{"BTCUSDT", "SELL"}))
+	publish(t, bus, eventbus.SignalQueue, eventbus.OrderPlaced, nil)
+	rec.Expect(t, eventbustest.Type(eventbus.SignalGenerated))
+	require.Len(t, all.Wait(2), 2)
+	rec.ExpectNone(t)
+	require.EqualValues(t, 2, bus.Stats().Queues[eventbus.SignalQueue].Unhandled)
 }

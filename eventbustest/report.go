@@ -65,6 +65,8 @@ func (r *Recorder) report(head string, entries []entry, rows []row) string {
 	switch {
 	case claimed > 0:
 		msg += fmt.Sprintf("\n    not shown: %s that earlier calls have claimed", count(claimed, "event"))
+	case !hasEvent(rows) && len(r.types) == 0:
+		msg += "\n    nothing was recorded"
 	case !hasEvent(rows):
 		msg += fmt.Sprintf("\n    nothing was recorded of %s", list(r.types))
 	}
