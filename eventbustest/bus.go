@@ -20,6 +20,7 @@ type config struct {
 	level          slog.Leveler
 	allowErrors    bool
 	allowLeftovers bool
+	notStarted     bool
 }
 
 // WithBus passes options to [eventbus.New]. They come after those with which
@@ -65,6 +66,18 @@ func AllowLeftovers() Option {
 	}
 }
 
+// NotStarted leaves it to the test to start the bus, or to step it with
+// [eventbus.Bus.RunUntilIdle], which runs all handlers on the test's goroutine.
+// If the bus does not run when the test ends, what has not been handled is left
+// over. While a test that steps waits, nothing comes, so its recorders need not:
+// with [Recorder.Within] 0 an expectation that is not met fails at once.
+func NotStarted() Option {
+	return func(c *config) error {
+		c.notStarted = true
+		return nil
+	}
+}
+
 const (
 	// drainTime is how long the end of a test waits for handlers. Only a test
 	// that fails, or has slow handlers, notices.
@@ -75,8 +88,8 @@ const (
 	graceTime = time.Second
 )
 
-// New returns a running bus for t. It is configured as [eventbus.New] does it,
-// except for two things:
+// New returns a bus for t that runs, unless [NotStarted] says otherwise. It is
+// configured as [eventbus.New] does it, except for two things:
 //
 //   - It logs to t, at INFO and above. What it would log after t has ended is
 //     dropped.
@@ -118,6 +131,9 @@ func New(t testing.TB, opts ...Option) *eventbus.Bus {
 			t.Error(msg)
 		}
 	})
+	if c.notStarted {
+		return bus
+	}
 	// Not with t's context: that ends before the cleanup functions run, and
 	// would stop the bus with events in its queues.
 	if err := bus.Start(context.Background()); err != nil {

@@ -1,7 +1,7 @@
 // Package eventbustest helps to test programs that are built on an
 // [eventbus.Bus]. [New] gives a test a running bus that ends with it, and a
-// [Recorder] keeps the events of chosen types and compares them with what the
-// test expects:
+// [Recorder] keeps the events of chosen types, or of all, and compares them with
+// what the test expects:
 //
 //	func TestStrategySellsAtTheTop(t *testing.T) {
 //		bus := eventbustest.New(t)
@@ -28,6 +28,10 @@
 // Expect skips events that it does not ask for, and [Recorder.ExpectNone] tells
 // whether any are left.
 //
+// The events of an [eventbus.Topic] are recorded and matched by its event type;
+// what it publishes meets a [Payload] of the topic's payload type. Conflated,
+// evicted and expired events are not recorded, since nobody handles them.
+//
 // # The order of events
 //
 // Events are recorded in the order in which the recorder is called. The bus
@@ -48,6 +52,14 @@
 //		bus := eventbustest.New(t)
 //		...
 //	})
+//
+// # Stepping
+//
+// A backtest that steps its bus tests with [NotStarted] and
+// [eventbus.Bus.RunUntilIdle]: see the example there. Nothing runs concurrently
+// then, and the order of all events is the same every time.
+//
+// # Benchmarks and fuzzing
 //
 // A benchmark passes its B. In a fuzz target, the T of the target is the right
 // argument, not the F.

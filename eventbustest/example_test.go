@@ -162,3 +162,26 @@ func ExampleWithBus() {
 	fmt.Println(bus.Stats().Queues[eventbus.DataQueue].Capacity)
 	// Output: 2
 }
+
+// A bus that is stepped handles events when the test says so, on the test's
+// goroutine. All is recorded when RunUntilIdle returns, so nothing needs to wait.
+func ExampleNotStarted() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	bus := eventbustest.New(t, eventbustest.NotStarted())
+	rec := eventbustest.NewRecorder(t, bus).Within(0) // of all types
+	trade(bus)
+
+	closeBar(bus, "BTCUSDT", 100)
+	handled, err := bus.RunUntilIdle(context.Background())
+	fmt.Println(handled, "events handled, error:", err)
+	for _, e := range rec.Events() {
+		fmt.Println(e.Type, "from", e.Source)
+	}
+	// Output:
+	// 3 events handled, error: <nil>
+	// candle_closed from feed
+	// signal_generated from strategy
+	// order_placed from executor
+}
