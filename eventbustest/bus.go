@@ -101,8 +101,9 @@ const (
 // shut down. It handles what is queued, for up to 5 s. If a handler runs for
 // longer, or events are left because of that or because the bus was stopped, t
 // fails and is told what is left. A test that shuts the bus down itself with
-// events left fails too, unless it says [AllowLeftovers]. Events that were
-// dropped or evicted by a queue's rule, or had no handler, are no leftovers.
+// events left fails too, unless it says [AllowLeftovers]. Events that a queue's
+// rule dropped, evicted, replaced or let expire, and those without a handler, are
+// neither leftovers nor failures.
 //
 // If an option is invalid, New ends t with Fatal. It must be called from the
 // goroutine that runs t. The context of handlers does not end with t's

@@ -39,10 +39,10 @@ func (r *Recorder) ExpectInAnyOrder(t testing.TB, matchers ...Matcher) []eventbu
 //
 // At rest means that all that was published is handled, with all that handlers
 // published meanwhile; what goroutines and timers of the code under test will
-// publish later, it cannot know. If the bus does not run, it is at rest. If it
-// does not come to rest within 5 s, ExpectNone ends t with Fatal, except with
-// [Recorder.Within] 0, which tells it not to wait. A matcher that Expect refuses
-// is refused here too.
+// publish later, it cannot know. A bus that does not run is at rest, and so is a
+// queue that is paused. If the bus does not come to rest within 5 s, ExpectNone
+// ends t with Fatal, except with [Recorder.Within] 0, which tells it not to wait.
+// A matcher that Expect refuses is refused here too.
 func (r *Recorder) ExpectNone(t testing.TB, matchers ...Matcher) {
 	t.Helper()
 	if msg := r.misuse(matchers); msg != "" {
@@ -64,8 +64,10 @@ func (r *Recorder) rest() error {
 	ctx, cancel := r.patience()
 	defer cancel()
 	err := r.bus.Flush(ctx)
-	if errors.Is(err, eventbus.ErrNotRunning) || errors.Is(err, eventbus.ErrClosed) {
-		return nil
+	for _, atRest := range []error{eventbus.ErrNotRunning, eventbus.ErrClosed, eventbus.ErrPaused} {
+		if errors.Is(err, atRest) {
+			return nil
+		}
 	}
 	return err
 }

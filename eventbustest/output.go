@@ -56,9 +56,9 @@ type failures struct {
 	told uint64 // guarded by mu; at most maxFailures
 }
 
-// tell is the bus's error handler.
+// tell is the bus's error handler. What has expired comes without a handler.
 func (f *failures) tell(_ context.Context, err *eventbus.HandlerError) {
-	if f.allowed || !f.take() {
+	if f.allowed || err.Handler == "" || !f.take() {
 		return
 	}
 	msg := fmt.Sprintf("%v\n    event  %s", err, describe(err.Event))
