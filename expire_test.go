@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -179,18 +180,14 @@ func TestAnEventWithoutATimeKeepsIt(t *testing.T) {
 
 // Nobody gets an event that has expired, taps included.
 func TestATapDoesNotGetWhatHasExpired(t *testing.T) {
-	b := newBus(t, eventbus.WithQueue(eventbus.OrderQueue, eventbus.QueueConfig{Capacity: 4, MaxAge: time.Second}))
-	var got []eventbus.Event
-	b.SubscribeAll(eventbus.HandlerFunc(func(_ context.Context, e eventbus.Event) error {
-		got = append(got, e)
-		return nil
-	}))
+	b := eventbustest.New(t, eventbustest.NotStarted(), eventbustest.WithBus(maxAge(eventbus.OrderQueue, 4, time.Second)))
+	rec := eventbustest.NewRecorder(t, b) // a tap
 	fresh := eventbus.Event{Type: "order", Time: time.Now()}
 	for _, e := range []eventbus.Event{{Type: "order", Time: fresh.Time.Add(-time.Hour)}, fresh} {
 		require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, e))
 	}
 	runUntilIdle(t, b)
-	require.Equal(t, []eventbus.Event{fresh}, got)
+	require.Equal(t, []eventbus.Event{fresh}, rec.Events())
 	require.EqualValues(t, 1, b.Stats().Queues[eventbus.OrderQueue].Expired)
 	require.EqualValues(t, 1, b.Stats().Handlers[0].Calls)
 }

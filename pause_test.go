@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
 )
 
 func TestAPausedQueueAcceptsAndStartsNothing(t *testing.T) {
@@ -19,14 +20,8 @@ func TestAPausedQueueAcceptsAndStartsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBus(t, opts...)
-				handled := make(map[eventbus.Queue]int)
-				mu := make(chan bool, 1)
-				b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
-					mu <- true
-					handled[e.Data.(eventbus.Queue)]++
-					<-mu
-					return nil
-				})
+				rec := eventbustest.NewRecorder(t, b)
+				of := func(q eventbus.Queue) eventbustest.Matcher { return eventbustest.Payload("e", q) }
 				start(t, b)
 				synctest.Wait()
 				require.NoError(t, b.Pause(eventbus.SignalQueue))
@@ -41,7 +36,9 @@ func TestAPausedQueueAcceptsAndStartsNothing(t *testing.T) {
 				require.ErrorContains(t, err, "the signal queue, which holds 3 events")
 				time.Sleep(time.Second) // ten polls
 				synctest.Wait()
-				require.Equal(t, map[eventbus.Queue]int{eventbus.DataQueue: 3, eventbus.OrderQueue: 3}, handled)
+				data, orders := of(eventbus.DataQueue), of(eventbus.OrderQueue)
+				rec.ExpectInAnyOrder(t, data, data, data, orders, orders, orders)
+				rec.ExpectNone(t)
 				s := b.Stats()
 				require.Equal(t, []bool{false, true, false}, []bool{s.Queues[0].Paused, s.Queues[1].Paused, s.Queues[2].Paused})
 				require.Equal(t, 3, s.Queues[eventbus.SignalQueue].Depth)
@@ -49,7 +46,9 @@ func TestAPausedQueueAcceptsAndStartsNothing(t *testing.T) {
 
 				require.NoError(t, b.Resume(eventbus.SignalQueue))
 				require.NoError(t, b.Flush(context.Background()))
-				require.Equal(t, 3, handled[eventbus.SignalQueue])
+				signals := of(eventbus.SignalQueue)
+				rec.Expect(t, signals, signals, signals)
+				rec.ExpectNone(t)
 			})
 		})
 	}

@@ -12,24 +12,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
 )
 
 func TestSteppingTakesOrdersBeforeSignalsBeforeData(t *testing.T) {
-	b, err := eventbus.New(eventbus.WithLogger(discard))
-	require.NoError(t, err)
-	var seen []any
-	b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
-		seen = append(seen, e.Data)
-		return nil
-	})
+	b := eventbustest.New(t, eventbustest.NotStarted())
+	rec := eventbustest.NewRecorder(t, b).Within(0)
 	for i := range 3 {
 		for _, q := range everyQueue {
-			require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e", Data: fmt.Sprintf("%v%d", q, i)}))
+			publish(t, b, q, "e", fmt.Sprintf("%v%d", q, i))
 		}
 	}
-	_, err = b.RunUntilIdle(context.Background())
-	require.NoError(t, err)
-	require.Equal(t, []any{"order0", "order1", "order2", "signal0", "signal1", "signal2", "data0", "data1", "data2"}, seen)
+	runUntilIdle(t, b)
+	var want []eventbustest.Matcher
+	for _, data := range []string{"order0", "order1", "order2", "signal0", "signal1", "signal2", "data0", "data1", "data2"} {
+		want = append(want, eventbustest.Payload("e", data))
+	}
+	rec.Expect(t, want...)
+	rec.ExpectNone(t)
 }
 
 func TestSteppingStartsNoGoroutineAndRunsOnTheCallers(t *testing.T) {
@@ -159,13 +159,11 @@ func TestAHandlerThatExitsEndsTheStepAndTheNextGoesOn(t *testing.T) {
 func TestABusGoesFromSteppingToLiveAndBack(t *testing.T) {
 	for _, opts := range [][]eventbus.Option{nil, {eventbus.WithSingleThread()}} {
 		synctest.Test(t, func(t *testing.T) {
-			b, err := eventbus.New(append(opts, eventbus.WithLogger(discard))...)
-			require.NoError(t, err)
-			seen := make(chan any, 100)
-			b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error { seen <- e.Data; return nil })
+			b := eventbustest.New(t, eventbustest.NotStarted(), eventbustest.WithBus(opts...))
+			rec := eventbustest.NewRecorder(t, b)
 			for i := range 6 {
 				for _, q := range everyQueue {
-					require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e", Data: i}))
+					publish(t, b, q, "e", i)
 				}
 				if i%2 == 0 {
 					handled, err := b.RunUntilIdle(context.Background())
@@ -176,9 +174,8 @@ func TestABusGoesFromSteppingToLiveAndBack(t *testing.T) {
 					require.NoError(t, b.Flush(context.Background()))
 					b.Stop()
 				}
-				require.Len(t, seen, 3*(i+1))
+				require.Len(t, rec.Events(), 3*(i+1))
 			}
-			require.NoError(t, b.Shutdown(context.Background()))
 		})
 	}
 }
@@ -215,19 +212,15 @@ func TestASingleThreadNeverRunsHandlersConcurrentlyAndPrefersOrders(t *testing.T
 
 func TestAnIdleSingleThreadWakesForEveryQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBus(t, eventbus.WithSingleThread(), eventbus.WithPollInterval(time.Hour))
-		var seen []any
-		b.SubscribeFunc("e", func(_ context.Context, e eventbus.Event) error {
-			seen = append(seen, e.Data)
-			return nil
-		})
-		start(t, b)
-		for _, q := range everyQueue {
-			synctest.Wait()
-			require.NoError(t, b.Publish(context.Background(), q, eventbus.Event{Type: "e", Data: q}))
-		}
+		b := eventbustest.New(t, eventbustest.WithBus(eventbus.WithSingleThread(), eventbus.WithPollInterval(time.Hour)))
+		rec := eventbustest.NewRecorder(t, b).Within(0)
 		synctest.Wait()
-		require.Equal(t, []any{eventbus.DataQueue, eventbus.SignalQueue, eventbus.OrderQueue}, seen)
+		for _, q := range everyQueue {
+			publish(t, b, q, "e", q)
+			synctest.Wait()
+			rec.Expect(t, eventbustest.Payload("e", q))
+		}
+		rec.ExpectNone(t)
 	})
 }
 
