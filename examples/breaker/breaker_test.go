@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
 	"github.com/eventbus-go/eventbus/examples/breaker"
 )
 
@@ -35,19 +36,15 @@ type service struct {
 func newService(t *testing.T, opt ...eventbus.SubscribeOption) *service {
 	t.Helper()
 	s := new(service)
-	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)),
-		eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { s.reported = append(s.reported, err) }))
-	require.NoError(t, err)
-	s.bus = bus
-	bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
+	s.bus = eventbustest.New(t, eventbustest.AllowHandlerErrors(), eventbustest.WithBus(
+		eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { s.reported = append(s.reported, err) })))
+	s.bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
 		s.calls++
 		if s.fail != nil {
 			return s.fail()
 		}
 		return nil
 	}, opt...)
-	require.NoError(t, bus.Start(context.Background()))
-	t.Cleanup(func() { require.NoError(t, bus.Shutdown(context.Background())) })
 	return s
 }
 

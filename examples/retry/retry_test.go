@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
 	"github.com/eventbus-go/eventbus/examples/retry"
 )
 
@@ -28,18 +28,15 @@ var errBusy = errors.New("exchange is busy")
 // how often it was called and what was reported.
 func run(t *testing.T, tries int, outcomes ...error) (calls int, reported error) {
 	t.Helper()
-	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)),
+	bus := eventbustest.New(t, eventbustest.AllowHandlerErrors(), eventbustest.WithBus(
 		eventbus.WithMiddleware(retry.Middleware(tries, time.Second)),
-		eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { reported = err }))
-	require.NoError(t, err)
+		eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { reported = err })))
 	bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
 		calls++
 		return outcomes[calls-1]
 	})
-	ctx := context.Background()
-	require.NoError(t, bus.Start(ctx))
-	require.NoError(t, bus.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: eventbus.OrderPlaced}))
-	require.NoError(t, bus.Shutdown(ctx))
+	require.NoError(t, bus.Publish(t.Context(), eventbus.OrderQueue, eventbus.Event{Type: eventbus.OrderPlaced}))
+	require.NoError(t, bus.Flush(t.Context()))
 	return calls, reported
 }
 
@@ -102,14 +99,12 @@ func TestThePausesGrowAndNeverShrink(t *testing.T) {
 
 func TestShutdownThatGivesUpEndsThePauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
-		require.NoError(t, err)
+		bus := eventbustest.New(t, eventbustest.AllowHandlerErrors(), eventbustest.AllowLeftovers())
 		calls := 0
 		bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
 			calls++
 			return errBusy
 		}, eventbus.Use(retry.Middleware(5, time.Hour)))
-		require.NoError(t, bus.Start(context.Background()))
 		require.NoError(t, bus.Publish(t.Context(), eventbus.OrderQueue, eventbus.Event{Type: eventbus.OrderPlaced}))
 		synctest.Wait()
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/eventbustest"
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 )
@@ -84,18 +85,13 @@ func TestCandleOpensBeforeItCloses(t *testing.T) {
 	first, err := firstOfSP500(t, 1, endOfFile).Next()
 	require.NoError(t, err)
 	e := testEngine(t, firstOfSP500(t, 1, endOfFile))
-	var seen []any
-	candleUpdate.Subscribe(e.bus, func(_ context.Context, o Opening) error {
-		seen = append(seen, o)
-		return nil
-	})
-	candleClosed.Subscribe(e.bus, func(_ context.Context, c Candle) error {
-		seen = append(seen, c)
-		return nil
-	})
+	rec := eventbustest.NewRecorder(t, e.bus).Within(0)
 	_, err = e.run(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []any{Opening{Time: first.Time, Price: first.Open}, first}, seen)
+	rec.Expect(t,
+		eventbustest.Payload(eventbus.CandleUpdate, Opening{Time: first.Time, Price: first.Open}),
+		eventbustest.Payload(eventbus.CandleClosed, first))
+	rec.ExpectNone(t)
 }
 
 func TestInterruptedProgramStillReports(t *testing.T) {
@@ -173,33 +169,29 @@ func TestStrategySignalsCrossingsOnly(t *testing.T) {
 		"equal at first, under":     {"5 5 5 4", []Side{Sell}},
 		"there and back":            {"3 2 1 9 1", []Side{Buy, Sell}},
 	} {
-		require.Equal(t, c.want, signalsOf(t, strings.Fields(c.closes)), name)
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, signalsOf(t, strings.Fields(c.closes))) })
 	}
 }
 
 // signalsOf is what averages over 1 and 3 candles make of the closes.
 func signalsOf(t *testing.T, closes []string) (sides []Side) {
 	t.Helper()
-	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
-	require.NoError(t, err)
-	signalGenerated.Subscribe(bus, func(_ context.Context, s Signal) error {
-		sides = append(sides, s.Side)
-		return nil
-	})
-	require.NoError(t, bus.Start(t.Context()))
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus)
 	s := newStrategy(bus, 1, 3)
 	for _, c := range closes {
 		require.NoError(t, s.onClose(t.Context(), Candle{Close: decimal.MustParse(c)}))
 	}
-	require.NoError(t, bus.Shutdown(t.Context()))
+	require.NoError(t, bus.Flush(t.Context()))
+	for _, e := range rec.Events() {
+		sides = append(sides, e.Data.(Signal).Side)
+	}
 	require.Equal(t, len(sides), s.signals)
 	return sides
 }
 
 func TestOrderManagerHasOneOrderAtATime(t *testing.T) {
-	bus, err := eventbus.New()
-	require.NoError(t, err)
-	m := newOrderManager(bus, decimal.MustParse("10"), decimal.MustParse("1000"))
+	m := newOrderManager(eventbustest.New(t), decimal.MustParse("10"), decimal.MustParse("1000"))
 	signal := func(side Side) Signal { return Signal{Side: side, Close: decimal.MustParse("3")} }
 
 	_, ok := m.order(signal(Sell))
@@ -239,28 +231,25 @@ func TestBrokerFillsAtTheOpenWhatTheBudgetCovers(t *testing.T) {
 		"exactly one lot": {"33.333333", "3"},
 		"not a lot":       {"33.4", ""},
 	} {
-		bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
-		require.NoError(t, err)
-		b := newBroker(bus, decimal.MustParse("3"))
-		var fills []Fill
-		orderFilled.Subscribe(bus, func(_ context.Context, f Fill) error {
-			fills = append(fills, f)
-			return nil
+		t.Run(name, func(t *testing.T) {
+			bus := eventbustest.New(t, eventbustest.NotStarted())
+			rec := eventbustest.NewRecorder(t, bus).Within(0)
+			b := newBroker(bus, decimal.MustParse("3"))
+			order := Order{ID: 1, Side: Buy, Quantity: decimal.MustParse("9"), Budget: decimal.MustParse("100")}
+			opening := Opening{Time: time.Unix(7, 0), Price: decimal.MustParse(c.open)}
+			require.NoError(t, b.execute(t.Context(), order, opening))
+			_, err := bus.RunUntilIdle(t.Context())
+			require.NoError(t, err)
+			if c.want == "" {
+				rec.Expect(t, eventbustest.Type(eventbus.OrderUpdate))
+				require.Equal(t, 1, b.cancelled)
+			} else {
+				rec.Expect(t, eventbustest.PayloadFunc(eventbus.OrderFilled, c.want+" at the open", func(f Fill) bool {
+					return f.Quantity.String() == c.want && f.Price.String() == c.open && f.Time == opening.Time
+				}))
+			}
+			rec.ExpectNone(t)
 		})
-		order := Order{ID: 1, Side: Buy, Quantity: decimal.MustParse("9"), Budget: decimal.MustParse("100")}
-		require.NoError(t, b.execute(t.Context(), order, Opening{Time: time.Unix(7, 0), Price: decimal.MustParse(c.open)}))
-		_, err = bus.RunUntilIdle(t.Context())
-		require.NoError(t, err)
-		if c.want == "" {
-			require.Empty(t, fills, name)
-			require.Equal(t, 1, b.cancelled)
-			continue
-		}
-		require.Len(t, fills, 1, name)
-		fill := fills[0]
-		require.Equal(t, c.want, fill.Quantity.String(), name)
-		require.Equal(t, c.open, fill.Price.String(), name)
-		require.Equal(t, time.Unix(7, 0), fill.Time)
 	}
 }
 
