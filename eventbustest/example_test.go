@@ -93,7 +93,7 @@ func ExampleRecorder_Expect() {
 	//       1  met    #1  candle_closed     eventbustest_test.Bar {Symbol:"BTCUSDT" Close:100}  (from feed)
 	//     - 2  want       signal_generated  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"SELL"}
 	//     +    got    #2  signal_generated  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"BUY"}  (from strategy)
-	//                                                                                       ^
+	//                                                                                       ^ differs in Side
 	//     - 3  want       order_placed
 }
 

@@ -90,6 +90,7 @@ type row struct {
 	payload string
 	note    string // stands behind the payload
 	caret   int    // under which character of payload to put one; nowhere for none
+	differs string // stands behind the caret
 }
 
 func eventRow(mark, word string, place int, e eventbus.Event) row {
@@ -115,7 +116,8 @@ func hasEvent(rows []row) bool {
 
 // insteadOf returns the row of the event that came instead of what m asks for in
 // row want. If m asks for a payload, both are written in full, with a caret under
-// the first difference. Payloads that differ and read the same, such as an int
+// the first difference and the names of the parts that differ, which also tell
+// when the lines are too long for the caret. Payloads that differ and read the same, such as an int
 // and an int64 in a field of type any, are written as Go writes them.
 func insteadOf(want *row, m Matcher, place int, e eventbus.Event) row {
 	got := eventRow("+", "got", place, e)
@@ -126,7 +128,7 @@ func insteadOf(want *row, m Matcher, place int, e eventbus.Event) row {
 	if got.payload == want.payload {
 		want.payload, got.payload = oneLine(fmt.Sprintf("%#v", m.want)), oneLine(fmt.Sprintf("%#v", e.Data))
 	}
-	got.caret = firstDifference(want.payload, got.payload)
+	got.caret, got.differs = firstDifference(want.payload, got.payload), whereDifferent(m.want, e.Data)
 	return got
 }
 
@@ -168,7 +170,7 @@ func table(rows []row) string {
 			before := fmt.Sprintf("    %s %*s  %-5s  %*s  %-*s  ", r.mark, numbers, r.numberText(), r.word, places, r.placeText(), subjects, r.subject)
 			b.WriteString("\n" + strings.TrimRight(before+r.text(), " "))
 			if r.caret != nowhere {
-				b.WriteString("\n" + strings.Repeat(" ", utf8.RuneCountInString(before)+r.caret) + "^")
+				b.WriteString("\n" + strings.Repeat(" ", utf8.RuneCountInString(before)+r.caret) + strings.TrimRight("^ "+r.differs, " "))
 			}
 		}
 		rows = rows[n:]

@@ -53,7 +53,7 @@ eventbustest: Expect: 2 of 3 matchers met no event
       1  met    #1  candle_closed     eventbustest_test.candle {Symbol:"BTCUSDT" Close:101}
     - 2  want       signal_generated  eventbustest_test.signal {Symbol:"BTCUSDT" Side:"SELL"}
     +    got    #2  signal_generated  eventbustest_test.signal {Symbol:"BTCUSDT" Side:"BUY"}  (from strategy)
-                                                                                       ^
+                                                                                       ^ differs in Side
     - 3  want       order_placed
 `,
 		},
@@ -133,7 +133,7 @@ eventbustest: ExpectInAnyOrder: 3 of 4 matchers met no event
                                       ^
     - 1  want       signal_generated  eventbustest_test.signal {Symbol:"BTCUSDT" Side:"SELL"}
     +    got    #2  signal_generated  eventbustest_test.signal {Symbol:"BTCUSDT" Side:"BUY"}  (from strategy)
-                                                                                       ^
+                                                                                       ^ differs in Side
       2  met    #3  candle_closed     eventbustest_test.candle {Symbol:"BTCUSDT" Close:101}
     - 4  want       signal_generated  eventbustest_test.signal {Symbol:"BTCUSDT" Side:"SELL"}
 `,
@@ -175,7 +175,7 @@ eventbustest: Expect: 2 of 2 matchers met no event
 eventbustest: Expect: 1 of 1 matcher met no event
     - 1  want       signal_generated  eventbustest_test.signal {Symbol:"BTCUSDT" Side:"SELL"}
     +    got    #2  signal_generated  eventbustest_test.signal {Symbol:"BTCUSDT" Side:"BUY"}  (from strategy)
-                                                                                       ^
+                                                                                       ^ differs in Side
     not shown: 1 event that earlier calls have claimed
 `,
 		},
@@ -219,7 +219,7 @@ eventbustest: Expect: 1 of 1 matcher met no event
 eventbustest: Expect: 1 of 1 matcher met no event
     - 1  want       order_placed  []interface {}{1, 0x2}
     +    got    #1  order_placed  []interface {}{1, 2}
-                                                    ^
+                                                    ^ differs in [1]
 `,
 		},
 		{
