@@ -193,11 +193,10 @@ func (c *asyncCall) unpark() {
 		return
 	}
 	q.admitLocked(true)
+	parked := q.line.parked.items[q.line.parked.head:]
 	byP := func(w *waiter) bool { return w.by == p }
-	q.line.parked.toFront(byP)
-	if q.line.parked.len() > 0 && byP(*q.line.parked.front()) {
-		q.line.parked.pop().settleLocked(context.DeadlineExceeded)
-		q.noteLocked()
+	if i := slices.IndexFunc(parked, byP); i >= 0 {
+		q.endLocked(parked[i], context.DeadlineExceeded)
 	}
 	q.endWaitLocked(p)
 }

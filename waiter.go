@@ -87,12 +87,17 @@ func (q *queue) leave(w *waiter, err error) error {
 	defer lineMu.Unlock()
 	q.admitLocked(true)
 	if w.inLine {
-		if w.batch != nil {
-			q.giveUpBatchLocked(w)
-		}
-		q.line.of(w).remove(w)
-		w.settleLocked(err)
-		q.noteLocked()
+		q.endLocked(w, err)
 	}
 	return <-w.done
+}
+
+// endLocked takes w, which there is no room for, out of the line.
+func (q *queue) endLocked(w *waiter, err error) {
+	if w.batch != nil {
+		q.giveUpBatchLocked(w)
+	}
+	q.line.of(w).remove(w)
+	w.settleLocked(err)
+	q.noteLocked()
 }
