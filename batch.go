@@ -178,8 +178,13 @@ func (q *queue) eachLocked(events []Event, accept func(Event) (uint64, error)) (
 func (q *queue) room() int { return q.cfg.Capacity - q.depth() }
 
 // depth returns how many events are in the queue: of the open batch those that
-// are not begun. It is exact for those who hold lineMu.
-func (q *queue) depth() int { return len(q.ch) + int(q.surplus.Load()) + q.left() }
+// are not begun. It is exact for those who hold lineMu. Others may miss what the
+// processor moves meanwhile, but do not see it twice: depth reads in the order
+// against that in which openBatch does.
+func (q *queue) depth() int {
+	left, surplus := q.left(), q.surplus.Load()
+	return left + int(surplus) + len(q.ch)
+}
 
 // left returns how many events of the open batch are not begun.
 func (q *queue) left() int {
@@ -205,8 +210,8 @@ func (q *queue) openBatch(c *batch) []Event {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	q.opened = c
+	q.surplus.Add(-int64(len(c.events) - 1)) // first, or those who look meanwhile would see them twice
 	q.openEnd.Store(q.mark().begun() + uint64(len(c.events)))
-	q.surplus.Add(-int64(len(c.events) - 1))
 	q.setState(taking) // or Shutdown, which may see that the first event is begun, could miss opened
 	return c.events
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -570,4 +571,41 @@ func TestTheFirstBatchesOnAQueueDoNotWaitForEachOther(t *testing.T) {
 			require.NoError(t, receive(t, outcome))
 		}
 	}
+}
+
+// A handler's wait that ends since Async has abandoned it is no different.
+func TestABatchOfAnAbandonedHandlerIsAcceptedAsFarAsThereIsRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b, got, g := busyWithFirst(t, eventbus.QueueConfig{Capacity: 4})
+		publish(t, b, eventbus.OrderQueue, "order", 0)
+		results := make(chan batchResult, 1)
+		b.Subscribe("signal", eventbus.Async(eventbus.HandlerFunc(func(ctx context.Context, _ eventbus.Event) error {
+			results <- publishBatch(context.WithoutCancel(ctx), b, series(1, 6))
+			return nil
+		}), time.Second))
+		publish(t, b, eventbus.SignalQueue, "signal", 0)
+		r := receive(t, results)
+		require.ErrorIs(t, r.err, context.DeadlineExceeded)
+		require.Equal(t, 3, r.accepted)
+		g.open()
+		flush(t, b)
+		require.Equal(t, upTo(-1, 4), got.all())
+	})
+}
+
+// While the processor opens a batch, its events are in the channel or out of it.
+func TestNoEventOfABatchIsSeenTwice(t *testing.T) {
+	b := startedBus(t)
+	var got atomic.Int64
+	b.SubscribeFunc("order", func(context.Context, eventbus.Event) error { got.Add(1); return nil })
+	most := 0
+	for i := range int64(many(10_000)) {
+		require.Equal(t, batchResult{20, nil}, publishBatch(context.Background(), b, series(0, 20)))
+		for got.Load() < 20*(i+1) {
+			most = max(most, orders(b).Depth)
+			runtime.Gosched()
+		}
+	}
+	require.LessOrEqual(t, most, 20)
+	require.LessOrEqual(t, orders(b).HighWater, 20)
 }
