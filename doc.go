@@ -57,7 +57,8 @@
 //     no other event gets between them. Each counts for the capacity. The batch
 //     waits until there is room for all of it; when its wait ends, as many of the
 //     first as there is room for are accepted, and the call says how many. From
-//     the first batch on, single publishes to that queue take the bus's lock.
+//     the first batch on, single publishes to that queue take a lock that all
+//     buses share.
 //   - With [QueueConfig].ConflateBy a queue holds one event a key at most: a new
 //     one takes the place of the one that waits, at once and without a wait. The
 //     events of a key are handled in order, and the last of them always is, if it
