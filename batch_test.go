@@ -447,6 +447,7 @@ func TestOrdersComeBetweenTheEventsOfADataBatchOnASingleThread(t *testing.T) {
 		})
 		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error { got.add("order"); return nil })
 		tick := eventbus.Event{Type: "tick"}
+		synctest.Wait() // the processor sleeps, so that the batch wakes it
 		n, err := b.PublishBatch(t.Context(), eventbus.DataQueue, []eventbus.Event{tick, tick, tick})
 		require.NoError(t, err)
 		require.Equal(t, 3, n)
