@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -114,4 +115,42 @@ func meet(n *atomic.Int64, i int64) bool {
 		}
 	}
 	return true
+}
+
+// A publish that is counted before it looks whether it may use the channel, and
+// may not, takes no room from those who wait in line.
+func TestACountThatIsTakenBackTakesNoRoom(t *testing.T) {
+	b, err := New(WithLogger(slog.New(slog.DiscardHandler)), WithQueue(OrderQueue, QueueConfig{Capacity: 1}))
+	require.NoError(t, err)
+	q := b.queues[OrderQueue]
+	q.beginBatching()
+	q.accepted.Add(1) // the publish begins
+	lineMu.Lock()
+	w := q.joinLocked(nil, Event{Type: "order"})
+	q.admitLocked(false)
+	lineMu.Unlock()
+	require.False(t, w.inLine)
+	require.NoError(t, <-w.done)
+	q.takeBack()
+}
+
+// See TestAnEventTakenAfterStopIsHeldForTheNextStart.
+func TestABatchTakenAfterStopIsOpenedAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := New(WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		require.NoError(t, b.Start(context.Background()))
+		synctest.Wait()
+		b.processors[OrderQueue].attention.Or(stopped)
+		e := Event{Type: "order", Data: "event"}
+		_, err = b.PublishBatch(context.Background(), OrderQueue, []Event{e, e, e})
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, 3, b.Stats().Queues[OrderQueue].Depth)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		var left *ShutdownError
+		require.ErrorAs(t, b.Shutdown(ctx), &left)
+		require.Equal(t, []Event{e, e, e}, left.Remaining[OrderQueue])
+	})
 }
