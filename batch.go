@@ -98,9 +98,8 @@ func (q *queue) publishBatch(ctx context.Context, events []Event) (accepted int,
 
 // beginBatching closes the fast path, where publishers count places in the
 // channel and not events. It waits for those who are in it, since they could get
-// between the events of a batch in a queue with DropOldest, and for an event that
-// the processor may begin without an exchange. Whoever calls it meanwhile waits
-// too, and batches of others may be in the queue by then.
+// between the events of a batch in a queue with DropOldest. Whoever calls it
+// meanwhile waits too, and batches of others may be in the queue by then.
 func (q *queue) beginBatching() {
 	lineMu.Lock()
 	q.state.Or(batching)
@@ -144,8 +143,11 @@ func (q *queue) enterBatch(p *processor, events []Event) (w *waiter, accepted in
 	}
 	switch {
 	case r.waits() && p != nil && q.mustDeferLocked(p):
-		accepted, _, err = q.eachLocked(events, func(e Event) (uint64, error) { return 0, q.deferLocked(p, e) })
-		q.admitLocked(false)
+		accepted, _, err = q.eachLocked(events, func(e Event) (uint64, error) {
+			err := q.deferLocked(p, e)
+			q.admitLocked(false)
+			return 0, err
+		})
 		return nil, accepted, 0, err
 	case !r.waits() || p == nil && q.bus.stepped.Load():
 		if q.line.empty() {
@@ -212,7 +214,6 @@ func (q *queue) openBatch(c *batch) []Event {
 	q.opened = c
 	q.surplus.Add(-int64(len(c.events) - 1)) // first, or those who look meanwhile would see them twice
 	q.openEnd.Store(q.mark().begun() + uint64(len(c.events)))
-	q.setState(taking) // or Shutdown, which may see that the first event is begun, could miss opened
 	return c.events
 }
 

@@ -4,14 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/eventbus-go/eventbus/internal/race"
 )
 
 // Of two first batches one may be at its handlers while the other publisher
@@ -64,57 +61,6 @@ func TestNoBatchIsAcceptedWhileSomebodyIsInTheFastPath(t *testing.T) {
 	require.NoError(t, <-first)
 	require.NoError(t, <-second)
 	require.EqualValues(t, "single", (<-q.ch).Type)
-}
-
-// Who gets in line looks whether the queue has run dry, and the processor that
-// has begun its last event looks whether somebody is in line. One of them must
-// see the other, or the next poll would have to make up for it.
-func TestWhoGetsInLineWhileTheLastEventIsBegunIsLetIn(t *testing.T) {
-	if race.Enabled {
-		t.Skip("the race detector orders all stores")
-	}
-	b, err := New(WithLogger(slog.New(slog.DiscardHandler)), WithQueue(OrderQueue, QueueConfig{Capacity: 1}))
-	require.NoError(t, err)
-	q := b.queues[OrderQueue]
-	q.beginBatching()
-	var round, begun atomic.Int64
-	q.accepted.Add(1) // an event that the processor has taken
-	go func() {
-		for i := int64(1); meet(&round, i); i++ {
-			for range i % 64 {
-				_ = round.Load()
-			}
-			q.begin(mark(i<<markShift)+calling, true)
-			q.admit()
-			begun.Store(i)
-		}
-	}()
-	end := time.Now().Add(500 * time.Millisecond)
-	for i := int64(1); time.Now().Before(end); i++ {
-		round.Store(i)
-		lineMu.Lock()
-		w := q.joinLocked(nil, Event{Type: "order"})
-		q.admitLocked(false)
-		lineMu.Unlock()
-		meet(&begun, i)
-		require.False(t, w.inLine, "round %d", i)
-		require.NoError(t, <-w.done)
-		<-q.ch
-	}
-	round.Store(-1)
-}
-
-// meet waits until n is i and reports whether it will be.
-func meet(n *atomic.Int64, i int64) bool {
-	for look := 1; n.Load() != i; look++ {
-		if n.Load() < 0 {
-			return false
-		}
-		if look%1000 == 0 {
-			runtime.Gosched()
-		}
-	}
-	return true
 }
 
 // A publish that is counted before it looks whether it may use the channel, and

@@ -47,7 +47,7 @@ func (p *processor) run() {
 		}
 		q.setHandler(0)
 		m += 1 << markShift
-		q.begin(m+calling, len(rest) == 0)
+		q.position.Store(uint64(m + calling))
 		q.admit()
 		if p.list.unheard {
 			p.skip()

@@ -272,9 +272,8 @@ func (b *Bus) await(done <-chan struct{}, cond func() bool) bool {
 	}
 }
 
-// awaitTurn waits until cond holds about the positions of processors that take no
-// further event once they look at their attention, which they are about to do or
-// have been woken for. The store of [queue.begin] tells nobody, so it gives way and
+// awaitTurn waits until cond holds about others who are a few steps from making
+// it hold, or have been woken to do so. They tell nobody, so it gives way and
 // looks again.
 func awaitTurn(cond func() bool) {
 	for !cond() {

@@ -98,3 +98,31 @@ func TestAProcessorBeginsNothingOncePauseHasReturned(t *testing.T) {
 	}
 	require.NoError(t, b.Shutdown(context.Background()))
 }
+
+// select chooses any of the queues that have an event. One that comes first goes
+// first all the same, and what was chosen keeps its place.
+func TestAnEventTakenBeforeAnOrderIsHeld(t *testing.T) {
+	b, err := New(WithLogger(slog.New(slog.DiscardHandler)), WithSingleThread())
+	require.NoError(t, err)
+	var seen []any
+	note := func(_ context.Context, e Event) error { seen = append(seen, e.Data); return nil }
+	b.SubscribeFunc("e", note)
+	p := b.processors[0]
+	p.ctx = context.WithValue(context.Background(), processorKey{}, p)
+	p.pick()
+	require.NoError(t, b.Publish(context.Background(), DataQueue, Event{Type: "e", Data: "tick 1"}))
+	require.NoError(t, b.Publish(context.Background(), DataQueue, Event{Type: "e", Data: "tick 2"}))
+	require.NoError(t, b.Publish(context.Background(), OrderQueue, Event{Type: "e", Data: "order"}))
+	p.take(b.queues[DataQueue], <-b.queues[DataQueue].ch)
+	require.Empty(t, seen)
+
+	<-b.queues[OrderQueue].ch // as an eviction may, after the processor has looked
+	b.queues[OrderQueue].takeBack()
+	p.idle(nil)
+	require.Empty(t, seen, "it takes nothing past the event that it holds")
+
+	require.NoError(t, b.Publish(context.Background(), OrderQueue, Event{Type: "e", Data: "later order"}))
+	_, err = b.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, []any{"later order", "tick 1", "tick 2"}, seen)
+}

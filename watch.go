@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/eventbus-go/eventbus/internal/race"
 )
@@ -42,23 +41,6 @@ func (q *queue) setHandler(i int) {
 		return
 	}
 	q.handler = uint32(i)
-}
-
-// begin stores the position of an event that is begun. The exchange of an atomic
-// store would cost as much as all else that the processor does for an event, so
-// only the race detector gets one, and 32-bit machines, where the store could
-// tear. Who waits for a position to change looks again by itself: see awaitTurn.
-//
-// Those who wait for room do not, and where batches are in use, room depends on
-// the position: they get in line and look at it, and the processor stores it and
-// looks at the line. Both could miss the other if that store came after that look,
-// so the last event that a queue may hold is begun with an exchange.
-func (q *queue) begin(m mark, last bool) {
-	if race.Enabled || unsafe.Sizeof(uintptr(0)) < unsafe.Sizeof(uint64(0)) || last && q.state.Load()&batching != 0 {
-		q.position.Store(uint64(m))
-		return
-	}
-	*(*uint64)(unsafe.Pointer(&q.position)) = uint64(m)
 }
 
 func (q *queue) place() place { return place{q.mark(), atomic.LoadUint32(&q.handler)} }

@@ -193,8 +193,7 @@ inline settled() {
 	fi
 }
 
-/* awaitStill: awaitTurn with Bus.still, which looks until it holds. The store of
- * queue.begin may be seen late, so it counts for nothing that it is in order. */
+/* awaitStill: awaitTurn with Bus.still, which looks until it holds */
 inline awaitStill() {
 	!mu && !(alive[0] && mark[0] == TAKING) && !(alive[1] && mark[1] == TAKING)
 }
