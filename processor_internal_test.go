@@ -109,6 +109,7 @@ func TestAnEventTakenBeforeAnOrderIsHeld(t *testing.T) {
 	b.SubscribeFunc("e", note)
 	p := b.processors[0]
 	p.ctx = context.WithValue(context.Background(), processorKey{}, p)
+	p.attention.And(^replan) // as attend does
 	p.pick()
 	require.NoError(t, b.Publish(context.Background(), DataQueue, Event{Type: "e", Data: "tick 1"}))
 	require.NoError(t, b.Publish(context.Background(), DataQueue, Event{Type: "e", Data: "tick 2"}))
