@@ -30,7 +30,7 @@ func (q *queue) leadsToLocked(p *processor) bool {
 }
 
 // rushLocked marks the queues of the chain from q to p, where handlers are
-// parked, so that they get the very next free slots. If they waited until it is dry,
+// parked, so that they get the very next free slots. If they waited for half,
 // the cycle would stay closed, and one deferred event would follow another; for
 // the same reason the handlers of the chain go ahead of others parked there.
 // Slots may be free already; it reports whether that broke the chain.

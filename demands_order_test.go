@@ -39,7 +39,7 @@ func TestOrdersDoNotWaitForStuckData(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.GreaterOrEqual(t, b.Stats().Queues[eventbus.DataQueue].Depth, 999, "publishers wait until it has run dry")
+		require.GreaterOrEqual(t, b.Stats().Queues[eventbus.DataQueue].Depth, 999, "publishers wait until it is half empty")
 		for range 200 {
 			time.Sleep(7 * time.Millisecond)
 			published := time.Now()

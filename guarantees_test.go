@@ -38,7 +38,7 @@ func TestEachQueueLosesEventsInItsOwnWay(t *testing.T) {
 }
 
 // A slot that has come free is not for who comes later, though the publish that
-// waits for it is not let in before the queue has run dry.
+// waits for it is not let in before the queue has drained to half.
 func TestNobodyGetsAheadOfAPublishThatWaits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b, g := stuck(t, 4, eventbus.Block, 0)

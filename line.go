@@ -44,22 +44,21 @@ func (l *line) of(w *waiter) *fifo[*waiter] {
 
 // admitLocked lets in whom the free slots are for: deferred events always,
 // parked handlers while a cycle rushes them, and everybody when the queue has
-// run dry: one wake-up does for many publishes then, and publisher and processor
-// take turns at the channel, where they would fight for its lock. Eager, it
-// does not wait for that. Anybody may call it; once the queue is closed for
+// drained to half, which makes one wake-up do for many publishes. Eager, it
+// does not wait for half. Anybody may call it; once the queue is closed for
 // good, Shutdown takes out what is left, and it does nothing.
 func (q *queue) admitLocked(eager bool) {
 	if q.line.empty() || q.state.Load()&closed != 0 {
 		return
 	}
-	dry := eager || q.depth() == 0
+	half := eager || q.depth() <= cap(q.ch)/2
 	for q.line.deferred.len() > 0 && q.moveLocked(*q.line.deferred.front()) {
 		q.line.deferred.pop()
 	}
-	if dry || q.line.rush {
+	if half || q.line.rush {
 		q.admitFromLocked(&q.line.parked)
 	}
-	if dry {
+	if half {
 		q.admitFromLocked(&q.line.outside)
 	}
 	q.noteLocked()
@@ -73,7 +72,7 @@ func (q *queue) admit() {
 }
 
 func (q *queue) admitSlow(state uint32) {
-	if state&urgent == 0 && q.depth() > 0 {
+	if state&urgent == 0 && q.depth() > cap(q.ch)/2 {
 		return
 	}
 	lineMu.Lock()

@@ -80,8 +80,8 @@ func (w *waiter) setTimer(d time.Duration) <-chan time.Time {
 }
 
 // leave takes w out of the line and returns err, or the outcome if w has one.
-// It gets one by then if slots are free that were kept until the queue has run
-// dry.
+// It gets one by then if slots are free that were kept until the queue had
+// drained to half.
 func (q *queue) leave(w *waiter, err error) error {
 	lineMu.Lock()
 	defer lineMu.Unlock()

@@ -137,7 +137,7 @@ inline ghostRefused(q, e) {
 }
 
 /* What a process that publishes or admits declares. */
-#define LOCALS	byte st, g, w, res, on, by, hops; bool ok, dry, broken, defers, leads, waiting, clean
+#define LOCALS	byte st, g, w, res, on, by, hops; bool ok, half, broken, defers, leads, waiting, clean
 
 inline lock(m) { atomic { !m -> m = true } }
 inline unlock(m) { m = false }
@@ -258,10 +258,10 @@ inline admitLocked(q, eager) {
 	:: lineEmpty(q)
 	:: state[q] & CLOSED
 	:: else ->
-		dry = eager || len(ch[q]) == 0;
+		half = eager || len(ch[q]) <= CAP(q) / 2;
 #ifdef MUT_PARKED_FIRST
 		if
-		:: dry || rush[q] -> admitFrom(q, parked[q])
+		:: half || rush[q] -> admitFrom(q, parked[q])
 		:: else
 		fi;
 #endif
@@ -280,14 +280,14 @@ inline admitLocked(q, eager) {
 			fi
 		od;
 		if
-		:: none(deferred[q]) && (dry || rush[q]) -> admitFrom(q, parked[q])
+		:: none(deferred[q]) && (half || rush[q]) -> admitFrom(q, parked[q])
 		:: else
 		fi;
 		if
-		:: none(deferred[q]) && none(parked[q]) && dry -> admitFrom(q, outside[q])
+		:: none(deferred[q]) && none(parked[q]) && half -> admitFrom(q, outside[q])
 		:: else
 		fi;
-		dry = false;
+		half = false;
 		note(q)
 	fi
 }
@@ -297,8 +297,8 @@ inline admit(q) {
 	st = state[q];
 	if
 	:: !(st & LINED)
-	:: (st & LINED) && !(st & URGENT) && len(ch[q]) > 0
-	:: (st & LINED) && ((st & URGENT) || len(ch[q]) == 0) ->
+	:: (st & LINED) && !(st & URGENT) && len(ch[q]) > CAP(q) / 2
+	:: (st & LINED) && ((st & URGENT) || len(ch[q]) <= CAP(q) / 2) ->
 		lock(lineMu);
 		admitLocked(q, false);
 		unlock(lineMu)
