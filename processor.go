@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -169,29 +170,14 @@ func (p *processor) pick() {
 // comesBefore reports whether a queue that comes before q has an event that may
 // be begun: select chooses any of the queues that have one.
 func (p *processor) comesBefore(q *queue) bool {
-	for _, first := range p.queues {
-		if first == q {
-			return false
-		}
-		if first.ready() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.queues[:slices.Index(p.queues, q)], (*queue).ready)
 }
 
 // ready reports whether q has an event that may be begun.
 func (q *queue) ready() bool { return q.open && (q.holding || len(q.ch) > 0 || q.left() > 0) }
 
 // anyReady reports whether one of the processor's queues has.
-func (p *processor) anyReady() bool {
-	for _, q := range p.queues {
-		if q.ready() {
-			return true
-		}
-	}
-	return false
-}
+func (p *processor) anyReady() bool { return slices.ContainsFunc(p.queues, (*queue).ready) }
 
 // attend does what the processor was told and reports whether to go on. User
 // code runs first, while the processor is away.
