@@ -86,3 +86,24 @@ func TestStatsTakesNoLock(t *testing.T) {
 		t.Fatal("Stats waits for a lock")
 	}
 }
+
+// A count that is taken back may have been all that kept somebody from seeing
+// the bus at rest.
+func TestACountThatIsTakenBackWakesFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := New(WithLogger(slog.New(slog.DiscardHandler)), WithPollInterval(time.Hour))
+		require.NoError(t, err)
+		require.NoError(t, b.Start(context.Background()))
+		q := b.queues[OrderQueue]
+		q.accepted.Add(1) // a publish that will be refused
+		flushed := make(chan error, 1)
+		go func() { flushed <- b.Flush(context.Background()) }()
+		synctest.Wait()
+		require.Empty(t, flushed)
+		q.takeBack()
+		synctest.Wait()
+		require.Len(t, flushed, 1)
+		require.NoError(t, <-flushed)
+		require.NoError(t, b.Shutdown(context.Background()))
+	})
+}
