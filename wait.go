@@ -204,9 +204,11 @@ func (p *processor) deliver() {
 // Shutdown: a handler has ended RunUntilIdle with its goroutine. Bus.mu is held.
 func (b *Bus) forsakeLocked() {
 	for _, p := range b.processors {
-		if rc := p.receipt; !p.alive && rc != nil {
-			p.receipt = nil
-			rc.complete(errors.Join(append(rc.errs, fmt.Errorf("its other handlers were not called: %w", ErrClosed))...))
+		if p.alive || p.receipt == nil { // while it is alive, the receipt is its own
+			continue
 		}
+		rc := p.receipt
+		p.receipt = nil
+		rc.complete(errors.Join(append(rc.errs, fmt.Errorf("its other handlers were not called: %w", ErrClosed))...))
 	}
 }
