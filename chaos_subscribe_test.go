@@ -77,6 +77,10 @@ type subscriber struct {
 	disabled int64 // when it must have been taken out
 }
 
+func (s *subscriber) String() string {
+	return fmt.Sprintf("[%s: %+v; subscribed %d, left %d, gone %d]", s.name, s.shape, s.subscribed, s.left.Load(), s.gone.Load())
+}
+
 // gated reports whether s may miss events of its topic.
 func (s *subscriber) gated() bool {
 	return s.once || s.where > 0 || s.queue > 0 || s.limit > 0 || s.home >= 0

@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/eventbus-go/eventbus"
@@ -21,11 +22,35 @@ func (l *ledger) dueFor(s *subscriber, e *entry) bool {
 	}
 	if only := s.only.Load(); only != nil && only.entry != e { // of another queue, it may have come between
 		f := only.entry
-		if f.queue == e.queue && begun > only.began || f.queue != e.queue && e.done() > f.began {
+		if f.queue == e.queue && begun > only.began || f.queue != e.queue && l.passed(s, e) > f.decided(only) {
 			return false
 		}
 	}
 	return s.subscribed < e.began
+}
+
+// decided returns a time before the bus decided on the call c of e. What c.began
+// says may be long after that.
+func (e *entry) decided(c *handlerCall) int64 {
+	if i := slices.Index(e.calls, c); i > 0 {
+		return e.calls[i-1].began
+	}
+	return e.began
+}
+
+// passed returns a time after the bus decided not to call s with e: that of the
+// next thing that was done to e, or to the event after it.
+func (l *ledger) passed(s *subscriber, e *entry) int64 {
+	for _, c := range e.calls {
+		if c.by.order > s.order {
+			return c.began
+		}
+	}
+	begun := l.queues[e.queue].begun
+	if i := slices.Index(begun, e) + 1; i < len(begun) {
+		return begun[i].turn()
+	}
+	return l.now()
 }
 
 // dueSinceLast is dueFor for one that subscribed WithLast, and so begins when
@@ -70,18 +95,22 @@ func (l *ledger) verifySubscribers(stats []eventbus.HandlerStats, subscribers []
 // verifyCalls sees to it that each event got to all who were subscribed, in
 // their order. Shutdown may cut that short for one event.
 func (l *ledger) verifyCalls(q eventbus.Queue, subscribers []*subscriber) {
-	cut := 0
+	var cut []string
 	for _, e := range l.queues[q].begun {
-		if len(e.calls) > 0 && l.isCut(e, subscribers) {
-			cut++
+		if missing := l.notCalled(e, subscribers); len(missing) > 0 {
+			cut = append(cut, fmt.Sprintf("%v with %v", missing, e))
 		}
 	}
-	if cut > 1 || cut > 0 && !l.gaveUp() {
-		l.violated("%v queue: the handlers of %d events were not all called", q, cut)
+	if len(cut) > 1 || len(cut) > 0 && !l.gaveUp() {
+		l.violated("%v queue: not called: %v", q, cut)
 	}
 }
 
-func (l *ledger) isCut(e *entry, subscribers []*subscriber) (cut bool) {
+// notCalled returns those who should have been called with e, and were not.
+func (l *ledger) notCalled(e *entry, subscribers []*subscriber) (missing []*subscriber) {
+	if len(e.calls) == 0 {
+		return nil
+	}
 	for i, c := range e.calls[1:] {
 		if c.by.order <= e.calls[i].by.order {
 			l.violated("%s is called after %s", c.by.name, e.calls[i].by.name)
@@ -92,10 +121,10 @@ func (l *ledger) isCut(e *entry, subscribers []*subscriber) (cut bool) {
 		if !l.dueFor(s, e) || slices.ContainsFunc(e.calls, func(c *handlerCall) bool { return c.by == s }) {
 			continue
 		}
-		cut = true
+		missing = append(missing, s)
 		if s.order < last {
 			l.violated("%s was passed over", s.name)
 		}
 	}
-	return cut
+	return missing
 }
