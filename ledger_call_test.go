@@ -210,9 +210,6 @@ func (l *ledger) fails(f *failure) {
 		q.panics.Add(1)
 		s.panics.Add(1)
 	}
-	if !f.replay {
-		f.entry.failures = append(f.entry.failures, s.name)
-	}
 	if s.limit == 0 {
 		return
 	}
@@ -233,6 +230,9 @@ func (l *ledger) reported(h *eventbus.HandlerError) {
 	f := q.pending
 	if q.pending = nil; f == nil || f.entry != e || h.Queue != e.queue || h.Handler != f.by.name || h.Panicked != f.panicked {
 		l.violated("reported: %v; noted: %+v", h, f)
+	}
+	if f != nil && !f.replay {
+		e.failures = append(e.failures, h.Handler)
 	}
 }
 
