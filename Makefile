@@ -53,13 +53,13 @@ lint: ## check formatting, vet, staticcheck and go.mod; changes nothing
 	$(call each,go mod tidy -diff)
 	$(call each,go run $(STATICCHECK) ./...)
 
-cover: ## check that the tests reach every statement of processor.go, dispatch.go and queue.go
+cover: ## check that the tests reach every statement of processor.go, dispatch.go, queue.go and chunk.go
 	@profile=$$(mktemp) && trap 'rm -f $$profile' EXIT && \
 	GOWORK=off go test -short -coverprofile $$profile . >/dev/null && \
 	GOWORK=off go tool cover -func $$profile | awk ' \
-		/\/(processor|dispatch|queue)\.go:/ { n++; if ($$NF != "100.0%") { print "not covered: " $$0; bad = 1 } } \
+		/\/(processor|dispatch|queue|chunk)\.go:/ { n++; if ($$NF != "100.0%") { print "not covered: " $$0; bad = 1 } } \
 		/^total:/ { print "statements covered in the root package: " $$NF } \
-		END { if (n == 0 || bad) exit 1; print "processor.go, dispatch.go and queue.go: 100.0%" }'
+		END { if (n == 0 || bad) exit 1; print "processor.go, dispatch.go, queue.go and chunk.go: 100.0%" }'
 
 ci: lint test cover ## what CI runs: lint, test, cover and, if Spin is there, the quick part of model
 	@if command -v spin >/dev/null; then $(MAKE) model MODEL=quick; else echo 'Spin is missing: the model is not checked.'; fi

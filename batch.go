@@ -3,7 +3,6 @@ package eventbus
 import (
 	"context"
 	"fmt"
-	"sync"
 )
 
 // PublishBatch publishes events, as one packet of a feed, to q. They enter the
@@ -58,28 +57,9 @@ func (b *Bus) publishEach(ctx context.Context, q Queue, events []Event) (accepte
 	return len(events), nil
 }
 
-// A batch is events that take one place in the channel, as the Data of a
-// carrier, and each a share of the capacity.
-type batch struct{ events []Event }
-
-var batches = sync.Pool{New: func() any { return new(batch) }}
-
-func newBatch(events []Event) *batch {
-	c := batches.Get().(*batch)
-	c.events = append(c.events[:0], events...)
-	return c
-}
-
-func (c *batch) recycle() {
-	clear(c.events)
-	batches.Put(c)
-}
-
-func (c *batch) carrier() Event { return Event{Type: c.events[0].Type, Data: c} }
-
 func (q *queue) publishBatch(ctx context.Context, events []Event) (accepted int, err error) {
-	if q.state.Load()&batched == 0 {
-		q.beginBatching()
+	if q.acceptAll(events) {
+		return len(events), nil
 	}
 	w, accepted, evicted, err := q.enterBatch(processorOf(ctx), events)
 	if w != nil {
@@ -96,30 +76,43 @@ func (q *queue) publishBatch(ctx context.Context, events []Event) (accepted int,
 	return accepted, q.refused(events[accepted].Type, err, uint64(len(events)-accepted))
 }
 
-// beginBatching closes the fast path, where publishers count places in the
-// channel and not events. It waits for those who are in it, since they could get
-// between the events of a batch in a queue with DropOldest. Whoever calls it
-// meanwhile waits too, and batches of others may be in the queue by then.
-func (q *queue) beginBatching() {
-	lineMu.Lock()
-	q.state.Or(batching)
-	lineMu.Unlock()
-	awaitTurn(func() bool {
-		lineMu.Lock()
-		defer lineMu.Unlock()
-		if int(q.waiting()) > q.depth()+q.line.accepted() && q.state.Load()&closed == 0 {
-			return false
-		}
-		q.state.Or(batched)
-		return true
-	})
+// acceptAll accepts events if there is room for all of them and the queue is
+// open to everybody, and reports whether it did.
+func (q *queue) acceptAll(events []Event) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.state.Load()&^packing != 0 || !q.extendLocked() || q.limit-q.accepted < uint64(len(events)) {
+		return false
+	}
+	q.pushAllLocked(events)
+	return true
 }
 
-// counts reports whether the events in q are counted, and not its channel's
-// places: there may be batches in it. DropOldest, which may evict a part of a
-// batch, puts each event into a place of its own.
-func (q *queue) counts() bool {
-	return q.state.Load()&batched != 0 && q.rule.overflow != DropOldest
+// acceptSome accepts as many of the first events as there is room for, or none
+// if there is room for less than least. Only for those who hold lineMu.
+func (q *queue) acceptSome(events []Event, least int) (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n = min(q.roomLocked(), len(events))
+	if n < least {
+		return 0
+	}
+	q.pushAllLocked(events[:n])
+	return n
+}
+
+func (q *queue) pushAllLocked(events []Event) {
+	q.accepted += uint64(len(events))
+	for len(events) > 0 {
+		c := q.lastLocked()
+		n := copy(c.events[c.n:], events)
+		for i := range n {
+			stamp(&c.events[c.n+i], q.cfg.MaxAge)
+		}
+		q.grownLocked(c, n)
+		events = events[n:]
+	}
+	raise(&q.highWater, int64(q.depthLocked()))
 }
 
 // enterBatch is enter for events.
@@ -137,9 +130,10 @@ func (q *queue) enterBatch(p *processor, events []Event) (w *waiter, accepted in
 	if !r.waits() {
 		q.admitLocked(true)
 	}
-	if q.line.empty() && q.room() >= len(events) {
-		q.acceptLocked(events)
-		return nil, len(events), 0, nil
+	if q.line.empty() {
+		if accepted = q.acceptSome(events, len(events)); accepted > 0 {
+			return nil, accepted, 0, nil
+		}
 	}
 	switch {
 	case r.waits() && p != nil && q.mustDeferLocked(p):
@@ -151,7 +145,7 @@ func (q *queue) enterBatch(p *processor, events []Event) (w *waiter, accepted in
 		return nil, accepted, 0, err
 	case !r.waits() || p == nil && q.bus.stepped.Load():
 		if q.line.empty() {
-			accepted = q.acceptSomeLocked(events)
+			accepted = q.acceptSome(events, 1)
 		}
 		return nil, accepted, 0, r.refusal()
 	}
@@ -162,7 +156,14 @@ func (q *queue) enterBatch(p *processor, events []Event) (w *waiter, accepted in
 }
 
 // eachLocked accepts one event after the other with accept, until that fails.
+// Nobody else gets in between.
 func (q *queue) eachLocked(events []Event, accept func(Event) (uint64, error)) (accepted int, evicted uint64, err error) {
+	q.line.barred = true
+	q.noteLocked()
+	defer func() {
+		q.line.barred = false
+		q.noteLocked()
+	}()
 	for _, e := range events {
 		stamp(&e, q.cfg.MaxAge)
 		n, err := accept(e)
@@ -175,90 +176,16 @@ func (q *queue) eachLocked(events []Event, accept func(Event) (uint64, error)) (
 	return accepted, evicted, nil
 }
 
-// room returns how many events fit into a queue that counts them. Only for those
-// who hold lineMu.
-func (q *queue) room() int { return q.cfg.Capacity - q.depth() }
-
-// depth returns how many events are in the queue: of the open batch those that
-// are not begun. It is exact for those who hold lineMu. Others may miss what the
-// processor moves meanwhile, but do not see it twice: depth reads in the order
-// against that in which openBatch does.
-func (q *queue) depth() int {
-	left, surplus := q.left(), q.surplus.Load()
-	return left + int(surplus) + len(q.ch)
-}
-
-// left returns how many events of the open batch are not begun.
-func (q *queue) left() int {
-	end, begun := q.openEnd.Load(), q.mark().begun()
-	if end <= begun {
-		return 0
-	}
-	return int(end - begun)
-}
-
-// remainder returns those events.
-func (q *queue) remainder() []Event {
-	n := q.left()
-	if n == 0 {
-		return nil
-	}
-	return q.opened.events[len(q.opened.events)-n:]
-}
-
-// openBatch makes c, which the processor has taken out of the channel, the open
-// batch and returns its events.
-func (q *queue) openBatch(c *batch) []Event {
-	lineMu.Lock()
-	defer lineMu.Unlock()
-	q.opened = c
-	q.surplus.Add(-int64(len(c.events) - 1)) // first, or those who look meanwhile would see them twice
-	q.openEnd.Store(q.mark().begun() + uint64(len(c.events)))
-	return c.events
-}
-
-// shift takes the first event out of rest, what is left of the open batch. The
-// batch is taken back with the last one, which is about to begin.
-func (q *queue) shift(rest []Event) (Event, []Event) {
-	e, rest := rest[0], rest[1:]
-	if len(rest) == 0 {
-		q.opened.recycle()
-		q.opened = nil
-	}
-	return e, rest
-}
-
-// acceptLocked accepts events, which there is room for.
-func (q *queue) acceptLocked(events []Event) {
-	c := newBatch(events)
-	for i := range c.events {
-		stamp(&c.events[i], q.cfg.MaxAge)
-	}
-	q.accepted.Add(uint64(len(events)))
-	q.surplus.Add(int64(len(events) - 1))
-	q.ch <- c.carrier() // does not wait: no more places are taken than events are there
-	raise(&q.highWater, int64(q.depth()))
-}
-
-// acceptSomeLocked accepts as many of the first events as there is room for.
-func (q *queue) acceptSomeLocked(events []Event) (n int) {
-	n = min(q.room(), len(events))
-	if n > 0 {
-		q.acceptLocked(events[:n])
-	}
-	return max(n, 0)
-}
-
 // letInBatchLocked is letInLocked for a waiter with a batch.
 func (q *queue) letInBatchLocked(w *waiter) bool {
-	if q.room() < min(len(w.batch), q.cfg.Capacity) {
+	w.accepted = q.acceptSome(w.batch, min(len(w.batch), q.cfg.Capacity))
+	switch w.accepted {
+	case 0:
 		return false
-	}
-	w.accepted = q.acceptSomeLocked(w.batch)
-	if w.accepted < len(w.batch) {
-		w.settleLocked(fmt.Errorf("%w: it holds %d events, the batch is of %d", ErrQueueFull, q.cfg.Capacity, len(w.batch)))
-	} else {
+	case len(w.batch):
 		w.settleLocked(nil)
+	default:
+		w.settleLocked(fmt.Errorf("%w: it holds %d events, the batch is of %d", ErrQueueFull, q.cfg.Capacity, len(w.batch)))
 	}
 	return true
 }
@@ -267,7 +194,7 @@ func (q *queue) letInBatchLocked(w *waiter) bool {
 func (q *queue) giveUpBatchLocked(w *waiter) {
 	l := &q.line
 	if l.deferred.len() == 0 && *l.of(w).front() == w && (w.by != nil || l.parked.len() == 0) {
-		w.accepted = q.acceptSomeLocked(w.batch)
+		w.accepted = q.acceptSome(w.batch, 1)
 	}
 }
 
@@ -275,15 +202,4 @@ func (q *queue) giveUpBatchLocked(w *waiter) {
 func (q *queue) suspendBatchLocked(w *waiter) (err error) {
 	w.accepted, _, err = q.eachLocked(w.batch, func(e Event) (uint64, error) { return 0, q.deferLocked(w.by, e) })
 	return err
-}
-
-// unload appends e, which was taken out of the channel to be handed back, or the
-// batch in it.
-func (q *queue) unload(events []Event, e Event) []Event {
-	c, ok := e.Data.(*batch)
-	if !ok {
-		return append(events, q.discard(e, ErrClosed))
-	}
-	q.surplus.Add(-int64(len(c.events) - 1))
-	return append(events, c.events...)
 }

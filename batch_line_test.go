@@ -56,8 +56,8 @@ func TestABatchWhoseWaitEndsTakesNoRoomThatAHandlerWaitsFor(t *testing.T) {
 	})
 }
 
-// A batch takes one place in the channel, and that there are others free is no
-// reason to let an event in.
+// A batch fills the queue as far as it has events, so an event that is deferred
+// stays out until one of them is begun.
 func TestWhatAHandlerDefersStaysOutOfAQueueThatABatchFills(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := startedBus(t, blocking(4, eventbus.OrderQueue)...)

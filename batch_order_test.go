@@ -87,9 +87,7 @@ func requireUnbroken(t *testing.T, items []item) {
 	require.Greater(t, len(items), 100)
 }
 
-// The first batch on a queue waits for publishers that may be about to send. It
-// must not wait for another batch that is in the queue by then: on a bus that
-// does not run, that stays.
+// On a bus that does not run, what is in the queue stays there.
 func TestTheFirstBatchesOnAQueueDoNotWaitForEachOther(t *testing.T) {
 	for range 1000 {
 		b := newBus(t)
@@ -109,7 +107,7 @@ func TestTheFirstBatchesOnAQueueDoNotWaitForEachOther(t *testing.T) {
 	}
 }
 
-// While the processor opens a batch, its events are in the channel or out of it.
+// While the processor takes a batch, each of its events is in the queue or out of it.
 func TestNoEventOfABatchIsSeenTwice(t *testing.T) {
 	b := startedBus(t)
 	var got atomic.Int64

@@ -62,38 +62,33 @@ func (q *queue) beginPackingLocked() {
 	q.state.Or(packing)
 }
 
-// post is the fast path of a queue that packs. As [queue.try] does, it counts
-// the event before it looks whether the queue is open. If it does not accept
-// the event, it returns the carrier.
+// post is the fast path of a queue that packs. If it does not accept the event,
+// it returns the carrier.
 func (q *queue) post(p parcel) (carrier Event, accepted bool) {
-	q.accepted.Add(1)
 	d := &q.depot
 	d.mu.Lock()
-	s, free := q.state.Load(), !p.receipt.ofHandler()
-	if free && s&(closing|closed) == 0 && q.replaceLocked(&p) {
-		d.mu.Unlock()
+	defer d.mu.Unlock()
+	free := !p.receipt.ofHandler()
+	if free && q.state.Load()&(closing|closed) == 0 && q.replaceLocked(&p) {
 		return Event{}, true
 	}
 	box := d.getLocked()
 	*box = p
 	carrier = box.carrier()
-	accepted = free && s == packing && q.send(carrier)
+	accepted = free && q.accept(&carrier, packing)
 	if accepted {
 		d.noteLocked(box)
-	}
-	d.mu.Unlock()
-	if !accepted {
-		q.takeBack()
 	}
 	return carrier, accepted
 }
 
-// put sends e, which has been counted, if there is room, or lets it replace the
-// event that waits with its key.
-func (q *queue) put(e Event) bool {
+// offer accepts e if there is room or if it can replace the event that waits
+// with its key, and reports whether it did. Only for those who hold lineMu, and
+// so have seen that the queue is open.
+func (q *queue) offer(e Event) bool {
 	box, ok := e.Data.(*parcel)
 	if !ok || box.key.key == "" {
-		return q.send(e)
+		return q.insert(e, 1)
 	}
 	d := &q.depot
 	d.mu.Lock()
@@ -101,15 +96,15 @@ func (q *queue) put(e Event) bool {
 	if q.mergeLocked(box) {
 		return true
 	}
-	if !q.send(e) {
+	if !q.insert(e, 1) {
 		return false
 	}
 	d.noteLocked(box)
 	return true
 }
 
-// merge lets e, which has been counted, replace the event that waits with its
-// key, and reports whether there is one.
+// merge lets e replace the event that waits with its key, and reports whether
+// there is one.
 func (q *queue) merge(e Event) bool {
 	box, ok := e.Data.(*parcel)
 	if !ok || box.key.key == "" {
@@ -120,18 +115,8 @@ func (q *queue) merge(e Event) bool {
 	return q.mergeLocked(box)
 }
 
-// mergeNew counts e if merge accepts it.
-func (q *queue) mergeNew(e Event) bool {
-	q.accepted.Add(1)
-	if q.merge(e) {
-		return true
-	}
-	q.takeBack()
-	return false
-}
-
-// enlist merges e, which has been counted, and if it cannot, makes it the event
-// that waits with its key: the caller puts it in line.
+// enlist merges e, and if it cannot, makes it the event that waits with its key:
+// the caller counts it and puts it in line.
 func (q *queue) enlist(e Event) (merged bool) {
 	box, ok := e.Data.(*parcel)
 	if !ok || box.key.key == "" {
@@ -165,7 +150,7 @@ func (q *queue) replaceLocked(p *parcel) bool {
 	}
 	old.receipt.complete(ErrDropped)
 	old.event, old.maxAge, old.mayGo, old.receipt = p.event, p.maxAge, p.mayGo, p.receipt
-	q.conflated.Add(1)
+	q.countReplaced()
 	return true
 }
 

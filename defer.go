@@ -60,10 +60,10 @@ func (q *queue) deferLocked(p *processor, e Event) error {
 		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
 	}
 	p.deferredAt = begun
-	q.accepted.Add(1)
 	if q.enlist(e) {
 		return nil
 	}
+	q.count(1)
 	q.line.deferred.push(e)
 	q.noteLocked()
 	return nil

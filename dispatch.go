@@ -8,8 +8,7 @@ const runLimit = 128
 //
 // A position is stored before attention is read; Shutdown sets attention before
 // it reads positions. So either run sees that it is killed and takes no further
-// event, or Shutdown sees the event that it has begun. And the length is read
-// before attention: what was published after Stop had returned is not taken.
+// event, or Shutdown sees the event that it has begun.
 func (p *processor) run() {
 	defer p.endRun()
 	q := p.queue
@@ -19,29 +18,7 @@ func (p *processor) run() {
 		q.position.Store(uint64(m + taking))
 		return
 	}
-	rest := q.remainder()
-	n, budget := 0, p.beginRun() // n events are known to be in rest and the channel
-	for {
-		if !p.taken {
-			if n == 0 {
-				n = min(len(rest)+len(q.ch), budget)
-				budget -= n
-				p.high = max(p.high, q.depth())
-			}
-			if n == 0 || p.attention.Load()&^mild != 0 {
-				return
-			}
-			n--
-			if len(rest) == 0 {
-				p.event = <-q.ch // does not wait: see evictForLocked
-			} else {
-				p.event, rest = q.shift(rest)
-			}
-		}
-		if c, ok := p.event.Data.(*batch); ok {
-			p.event, rest = q.shift(q.openBatch(c))
-		}
-		p.taken = false
+	for n := p.beginRun(); n > 0 && p.next(); n-- {
 		if _, ok := p.event.Data.(*parcel); ok || q.cfg.MaxAge > 0 || !p.list.serves(p.event.Type) {
 			p.route()
 		}
@@ -64,16 +41,43 @@ func (p *processor) beginRun() (budget int) {
 		return runLimit
 	}
 	p.list = nil // of the queue before
-	if p.taken {
-		return 0
-	}
 	return 1
 }
 
+// next takes the next event, unless there is none or the processor was told
+// something. An event is known to be there before attention is read: what was
+// published after Stop had returned is not taken.
+func (p *processor) next() bool {
+	q := p.queue
+	if q.evicts {
+		return p.nextLocked()
+	}
+	if q.chunk == nil && !q.openNext() || p.told() {
+		return false
+	}
+	q.shift(&p.event)
+	return true
+}
+
+// nextLocked is next for a queue that evicts.
+func (p *processor) nextLocked() bool {
+	q := p.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.chunk == nil && !q.openNextLocked() || p.told() {
+		return false
+	}
+	q.taken++
+	q.shift(&p.event)
+	return true
+}
+
+// told reports whether the processor was told something that ends a run.
+func (p *processor) told() bool { return p.attention.Load()&^mild != 0 }
+
 func (p *processor) endRun() {
 	p.list.count(p.calls)
-	raise(&p.queue.highWater, int64(p.high))
-	p.calls, p.high = 0, 0
+	p.calls = 0
 	if !p.queue.mark().isCalling() {
 		p.event = Event{}
 	}

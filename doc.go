@@ -1,8 +1,8 @@
 // Package eventbus is the in-process event bus of a trading engine. Market data,
 // strategy signals and exchange orders travel through three bounded queues, each
-// a channel drained by a goroutine of its own, its processor. A processor calls
-// the handlers of an event's type one after another, in the order in which they
-// subscribed, and keeps each handler's failure from the others.
+// backed by a channel and drained by a goroutine of its own, its processor. A
+// processor calls the handlers of an event's type one after another, in the order
+// in which they subscribed, and keeps each handler's failure from the others.
 //
 // The queues differ in how they lose events when they are full:
 //
@@ -24,7 +24,7 @@
 //
 // Publishing:
 //
-//   - Publish checks the queue and the type, and then tries to send without
+//   - Publish checks the queue and the type, and then looks for room without
 //     waiting: where there is room, it does so even with an ended context.
 //   - nil from Publish means that the event will be handled, or that
 //     [Bus.Shutdown] hands it back. After an error the event is not in the queue
@@ -56,9 +56,7 @@
 //   - The events of a [Bus.PublishBatch] enter the queue together and in order:
 //     no other event gets between them. Each counts for the capacity. The batch
 //     waits until there is room for all of it; when its wait ends, as many of the
-//     first as there is room for are accepted, and the call says how many. From
-//     the first batch on, single publishes to that queue take a lock that all
-//     buses share.
+//     first as there is room for are accepted, and the call says how many.
 //   - With [QueueConfig].ConflateBy a queue holds one event a key at most: a new
 //     one takes the place of the one that waits, at once and without a wait. The
 //     events of a key are handled in order, and the last of them always is, if it

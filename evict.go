@@ -33,21 +33,16 @@ func (q *queue) dropOldestLocked(p *processor, e Event) (evicted uint64, err err
 }
 
 // evictForLocked accepts e after it has made room for it, and for those ahead
-// of it, and returns how many events that cost. It never leaves the channel
-// empty, so a processor that has seen an event in it can receive without a
-// select: if that event was evicted, another one follows at once.
+// of it, and returns how many events that cost.
 func (q *queue) evictForLocked(e Event) (evicted uint64) {
 	for {
 		q.admitLocked(true)
 		if q.line.empty() && q.offer(e) {
 			return evicted
 		}
-		select {
-		case old := <-q.ch:
+		if old, ok := q.evictOldest(); ok {
 			q.discard(old, ErrDropped)
 			evicted++
-			q.evicted.Add(1)
-		default:
 		}
 	}
 }
@@ -66,8 +61,8 @@ func (q *queue) detachLocked(p *processor, e Event) (evicted uint64, err error) 
 		}
 		evicted = 1
 	}
-	q.accepted.Add(1)
 	if !q.enlist(e) {
+		q.count(1)
 		e = q.evictable(e)
 		if p != nil {
 			q.line.deferred.push(e)

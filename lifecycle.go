@@ -227,7 +227,7 @@ func (b *Bus) rest() (held []*queue, rested bool) {
 		gone[i] = q.handled() + q.evicted.Load() + q.conflated.Load()
 	}
 	for i, q := range b.queues {
-		if q.accepted.Load() == gone[i] {
+		if q.acceptedSoFar() == gone[i] {
 			continue
 		}
 		if !resting[i] {

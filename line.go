@@ -13,23 +13,17 @@ var lineMu sync.Mutex
 // A line holds what did not fit into a queue's channel. Its parts are let in
 // in this order, each first come, first served. Guarded by lineMu.
 type line struct {
-	held     *Event        // taken, and to be handled first when the bus starts again
 	deferred fifo[Event]   // accepted from handlers that must not wait; at most the queue's capacity
 	parked   fifo[*waiter] // handlers that wait
 	outside  fifo[*waiter] // everybody else that waits, and detached events
 	detached int           // how many of those are in outside; at most the queue's capacity
 	awaited  []*receipt    // of handlers that wait until their events are handled
+	barred   bool          // a batch is on its way in, event by event
 	rush     bool          // a cycle runs through the parked handlers: let them in slot by slot
 }
 
 // accepted returns how many accepted events the line holds.
-func (l *line) accepted() int {
-	n := l.deferred.len() + l.detached
-	if l.held != nil {
-		n++
-	}
-	return n
-}
+func (l *line) accepted() int { return l.deferred.len() + l.detached }
 
 func (l *line) empty() bool {
 	return l.deferred.len() == 0 && l.parked.len() == 0 && l.outside.len() == 0
@@ -51,8 +45,8 @@ func (q *queue) admitLocked(eager bool) {
 	if q.line.empty() || q.state.Load()&closed != 0 {
 		return
 	}
-	half := eager || q.depth() <= cap(q.ch)/2
-	for q.line.deferred.len() > 0 && q.moveLocked(*q.line.deferred.front()) {
+	half := eager || q.room() >= q.half()
+	for q.line.deferred.len() > 0 && q.insert(*q.line.deferred.front(), 0) {
 		q.line.deferred.pop()
 	}
 	if half || q.line.rush {
@@ -72,13 +66,19 @@ func (q *queue) admit() {
 }
 
 func (q *queue) admitSlow(state uint32) {
-	if state&urgent == 0 && q.depth() > cap(q.ch)/2 {
-		return
+	if state&urgent != 0 || q.mark().begun() >= q.halfAt.Load() {
+		q.lookAtLine()
 	}
+}
+
+func (q *queue) lookAtLine() {
 	lineMu.Lock()
 	defer lineMu.Unlock()
 	q.admitLocked(false)
 }
+
+// half returns how many events fit into a queue that has drained to half.
+func (q *queue) half() int { return (q.cfg.Capacity + 1) / 2 }
 
 func (q *queue) admitFromLocked(f *fifo[*waiter]) {
 	if q.line.deferred.len() > 0 || f != &q.line.parked && q.line.parked.len() > 0 {
@@ -94,7 +94,7 @@ func (q *queue) admitFromLocked(f *fifo[*waiter]) {
 func (q *queue) letInLocked(w *waiter) bool {
 	switch {
 	case w.detached():
-		if !q.moveLocked(w.event) {
+		if !q.insert(w.event, 0) {
 			return false
 		}
 		q.line.detached--
@@ -109,55 +109,21 @@ func (q *queue) letInLocked(w *waiter) bool {
 	return true
 }
 
-// moveLocked sends e, which is accepted and in line, if there is room.
-func (q *queue) moveLocked(e Event) bool {
-	return (!q.counts() || q.room() > 0) && q.send(e)
-}
-
-// noteLocked brings state and the deferred count in line with the line.
+// noteLocked brings state, halfAt and the deferred count in line with the line.
 func (q *queue) noteLocked() {
 	if q.line.parked.len() == 0 {
 		q.line.rush = false
 	}
 	s := q.state.Load() &^ (lined | urgent)
-	if !q.line.empty() {
+	if q.line.barred || !q.line.empty() {
 		s |= lined
+		q.halfAt.Store(q.mark().begun() + uint64(max(0, q.half()-q.room())))
 	}
 	if q.line.deferred.len() > 0 || q.line.rush {
 		s |= urgent
 	}
 	q.state.Store(s)
 	q.deferred.Store(int64(q.line.accepted()))
-}
-
-// keep keeps e, which a processor has taken but was told not to begin.
-func (q *queue) keep(e Event) {
-	if c, ok := e.Data.(*batch); ok {
-		q.openBatch(c)
-	} else {
-		q.hold(e)
-	}
-}
-
-// hold keeps e, which a processor has taken but was told not to begin, until
-// it asks for it with release. It is the queue's oldest event, and so must not
-// go behind those in the channel.
-func (q *queue) hold(e Event) {
-	lineMu.Lock()
-	defer lineMu.Unlock()
-	q.line.held = &e
-	q.holding = true
-	q.noteLocked()
-}
-
-func (q *queue) release() Event {
-	lineMu.Lock()
-	defer lineMu.Unlock()
-	e := *q.line.held
-	q.line.held = nil
-	q.holding = false
-	q.noteLocked()
-	return e
 }
 
 // closeLocked closes the queue to all but handlers or, for good, to everybody.

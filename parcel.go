@@ -87,7 +87,7 @@ func (q *queue) recycle(e Event) {
 	}
 }
 
-// recycleLocked keeps as many parcels as fit into the channel.
+// recycleLocked keeps as many parcels as the queue holds.
 func (q *queue) recycleLocked(box *parcel) {
 	*box = parcel{}
 	if len(q.depot.free) < q.cfg.Capacity {

@@ -78,5 +78,5 @@ func pausedError(held []*queue) error {
 // waiting returns how many events are accepted and not begun.
 func (q *queue) waiting() uint64 {
 	gone := q.mark().begun() + q.evicted.Load() + q.conflated.Load()
-	return q.accepted.Load() - gone
+	return q.acceptedSoFar() - gone
 }

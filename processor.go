@@ -39,11 +39,9 @@ type processor struct {
 	mute       bool            // the logger failed to tell its level; do not ask again
 	stage      stage
 	event      Event         // at hand
-	taken      bool          // it is out of the channel, and not begun
 	list       *handlerList  // its handlers; if it is not begun, those of the event before
 	called     bool          // the one that the queue's handler index is at has been called
 	calls      uint64        // of every handler in list, since they were counted
-	high       int           // depth of the queue that was seen in this run
 	receipt    *receipt      // of the event at hand or, until the processor has attended, of the one before
 	stale      *HandlerError // about the event at hand, which has expired
 	failure    *failure
@@ -137,8 +135,6 @@ func (p *processor) serve() {
 			if p.stepping || p.leave() {
 				return
 			}
-		case p.queue.open && p.queue.holding:
-			p.take(p.queue, p.queue.release())
 		case p.queue.ready():
 			p.run()
 		case p.stepping:
@@ -154,10 +150,10 @@ func (p *processor) serve() {
 // pick looks which queues are paused, and makes the first that has an event to
 // begin the one at hand. The processor is away. What Pause and Resume do later
 // counts when it attends again: if a queue opened in between, its events could
-// overtake the one that is held back.
+// overtake those of a chunk that is open.
 func (p *processor) pick() {
 	for _, q := range p.queues {
-		q.open = !q.paused.Load()
+		q.unpaused = !q.paused.Load()
 	}
 	for _, q := range p.queues {
 		if q.ready() {
@@ -174,7 +170,7 @@ func (p *processor) comesBefore(q *queue) bool {
 }
 
 // ready reports whether q has an event that may be begun.
-func (q *queue) ready() bool { return q.open && (q.holding || len(q.ch) > 0 || q.left() > 0) }
+func (q *queue) ready() bool { return q.unpaused && q.hasEvents() }
 
 // anyReady reports whether one of the processor's queues has.
 func (p *processor) anyReady() bool { return slices.ContainsFunc(p.queues, (*queue).ready) }
@@ -204,7 +200,7 @@ func (p *processor) attend() bool {
 	}
 	p.attention.And(^replan)
 	p.pick()
-	if p.queue.open {
+	if p.queue.unpaused {
 		p.queue.setState(taking)
 	}
 	return p.attention.Load()&stopped == 0 && !(p.stepping && p.ctx.Err() != nil)
@@ -253,30 +249,29 @@ func (p *processor) leave() bool {
 }
 
 // idle waits for an event, for a signal, or for the next poll, which makes up
-// for a wake-up that was lost. It receives from no queue that holds an event
-// back: the queue at hand may have had one that was evicted, and not the only one.
+// for a wake-up that was lost.
 func (p *processor) idle(poll <-chan time.Time) {
 	if p.anyReady() || p.bus.spin > 0 && p.spun() {
 		return
 	}
-	var ch [numQueues]chan Event
+	var doors [numQueues]<-chan *chunk
 	for i, q := range p.queues {
-		if q.open {
+		if q.unpaused {
 			q.setState(taking)
-			ch[i] = q.ch
+			doors[i] = q.door()
 		}
 	}
 	select {
-	case e := <-ch[0]:
-		p.take(p.queues[0], e)
-	case e := <-ch[1]:
-		p.take(p.queues[1], e)
-	case e := <-ch[2]:
-		p.take(p.queues[2], e)
+	case c := <-doors[0]:
+		p.take(p.queues[0], c)
+	case c := <-doors[1]:
+		p.take(p.queues[1], c)
+	case c := <-doors[2]:
+		p.take(p.queues[2], c)
 	case <-p.wake:
 	case <-poll:
 		for _, q := range p.queues {
-			q.admit()
+			q.lookAtLine()
 		}
 		if p.bus.withheld.Load() {
 			p.say(telling, func() { p.bus.flushLogs(false) })
@@ -295,23 +290,21 @@ func (p *processor) spun() bool {
 	return false
 }
 
-// take handles e, which was taken from q or held back, unless the processor was
-// told meanwhile to begin no event: select may choose one that was published
-// after that. Pause stores its signal before it looks whether the processor says
-// taking, so it waits for an event that is begun in spite of it.
-func (p *processor) take(q *queue, e Event) {
-	p.queue = q
-	if p.attention.Load()&(stopped|replan) != 0 || p.comesBefore(q) {
-		q.keep(e)
-		q.admit()
+// take handles c, which was taken from q, unless a queue that comes before it has
+// an event: select chooses any of the queues that have one. If c is nil, the
+// bell has rung.
+func (p *processor) take(q *queue, c *chunk) {
+	if c != nil {
+		q.openChunk(c)
+	}
+	if c == nil || p.comesBefore(q) {
 		return
 	}
+	p.queue = q
 	for _, other := range p.queues {
 		if other != q {
 			other.setState(away)
 		}
 	}
-	raise(&q.highWater, 1)
-	p.event, p.taken = e, true
 	p.run()
 }

@@ -42,13 +42,8 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 	if r != nil {
 		to.prepare(r)
 	}
-	to.accepted.Add(1)
-	if to.state.Load() == 0 {
-		select { // send would copy e once more
-		case to.ch <- e:
-			return nil
-		default:
-		}
+	if to.accept(&e, 0) {
+		return nil
 	}
 	return to.publishSlow(ctx, e, r)
 }
@@ -109,9 +104,8 @@ func (r *rule) refusal() error {
 }
 
 // publishSlow is the rest of a publish that found the queue full or its state
-// not zero. It gives up the count that the fast path took.
+// not zero.
 func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
-	q.takeBack()
 	raise(&q.highWater, int64(q.depth()))
 	own := r
 	if r == nil || r.inherits {
@@ -187,7 +181,7 @@ func (q *queue) enter(p *processor, e Event, r *rule) (w *waiter, evicted uint64
 			return nil, 0, err
 		}
 	}
-	if q.packs.Load() && q.mergeNew(e) {
+	if q.packs.Load() && q.merge(e) {
 		return nil, 0, nil
 	}
 	if !r.waits() {

@@ -2,6 +2,7 @@ package eventbus
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -104,7 +105,7 @@ type QueueConfig struct {
 	MaxAge time.Duration
 }
 
-// maxCapacity keeps the channel's buffer, of 72 bytes an event, near 1 GiB and
+// maxCapacity keeps a full queue, of 72 bytes an event, near 1 GiB and
 // so within what make can allocate on every platform.
 const maxCapacity = 1 << 24
 
@@ -133,35 +134,43 @@ func (c QueueConfig) validate() error {
 }
 
 // A queue is the channel, the line of those who found it full, and the
-// accounts. An event is in the channel or deferred from the moment it is
-// accepted to the moment its handling begins.
+// accounts. An event is in a chunk or deferred from the moment it is accepted to
+// the moment its handling begins.
 type queue struct {
-	bus *Bus
-	id  Queue
-	cfg QueueConfig
-	ch  chan Event
+	bus    *Bus
+	id     Queue
+	cfg    QueueConfig
+	ch     chan *chunk // the oldest first
+	bell   chan *chunk // rung when a chunk was sent, if the queue evicts; see door
+	evicts bool        // its configured rule is DropOldest, so the open chunk is guarded by mu
 
 	rule  rule        // the configured one
 	mixed atomic.Bool // publishes with other rules than DropOldest are about; written under lineMu
-	packs atomic.Bool // events travel in parcels, so publishers may not use the channel freely; for good, written under lineMu
+	packs atomic.Bool // events travel in parcels, so publishers may not take the fast path of others; for good, written under lineMu
 	depot depot
 
-	// state is zero while publishers may use the channel freely. It is written
+	// state is zero while publishers need not look at anything else. It is written
 	// under lineMu, and read by publishers and by the processor.
 	state    atomic.Uint32
-	deferred atomic.Int64 // how many events are; written under lineMu
-	surplus  atomic.Int64 // events in the channel beyond its places that are taken: see batch
-	line     line         // guarded by lineMu
+	deferred atomic.Int64  // how many events are; written under lineMu
+	halfAt   atomic.Uint64 // how many events are begun when the queue has drained to half; valid while state says lined
+	line     line          // guarded by lineMu
 
 	_ cacheLine // what publishers write
 
-	// accepted is counted before the send and taken back when that fails, so
-	// it is never too low: when it equals handled + evicted + conflated,
-	// nothing is left.
-	accepted  atomic.Uint64
+	// mu is taken after lineMu and depot.mu, and held for a few steps. When
+	// accepted equals handled + evicted + conflated, nothing is left.
+	mu       sync.Mutex
+	accepted uint64  // guarded by mu
+	limit    uint64  // guarded by mu: with as many accepted, look whether there is room; see extendLocked
+	taken    uint64  // guarded by mu: events that the processor has taken, if the queue evicts
+	last     *chunk  // guarded by mu: in the channel, and not full; nil if there is none
+	spare    *chunk  // guarded by mu: empty ones
+	unused   []chunk // guarded by mu: those that nobody has needed yet
+
 	dropped   atomic.Uint64
 	evicted   atomic.Uint64
-	conflated atomic.Uint64 // after the event that replaced it was accepted
+	conflated atomic.Uint64
 	rejected  atomic.Uint64
 	drops     throttle
 
@@ -172,8 +181,9 @@ type queue struct {
 	handler   uint32                      // the one it calls; see setHandler
 	serving   atomic.Pointer[handlerList] // what position's handler index refers to
 	highWater atomic.Int64                // publishers raise it too, when they find the queue full
-	openEnd   atomic.Uint64               // how many events are begun when the last of the open batch is
-	opened    *batch                      // the open one; the processor's, and Shutdown's when no event is begun any more
+	chunk     *chunk                      // the open one, nil if there is none; the processor's, and Shutdown's when no event is begun any more
+	at        int                         // of its events, the next one
+	used      *chunk                      // empty ones that are not yet among the spare
 	unhandled atomic.Uint64
 	expired   atomic.Uint64 // of those that handled returns
 	failed    atomic.Uint64
@@ -185,8 +195,7 @@ type queue struct {
 	reported atomic.Int64             // the highest QueueStats.Handled so far
 	leftover atomic.Int64             // events that Shutdown took out to hand them back
 	slow     atomic.Pointer[callInfo] // reported and not yet said to have ended
-	holding  bool                     // the line holds an event back that comes first; its processor's
-	open     bool                     // it was not paused when the processor last attended; its processor's
+	unpaused bool                     // it was not paused when the processor last attended; its processor's
 	paused   atomic.Bool              // written under Bus.mu
 	cut      atomic.Pointer[callInfo] // not made, since the bus was killed
 	proc     *processor               // serves the queue; see Bus.processors
@@ -198,17 +207,16 @@ type cacheLine [128]byte
 
 // The bits of queue.state.
 const (
-	lined    uint32 = 1 << iota // events are deferred or publishers wait
-	urgent                      // and one of them is due at the very next free slot
-	closing                     // Shutdown has begun: only handlers may publish
-	closed                      // Shutdown has ended: nobody may
-	packing                     // events travel in parcels; for good
-	batching                    // PublishBatch is in use, so all publishers take lineMu; for good
-	batched                     // and nobody is about to publish without it any more
+	lined   uint32 = 1 << iota // events are deferred or publishers wait
+	urgent                     // and one of them is due at the very next free slot
+	closing                    // Shutdown has begun: only handlers may publish
+	closed                     // Shutdown has ended: nobody may
+	packing                    // events travel in parcels; for good
 )
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
-	q := &queue{bus: b, id: id, cfg: cfg, ch: make(chan Event, cfg.Capacity)}
+	q := &queue{bus: b, id: id, cfg: cfg, bell: make(chan *chunk, 1), evicts: cfg.Overflow == DropOldest}
+	q.makeChunks()
 	q.depot.waiting = make(map[conflationKey]*parcel)
 	q.rule = rule{overflow: cfg.Overflow, timeout: cfg.Timeout}
 	q.drops.limit, q.expiries.limit = maxDropLogs, maxDropLogs
@@ -217,34 +225,6 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 		q.state.Store(packing)
 	}
 	return q
-}
-
-// offer accepts e if there is room, and reports whether there was.
-// Only for those who hold lineMu, and so have seen that the queue is open.
-func (q *queue) offer(e Event) bool {
-	q.accepted.Add(1)
-	if (!q.counts() || q.room() > 0) && q.put(e) {
-		return true
-	}
-	q.takeBack()
-	return false
-}
-
-// send sends e, which has been counted, if there is room.
-func (q *queue) send(e Event) bool {
-	select {
-	case q.ch <- e:
-		return true
-	default:
-		return false
-	}
-}
-
-// takeBack undoes the count of an event that is not accepted after all. The
-// count may have been all that kept somebody from seeing the bus at rest.
-func (q *queue) takeBack() {
-	q.accepted.Add(^uint64(0))
-	q.bus.changed()
 }
 
 // A mark is a processor's position in a queue: how many events it has begun,

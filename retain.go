@@ -92,7 +92,7 @@ func (q *queue) admitJoin(s *Subscription) {
 	if q.line.empty() && q.offer(e) {
 		return
 	}
-	q.accepted.Add(1)
+	q.count(1)
 	q.line.deferred.push(e)
 	q.admitLocked(false)
 	q.noteLocked()

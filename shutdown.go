@@ -3,7 +3,6 @@ package eventbus
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -213,32 +212,14 @@ func (b *Bus) handBack(s *shutdown, calls [numQueues]*callInfo) error {
 	return &ShutdownError{remaining, cause}
 }
 
-// takeAll takes out what is left. A publish that had counted its event before
-// the queue was closed may be about to send it or to take the count back, which
-// is a matter of a few instructions; takeAll gives way until the count is right.
+// takeAll takes out what is left in a queue that is closed.
 func (q *queue) takeAll() []Event {
-	var events []Event
-	if q.deferred.Load() > 0 {
-		lineMu.Lock()
-		if q.line.held != nil {
-			events = append(events, q.discard(*q.line.held, ErrClosed))
-			q.line.held = nil
-		}
-		q.noteLocked()
-		lineMu.Unlock()
-	}
-	events = append(events, q.remainder()...)
-	q.openEnd.Store(0)
-	for q.accepted.Load() != q.mark().begun()+q.evicted.Load()+q.conflated.Load()+uint64(len(events))+uint64(q.deferred.Load()) {
-		select {
-		case e := <-q.ch:
-			events = q.unload(events, e)
-		default:
-			runtime.Gosched()
-		}
-	}
 	lineMu.Lock()
 	defer lineMu.Unlock()
+	events := q.unload()
+	for i, e := range events {
+		events[i] = q.discard(e, ErrClosed)
+	}
 	for q.line.deferred.len() > 0 {
 		events = append(events, q.discard(q.line.deferred.pop(), ErrClosed))
 	}
@@ -248,7 +229,26 @@ func (q *queue) takeAll() []Event {
 	q.line.detached = 0
 	q.noteLocked()
 	published := slices.DeleteFunc(events, func(e Event) bool { return e.Type == "" })
-	q.accepted.Add(-uint64(len(events) - len(published)))
+	q.count(len(published) - len(events))
 	q.leftover.Store(int64(len(published)))
 	return published
+}
+
+// unload takes out what is in chunks. It leaves the open one to the processor,
+// whose handler may be running; it will find that it was told to leave.
+func (q *queue) unload() (events []Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	take := func(waiting []Event) {
+		events = append(events, waiting...)
+		clear(waiting)
+	}
+	if q.chunk != nil {
+		take(q.chunk.events[q.at:q.chunk.n])
+	}
+	for len(q.ch) > 0 {
+		c := <-q.ch
+		take(c.events[:c.n])
+	}
+	return events
 }

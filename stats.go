@@ -88,7 +88,7 @@ func (q *queue) stats() QueueStats {
 		Dropped: q.dropped.Load(), Rejected: q.rejected.Load(),
 	}
 	s.HighWater = min(max(int(q.highWater.Load()), q.depth()), q.cfg.Capacity)
-	s.Accepted = q.accepted.Load()
+	s.Accepted = q.acceptedSoFar()
 	return s
 }
 

@@ -94,7 +94,6 @@ func (b *Bus) publishFor(ctx context.Context, q *queue, e Event, rc *receipt) er
 	if rc.by == nil {
 		return b.publish(ctx, q.id, carrier, nil)
 	}
-	q.accepted.Add(1)
 	return q.publishSlow(ctx, carrier, nil)
 }
 
