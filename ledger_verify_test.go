@@ -62,7 +62,7 @@ func (l *ledger) dueSinceLast(s *subscriber, e *entry) bool {
 		return arrived != 0 && arrived < e.began
 	}
 	plan := l.plan.queues[e.queue]
-	if arrived != 0 && arrived < e.calls[0].began {
+	if arrived != 0 && arrived < e.after { // later, e may have had its handlers by then
 		return true
 	}
 	return !s.barred && s.subscribed < e.began && !plan.keys && !plan.evicts()
