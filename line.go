@@ -110,6 +110,8 @@ func (q *queue) letInLocked(w *waiter) bool {
 }
 
 // noteLocked brings state, halfAt and the deferred count in line with the line.
+// The position is read before the room: an event that began in between would count
+// twice, and nobody would look at the line when its queue is empty.
 func (q *queue) noteLocked() {
 	if q.line.parked.len() == 0 {
 		q.line.rush = false

@@ -27,7 +27,7 @@ byte begun[NP];			/* both at once */
 /* Ghosts. */
 bool returned;			/* Shutdown has returned */
 #ifdef TO_THE_END
-byte taken;			/* events handed back */
+byte handedBack;		/* events */
 #endif
 #ifdef STOPS
 bool stopReturned;		/* and Start has not been called since */
@@ -154,23 +154,21 @@ inline giveUp() {
 
 #ifdef OBSERVED
 /* What a process that observes declares. */
-#define OBSERVER byte n0, n1, x, y, z; bool holds, stopWaiting
+#define OBSERVER byte n0, n1; bool holds, stopWaiting
 
 /* handled: queue.handled, one load of position */
 #define handled(q)	(begun[q] - (mark[q] == CALLING))
 
-/* atRest: Bus.atRest */
+/* atRest: Bus.rest */
 inline atRest() {
-#ifdef EVICTS
-	n0 = handled(0); n0 = n0 + evicted[0];
-	n1 = handled(1); n1 = n1 + evicted[1];
-#else
 	n0 = handled(0);
 	n1 = handled(1);
+#ifdef DROP_OLDEST
+	n0 = n0 + evicted[0];
 #endif
-	holds = accepted[0] == n0;
+	atomic { muFree(0) -> holds = accepted[0] == n0 };
 	if
-	:: holds -> holds = accepted[1] == n1
+	:: holds -> atomic { muFree(1) -> holds = accepted[1] == n1 }
 	:: else
 	fi;
 	n0 = 0; n1 = 0
@@ -214,54 +212,34 @@ inline awaitStill() {
 #define unannounce(o)	atomic { observers--; looks[o] = false; notified[o] = false; holds = false }
 #endif
 
-/* takeAll: queue.takeAll */
+/* takeAll: queue.takeAll and unload, which leaves the open chunk as it is */
 inline takeAll(q) {
-	n0 = 0;
-	if
-	:: deferredCount[q] > 0 ->
-		lock(lineMu);
-		if
-		:: held[q] != 0 -> d_step { handedBack(q, held[q]); held[q] = 0 }
-		:: else
-		fi;
-		note(q);
-		unlock(lineMu)
-	:: deferredCount[q] == 0
-	fi;
-	do
-	:: x = accepted[q];
-		y = begun[q];
-#ifdef EVICTS
-		y = y + evicted[q];
-#endif
-		z = deferredCount[q];
-		if
-		:: x == y + n0 + z -> break
-		:: else ->
-			/* It gives way and looks again; as long as nothing is
-			 * different it sees the same. */
-			if
-			:: ch[q]?w -> d_step { handedBack(q, w); w = 0 }
-			:: none(ch[q]) && (accepted[q] != x || deferredCount[q] != z || begun[q] != y)
-			fi
-		fi;
-		x = 0; y = 0; z = 0
-	od;
-	x = 0; y = 0; z = 0; n0 = 0;
 	lock(lineMu);
-	do
-	:: none(deferred[q]) -> break
-	:: else -> d_step { deferred[q]?w; handedBack(q, w); w = 0 }
-	od;
+	atomic {
+		muFree(q);
+		n0 = len(open[q]);
+		do
+		:: n0 > 0 -> open[q]?w; open[q]!w; handBack(q, w); n0--
+		:: else -> break
+		od;
+		do
+		:: some(ch[q]) -> ch[q]?w; handBack(q, w)
+		:: else -> break
+		od;
+		do
+		:: some(deferred[q]) -> deferred[q]?w; handBack(q, w)
+		:: else -> break
+		od;
+		w = 0
+	};
 	note(q);
 	unlock(lineMu)
 }
 
-inline handedBack(q, e) {
-	ghostOut(q, e);
+inline handBack(q, e) {
 #ifdef TO_THE_END
-	taken++;
+	handedBack++;
 #endif
-	n0++
+	ghostOut(q, e)
 }
 #endif

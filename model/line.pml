@@ -1,13 +1,15 @@
 /*
- * The queues and what a publish does: publish.go, queue.go (offer, send,
- * takeBack), line.go and waiter.go. publish.pml and shutdown.pml include it.
+ * The queues and what a publish does: publish.go, chunk.go, line.go, waiter.go,
+ * defer.go and evict.go. publish.pml and shutdown.pml include it.
  *
- * A step of the model is one access to what is shared without a lock: a
- * channel, state, a count. What lineMu guards changes in the same step as the
+ * A step of the model is one access to what is shared without a lock: the
+ * channel of the processor that waits, state, halfAt, a position, attention.
+ * What queue.mu guards is one step, from lock to unlock: it is held for a few
+ * steps that wait for nobody. What lineMu guards changes in the same step as the
  * access before or after it, since nobody else may look at it meanwhile. All
  * atomics of Go are sequentially consistent, as all variables are here.
  *
- * LIFE adds the counts and what else only the life cycle looks at.
+ * OBSERVED adds the counts that Flush and Shutdown compare.
  */
 
 #ifndef NP
@@ -31,6 +33,11 @@
 #endif
 #define CAP(q)	((q) == 0 -> CAP0 : ((q) == 1 -> CAP1 : CAP2))
 #define MAXCAP	3
+#define HALF(q)	((CAP(q) + 1) / 2)	/* queue.half */
+
+#ifndef CHUNK
+#define CHUNK 2			/* chunkSize */
+#endif
 
 /* An event says who published it, from which event from outside it came, and
  * how many handlers were in between. No two are equal. */
@@ -50,37 +57,74 @@
 #define GONE	4		/* the context ended, the time was up, or it never waits */
 #define RETRY	5		/* only with MUT_WAKE_ONLY */
 
+/* TRY: the last publisher never waits. DROP_OLDEST: queue 0 drops the oldest. */
+#ifdef TRY
+#define TRIES(me)	((me) == NW - 1)
+#else
+#define TRIES(me)	false
+#endif
+#ifdef DROP_OLDEST
+#define DROPS_OLDEST(q)	((q) == 0)	/* queue.evicts */
+chan bell = [1] of { bit };	/* queue.bell of queue 0 */
+#else
+#define DROPS_OLDEST(q)	false
+#endif
+
+/*
+ * The events in the channel's chunks, one after the other. All chunks but the
+ * last are full, so that the first holds CHUNK events or, if they are fewer,
+ * all; and the last takes further ones if they are no multiple of CHUNK.
+ */
 chan ch0 = [CAP0] of { byte };
 chan ch1 = [CAP1] of { byte };
 chan ch2 = [CAP2] of { byte };
 chan ch[NP];			/* queue.ch */
+chan open[NP] = [CHUNK] of { byte };	/* queue.chunk from queue.at on, or what idle has received */
+bool received[NP];		/* idle has received that chunk and has not opened it */
+byte takesMore[NP];		/* how many further events it takes: it is queue.last unless this is 0 */
 byte state[NP];			/* queue.state */
+byte toHalf[NP];		/* queue.halfAt, as the number of events still to be begun */
+
+#ifdef ACCEPT_IN_STEPS
+bool queueMu[NP];		/* queue.mu, which accept holds for more than a step */
+#define muFree(q)	(!queueMu[q])
+#else
+#define muFree(q)	true
+#endif
 
 bool lineMu;			/* guards the rest */
 chan deferred[NP] = [MAXDEFERRED] of { byte };	/* line.deferred */
 chan parked[NP] = [NP] of { byte };		/* line.parked, whose handlers */
 chan outside[NP] = [NPUB] of { byte };		/* line.outside, which publishers */
 bool rush[NP];			/* line.rush */
-byte held[NP];			/* line.held, 0 if there is none */
 byte parkedOn[NP] = NONE;	/* processor.parkedOn */
 byte wEvent[NW];		/* waiter.event; nobody has more than one waiter */
 bool inLine[NW];		/* waiter.inLine */
+byte since[NP];			/* not 0: noteLocked has read the position; 1 more for each event begun since */
 byte done[NW];			/* waiter.done, 0 while empty */
 
 /* empty() and its kin may not stand beside else */
 #define none(c)	(len(c) == 0)
 #define some(c)	(len(c) > 0)
-#if NP == 2
-#define nobodyInside	(none(deferred[0]) && none(parked[0]) && none(deferred[1]) && none(parked[1]))
-#else
-#define nobodyInside	(none(deferred[0]) && none(parked[0]) && none(deferred[1]) && none(parked[1]) && none(deferred[2]) && none(parked[2]))
-#endif
 #define lineEmpty(q)	(none(deferred[q]) && none(parked[q]) && none(outside[q]))
+
+/*
+ * How many events take up capacity. In the code it is a difference of counts:
+ * accepted less those in line, less those begun and evicted. An event that the
+ * processor has taken counts until it is begun, and here it takes and begins it
+ * in one step. In a queue with DropOldest it counts no longer once it is taken.
+ */
+#ifdef MUT_OPEN_DOES_NOT_COUNT
+#define inQueue(q)	len(ch[q])
+#else
+#define inQueue(q)	(len(ch[q]) + len(open[q]))
+#endif
+#define hasRoom(q)	(inQueue(q) < CAP(q))	/* queue.roomLocked is not 0 */
+#define halfFree(q)	(inQueue(q) + HALF(q) <= CAP(q))	/* queue.room is at least queue.half */
 
 #ifdef OBSERVED
 byte accepted[NP];		/* queue.accepted */
 byte evicted[NP];		/* queue.evicted */
-byte deferredCount[NP];		/* queue.deferred */
 byte observers;			/* Bus.observers */
 bool looks[2];			/* observer o holds a channel from nextChange */
 bool notified[2];		/* and it is closed */
@@ -113,7 +157,6 @@ bool endBegun;	/* a handler's publish may be refused */
 #ifdef FLUSHES
 byte undone[8];	/* of each origin: events published and not handled */
 #endif
-byte late;	/* sends of the fast path that took a slot from somebody in line */
 
 inline ghostPublish(q, e) {
 	assert(len(flightOf(e, q)) < FLIGHT);
@@ -137,7 +180,7 @@ inline ghostRefused(q, e) {
 }
 
 /* What a process that publishes or admits declares. */
-#define LOCALS	byte st, g, w, res, on, by, hops; bool ok, half, broken, defers, leads, waiting, clean
+#define LOCALS	byte st, g, w, res, on, by, hops, left; bool ok, half, broken, defers, leads, waiting
 
 inline lock(m) { atomic { !m -> m = true } }
 inline unlock(m) { m = false }
@@ -154,69 +197,121 @@ inline changed() {
 #endif
 }
 
-/* takeBack: queue.takeBack */
-inline takeBack(q) {
-#ifdef OBSERVED
-	accepted[q]--;
-	changed()
+/* The chunks that are not spare: those in the channel, the one that the
+ * processor has, and, until it has opened that one, the one it had before. */
+#define chunksIn(q)	((len(ch[q]) + CHUNK - 1) / CHUNK)
+#define chunksOut(q)	(1 + received[q])
+
+/* push: queue.pushLocked. The send never waits, and there is a spare chunk. */
+inline push(q, e) {
+	if
+	:: takesMore[q] > 0 -> open[q]!e; takesMore[q]--
+	:: else ->
+		if
+		:: len(ch[q]) % CHUNK == 0 ->
+			assert(chunksIn(q) < (CAP(q) - 1) / CHUNK + 1);
+			assert(chunksIn(q) + chunksOut(q) < (CAP(q) - 1) / CHUNK + 2);
+			ring(q)
+		:: else
+		fi;
+		ch[q]!e
+	fi;
+	assert(len(ch[q]) + len(open[q]) <= CAP(q))
+}
+
+/* ring: queue.ring */
+inline ring(q) {
+#if defined(DROP_OLDEST) && !defined(MUT_NO_BELL)
+	if
+	:: DROPS_OLDEST(q) && len(bell) == 0 -> bell!1
+	:: else
+	fi
 #else
 	skip
 #endif
 }
 
-/* send: queue.send. Promela lets a receiver that waits find the event in the
- * channel where Go hands it over; that adds behaviour and takes none away. */
-inline send(q, e) {
-	d_step {
+/* count: accepted of queue.mu's fields */
+inline count(q, n) {
+#ifdef OBSERVED
+	accepted[q] = accepted[q] + n
+#else
+	skip
+#endif
+}
+
+/* takeChunk takes the first chunk out of the channel. It is still the last one
+ * if it is not full, until it is opened. */
+inline takeChunk(q) {
+	assert(none(open[q]));
+	do
+	:: some(ch[q]) && len(open[q]) < CHUNK -> ch[q]?g; open[q]!g
+	:: else -> break
+	od;
+	g = 0;
+	takesMore[q] = CHUNK - len(open[q])
+}
+
+/* openChunk: queue.openChunkLocked, which seals */
+inline openChunk(q) {
+#ifndef MUT_NOT_SEALED
+	takesMore[q] = 0
+#else
+	skip
+#endif
+}
+
+/* insert: queue.insert. n is 0 for an event that is accepted already. */
+inline insert(q, e, n) {
+	atomic {
+		muFree(q);
 		if
-		:: len(ch[q]) < CAP(q) -> ch[q]!e; ok = true
+		:: hasRoom(q) -> count(q, n); push(q, e); ok = true
 		:: else -> ok = false
 		fi
 	}
 }
 
 /* offer: queue.offer */
-inline offer(q, e) {
-#ifdef OBSERVED
-	accepted[q]++;
-#endif
-	send(q, e);
-#ifdef OBSERVED
-	if
-	:: ok
-	:: else -> takeBack(q)
-	fi
-#endif
-}
+inline offer(q, e) { insert(q, e, 1) }
 
-/* note: queue.noteLocked, two stores */
+/*
+ * note: queue.noteLocked. It reads the position, then under mu how much room
+ * there is, and stores halfAt, then state. Go evaluates the two in this order.
+ */
 inline note(q) {
-	noteState(q);
-	noteCount(q)
-}
-inline noteState(q) {
-	d_step {
-		if
-		:: none(parked[q]) -> rush[q] = false
-		:: else
-		fi;
-		state[q] = (state[q] & (CLOSING | CLOSED)) | (lineEmpty(q) -> 0 : LINED) |
-			((some(deferred[q]) || rush[q]) -> URGENT : 0);
-		if
-		:: nobodyInside -> late = 0
-		:: else
-		fi
-	}
-}
-inline noteCount(q) {
-#ifdef OBSERVED
 	if
-	:: deferredCount[q] != len(deferred[q]) + (held[q] != 0) -> deferredCount[q] = len(deferred[q]) + (held[q] != 0)
-	:: else
+	:: d_step { lineEmpty(q) -> storeState(q) }
+	:: d_step { !lineEmpty(q) -> since[q] = 1 }; noteRest(q)
 	fi
-#else
-	skip
+}
+inline noteRest(q) {
+	atomic { muFree(q) -> readRoom(q) };
+#ifdef MUT_ROOM_FIRST
+	since[q] = 1;
 #endif
+	d_step { storeHalfAt(q) };
+	d_step { storeState(q) }
+}
+#ifdef MUT_HALF_TOO_HIGH
+#define HALF_SLIP 1
+#else
+#define HALF_SLIP 0
+#endif
+inline readRoom(q) {
+	left = HALF_SLIP + (halfFree(q) -> 0 : inQueue(q) + HALF(q) - CAP(q))
+}
+inline storeHalfAt(q) {
+	toHalf[q] = (left + 1 > since[q] -> left + 1 - since[q] : 0);
+	since[q] = 0; left = 0
+}
+inline storeState(q) {
+	if
+	:: none(parked[q]) -> rush[q] = false
+	:: else
+	fi;
+	state[q] = (state[q] & (CLOSING | CLOSED)) | (lineEmpty(q) -> 0 : LINED) |
+		((some(deferred[q]) || rush[q]) -> URGENT : 0)
 }
 
 /* settle: waiter.settleLocked */
@@ -240,7 +335,7 @@ inline admitFrom(q, f) {
 		f?<w>;
 		if
 #ifdef MUT_WAKE_ONLY
-		:: isHandler(w) && len(ch[q]) < CAP(q) -> ok = false; d_step { f?w; settle(w, RETRY) }
+		:: isHandler(w) && hasRoom(q) -> ok = false; d_step { f?w; settle(w, RETRY) }
 #endif
 		:: else -> offer(q, wEvent[w])
 		fi;
@@ -258,7 +353,7 @@ inline admitLocked(q, eager) {
 	:: lineEmpty(q)
 	:: state[q] & CLOSED
 	:: else ->
-		half = eager || len(ch[q]) <= CAP(q) / 2;
+		atomic { muFree(q) -> half = eager || halfFree(q) };
 #ifdef MUT_PARKED_FIRST
 		if
 		:: half || rush[q] -> admitFrom(q, parked[q])
@@ -268,16 +363,15 @@ inline admitLocked(q, eager) {
 		do
 		:: none(deferred[q]) -> break
 		:: else ->
-			d_step {
+			atomic {
+				deferred[q]?<w>;
+				insert(q, w, 0);
+				w = 0;
 				if
-				:: len(ch[q]) < CAP(q) -> deferred[q]?w; ch[q]!w; w = 0; ok = true
-				:: else -> ok = false
+				:: ok -> deferred[q]?_; ok = false
+				:: else -> break
 				fi
-			};
-			if
-			:: ok -> ok = false
-			:: else -> break
-			fi
+			}
 		od;
 		if
 		:: none(deferred[q]) && (half || rush[q]) -> admitFrom(q, parked[q])
@@ -292,13 +386,13 @@ inline admitLocked(q, eager) {
 	fi
 }
 
-/* admit: queue.admit, by the processor when a slot has come free */
+/* admit: queue.admit and admitSlow, by the processor when a slot has come free */
 inline admit(q) {
 	st = state[q];
 	if
 	:: !(st & LINED)
-	:: (st & LINED) && !(st & URGENT) && len(ch[q]) > CAP(q) / 2
-	:: (st & LINED) && ((st & URGENT) || len(ch[q]) <= CAP(q) / 2) ->
+	:: (st & LINED) && !(st & URGENT) && toHalf[q] > 0
+	:: (st & LINED) && ((st & URGENT) || toHalf[q] == 0) ->
 		lock(lineMu);
 		admitLocked(q, false);
 		unlock(lineMu)
@@ -373,25 +467,23 @@ inline mustDefer(q, me) {
 #define mayDefer(q)	true
 #endif
 
-/* deferLocked: queue.deferLocked, with the store of the note */
+/* deferLocked: queue.deferLocked */
 inline deferLocked(q, e) {
 	if
 	:: mayDefer(q) ->
-#ifdef OBSERVED
-		accepted[q]++;
-#endif
 		atomic {
+			muFree(q);
+			count(q, 1);
 			deferred[q]!e;
-			assert(len(deferred[q]) <= CAP(q) + late + stops * (NP - 1));
-			res = ACCEPTED;
-			noteState(q)
+			assert(len(deferred[q]) <= CAP(q) + stops * (NP - 1));
+			res = ACCEPTED
 		};
-		noteCount(q)
+		note(q)
 	:: else -> res = FULL
 	fi
 }
 
-/* evict: queue.evictForLocked */
+/* evict: queue.evictForLocked, and evictOldest */
 inline evict(q, e) {
 	do
 	:: admitLocked(q, true);
@@ -403,28 +495,28 @@ inline evict(q, e) {
 		:: ok -> break
 		:: else
 		fi;
-		if
-		:: d_step { some(ch[q]) -> ch[q]?w; ghostOut(q, w); w = 0 };
+		atomic {
+			muFree(q);
+			if
+			:: none(open[q]) && some(ch[q]) -> takeChunk(q); openChunk(q)
+			:: else
+			fi;
+			if
+			:: none(open[q])
+			:: some(open[q]) ->
+				open[q]?w; ghostOut(q, w);
 #ifdef OBSERVED
-			evicted[q]++
+				evicted[q]++;
 #endif
-		:: none(ch[q])
-		fi
+#ifdef FLUSHES
+				undone[ORIGIN(w)]--;
+#endif
+				w = 0
+			fi
+		}
 	od
 }
 
-/* TRY: the last publisher never waits. DROP_OLDEST: queue 0 drops the oldest. */
-#ifdef TRY
-#define TRIES(me)	((me) == NW - 1)
-#else
-#define TRIES(me)	false
-#endif
-#ifdef DROP_OLDEST
-#define DROPS_OLDEST(q)	((q) == 0)
-#define EVICTS
-#else
-#define DROPS_OLDEST(q)	false
-#endif
 /* Whom closing keeps out. */
 #ifdef MUT_REFUSE_HANDLERS
 #define closedTo(me)	true
@@ -438,54 +530,43 @@ inline evict(q, e) {
 #define LEAVES(me)	false
 #endif
 
+/*
+ * accept: queue.accept. That mu is held does not keep state from changing, which
+ * lineMu guards; with ACCEPT_IN_STEPS it is held while that may happen.
+ */
+#ifdef MUT_BARGE
+#define shut(q, me)	(state[q] & (isHandler(me) -> LINED | CLOSING | CLOSED : CLOSING | CLOSED))
+#else
+#define shut(q, me)	state[q]
+#endif
+inline accept(q, e, me) {
+#if defined(ACCEPT_IN_STEPS)
+	atomic { ghostPublish(q, e); muFree(q) -> queueMu[q] = true; st = shut(q, me) };
+	atomic { acceptLocked(q, e); queueMu[q] = false }
+#elif defined(MUT_STATE_BEFORE_MU)
+	atomic { ghostPublish(q, e); st = shut(q, me) };
+	atomic { muFree(q) -> acceptLocked(q, e) }
+#else
+	atomic { ghostPublish(q, e); muFree(q) -> st = shut(q, me); acceptLocked(q, e) }
+#endif
+}
+inline acceptLocked(q, e) {
+	if
+	:: st == 0 && inQueue(q) + len(deferred[q]) < CAP(q) ->
+		count(q, 1);
+		push(q, e);
+		ok = true
+	:: else -> ok = false
+	fi;
+	st = 0
+}
+
 /* publish: Bus.publish and queue.publishSlow, by me */
 inline publish(q, e, me) {
-#ifdef OBSERVED
-	d_step {
-		ghostPublish(q, e);
-#ifndef MUT_COUNT_LATE
-		accepted[q]++
-#endif
-	}
-	atomic {
-#else
-	atomic {
-		ghostPublish(q, e);
-#endif
-		st = state[q];
-		clean = st == 0;
-#ifdef MUT_BARGE
-		if
-		:: !isHandler(me) -> st = st & (CLOSING | CLOSED)
-		:: else
-		fi
-#endif
-	}
+	accept(q, e, me);
 	if
-	:: st == 0 ->
-		d_step {
-			if
-			:: len(ch[q]) < CAP(q) ->
-				ch[q]!e; ok = true;
-				if
-				:: clean && (some(deferred[q]) || some(parked[q])) -> late++
-				:: else
-				fi
-			:: else -> ok = false
-			fi
-		}
-	:: else -> st = 0; ok = false
-	fi;
-	clean = false;
-	if
-	:: ok -> ok = false; res = ACCEPTED;
-#if defined(OBSERVED) && defined(MUT_COUNT_LATE)
-		accepted[q]++
-#endif
+	:: ok -> ok = false; res = ACCEPTED
 	:: else ->
-#ifndef MUT_COUNT_LATE
-		takeBack(q);
-#endif
 #ifdef MUT_WAKE_ONLY
 again:
 #endif
@@ -554,17 +635,15 @@ inline enter(q, e, me) {
 
 /* joinLocked: queue.joinLocked */
 inline joinLocked(q, e, me) {
-	atomic {
-		d_step {
-			wEvent[me] = e; inLine[me] = true; done[me] = 0; waiting = true;
-			if
-			:: isHandler(me) -> parkedOn[me] = q; parked[q]!me
-			:: else -> outside[q]!me
-			fi
-		}
-		noteState(q)
+	d_step {
+		wEvent[me] = e; inLine[me] = true; done[me] = 0; waiting = true;
+		if
+		:: isHandler(me) -> parkedOn[me] = q; parked[q]!me
+		:: else -> outside[q]!me
+		fi;
+		since[q] = 1
 	};
-	noteCount(q)
+	noteRest(q)
 }
 
 /* await: queue.await and leave */

@@ -11,16 +11,10 @@
 #define HOPS 1
 #endif
 
-/* Which processors' handlers publish. */
-#ifdef ONE_WAY
-#define PUBLISHES(p)	((p) == 0)
-#else
-#define PUBLISHES(p)	true
-#endif
-
 #define OWN	0		/* where a handler publishes */
 #define NEXT	1
 #define ANY	2
+#define FIRST	3
 #ifndef TO
 #define TO	NEXT
 #endif
@@ -30,6 +24,8 @@ inline chooseTarget(p) {
 	to = p
 #elif TO == NEXT
 	to = (p + 1) % NP
+#elif TO == FIRST
+	to = 0
 #else
 	if
 	:: to = p
@@ -71,82 +67,110 @@ serve:	/* processor.attend, with goAway and Bus.renew */
 		:: a & STOPPED -> a = 0; goto leave
 		:: else -> a = 0
 		fi;
-		if
-		:: some(ch[p]) && held[p] == 0 -> goto take
-		:: none(ch[p]) && held[p] == 0 -> goto idle
-		:: held[p] != 0		/* processor.holding */
+		!DROPS_OLDEST(p) || muFree(p);
+		if		/* queue.hasEvents */
+		:: some(open[p]) || some(ch[p]) -> goto next
+		:: none(open[p]) && none(ch[p])
 		fi
 	};
-	/* queue.release */
-	lock(lineMu);
-	d_step { cur = held[p]; held[p] = 0 };
-	note(p);
-	unlock(lineMu);
-	goto handle;
 #endif
 
 idle:	/* processor.idle */
 end_idle:
 	if
+	:: atomic { !DROPS_OLDEST(p) && some(ch[p]) -> takeChunk(p); received[p] = true };
+		/* processor.take: queue.openChunk */
+		atomic { muFree(p) -> openChunk(p); received[p] = false }
+#ifdef DROP_OLDEST
+	:: atomic { DROPS_OLDEST(p) && some(bell) -> bell?_ };
 #ifdef LIFE
-	:: ch[p]?cur
-	:: wake[p]?_ -> goto serve
-#else
-	:: atomic { ch[p]?cur -> ghostOut(p, cur) }
-#endif
-	fi;
-#ifdef LIFE
-handle:	/* processor.take */
-	if
-	:: attention[p] & STOPPED ->	/* queue.hold */
-		lock(lineMu);
-		d_step { held[p] = cur; cur = 0 };
-		note(p);
-		unlock(lineMu);
-		admit(p);
 		goto serve
-	:: else
-	fi;
 #endif
+#endif
+#ifdef LIFE
+	:: wake[p]?_ -> goto serve
+#endif
+	fi;
 #ifdef MUT_IDLE_WITHOUT_ADMIT
 	idled = true;
 #endif
-	goto begin;
 
-next:	/* processor.run: from one event to the next */
-	if
-	:: some(ch[p])
-	:: none(ch[p]) -> goto ran
-	fi;
-take:
-#ifdef LIFE
-	if
-	:: attention[p] != 0 -> goto ran
-	:: attention[p] == 0
+next:	/* processor.next, from one event to the next in processor.run */
 #ifdef LIMIT
-	:: attention[p] == 0 -> goto ran	/* runLimit events have been taken */
-#endif
+	if
+	:: true -> goto ran	/* runLimit events have been taken */
+	:: true
 	fi;
 #endif
-#ifdef LIFE
-	ch[p]?cur;
-#else
-	atomic { ch[p]?cur; ghostOut(p, cur) }
+#ifdef DROP_OLDEST
+	if
+	:: DROPS_OLDEST(p) -> goto nextLocked
+	:: else
+	fi;
+#endif
+	if
+	:: some(open[p])
+	:: none(open[p]) ->
+#ifdef MUT_LOOK_FIRST
+		if
+		:: attention[p] != 0 -> goto ran
+		:: attention[p] == 0
+		fi;
+#endif
+		atomic {				/* queue.openNext */
+			muFree(p);
+			if
+			:: none(ch[p]) -> goto ran
+			:: some(ch[p]) -> takeChunk(p); openChunk(p)
+			fi
+		}
+	fi;
+#if defined(LIFE) && !defined(MUT_LOOK_FIRST)
+	if
+	:: attention[p] != 0 -> goto ran	/* processor.told */
+	:: attention[p] == 0
+	fi;
+#endif
+#ifdef MUT_NOT_SEALED
+	/* Others write to the open chunk, so queue.shift is two steps: it looks
+	 * whether the chunk is empty, and setAside clears it. */
+	if
+	:: len(open[p]) > 1
+	:: len(open[p]) == 1 ->
+		d_step {
+			do
+			:: len(open[p]) > 1 -> open[p]?g; open[p]?_; open[p]!g
+			:: else -> break
+			od;
+			takesMore[p] = 0; g = 0
+		}
+	fi;
 #endif
 
-begin:
-#ifdef LIFE
+begin:	/* queue.shift, which nobody else can see, and the position */
 	atomic {
+		if
+		:: !DROPS_OLDEST(p) -> open[p]?cur; ghostOut(p, cur)
+		:: else
+		fi;
 #ifdef OBSERVED
 		mark[p] = CALLING; begun[p]++;
 #endif
+		if
+		:: toHalf[p] > 0 -> toHalf[p]--
+		:: else
+		fi;
+		if
+		:: since[p] > 0 -> since[p]++
+		:: else
+		fi;
+#ifdef LIFE
 		assert(!returned);
 #ifdef STOPS
 		assert(!(stopReturned && GEN(cur) == 0 && afterStop[ORIGIN(cur)]));
 #endif
-		ghostOut(p, cur)
-	};
 #endif
+	};
 #ifdef MUT_IDLE_WITHOUT_ADMIT
 	if
 	:: idled -> idled = false
@@ -157,7 +181,7 @@ begin:
 #endif
 	/* the handler: processor.dispatch */
 	if
-	:: GEN(cur) < HOPS && PUBLISHES(p) ->
+	:: GEN(cur) < HOPS ->
 		chooseTarget(p);
 		mine = EV(p, ORIGIN(cur), GEN(cur) + 1);
 		publish(to, mine, p);
@@ -181,6 +205,27 @@ end_hung:	false
 	cur = 0;
 #endif
 	goto next;
+
+#ifdef DROP_OLDEST
+nextLocked:	/* processor.nextLocked */
+	atomic {
+		muFree(p);
+		if
+		:: none(open[p]) && some(ch[p]) -> takeChunk(p); openChunk(p)
+		:: none(open[p]) && none(ch[p]) -> goto ran
+		:: some(open[p])
+		fi;
+#ifdef LIFE
+		if
+		:: attention[p] != 0 -> goto ran
+		:: else
+		fi;
+#endif
+		open[p]?cur;
+		ghostOut(p, cur)
+	};
+	goto begin;
+#endif
 
 ran:
 #ifdef OBSERVED

@@ -47,7 +47,7 @@ inline nothingIsLeft() {
 	k = 0;
 	do
 	:: k < NP ->
-		assert(none(ch[k]));
+		assert(none(ch[k]) && none(open[k]));
 		assert(lineEmpty(k));
 		assert(parkedOn[k] == NONE);
 		assert(state[k] == 0);
@@ -68,14 +68,14 @@ init {
 #if NP > 2
 		ch[2] = ch2;
 #endif
-#ifdef FULL_AT_START
+#ifdef FILLED
 		/* published by the first publisher before the bus was started */
-		for (k : 0 .. NP - 1) {
+		for (k : 0 .. FILLED - 1) {
 			do
 			:: len(ch[k]) < CAP(k) ->
 				mine = EV(NP, origin, 0);
 				ghostPublish(k, mine);
-				ch[k]!mine;
+				push(k, mine);
 				origin++
 			:: else -> break
 			od

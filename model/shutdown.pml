@@ -38,6 +38,10 @@
 #define TARGET(j, k)	(((j) + (k)) % NP)
 #endif
 
+#ifndef SERVED
+#define SERVED NP		/* queues with a processor; the others get no events */
+#endif
+
 byte finished;
 bool stopsDone;
 
@@ -171,7 +175,7 @@ inline accounts() {
 #ifdef SHUTS_DOWN
 	assert(returned);
 #ifdef TO_THE_END
-	assert(taken == 0);
+	assert(handedBack == 0);
 #endif
 #endif
 #ifdef STOPS
@@ -182,7 +186,7 @@ inline accounts() {
 	:: k < NP ->
 		assert(none(ch[k]));
 		assert(lineEmpty(k));
-		assert(held[k] == 0);
+		assert(none(open[k]) || returned);
 		assert(parkedOn[k] == NONE);
 		k++
 	:: else -> break
@@ -199,24 +203,22 @@ init {
 	atomic {
 		ch[0] = ch0; ch[1] = ch1;
 		session = true; running = true;
-#ifdef FULL_AT_START
+#ifdef FILLED
 		/* published by the first publisher before the bus was started */
-		for (k : 0 .. NP - 1) {
+		for (k : 0 .. FILLED - 1) {
 			do
 			:: len(ch[k]) < CAP(k) ->
 				mine = EV(NP, origin, 0);
 				ghostPublish(k, mine);
-				ch[k]!mine;
-#ifdef OBSERVED
-				accepted[k]++;
-#endif
+				count(k, 1);
+				push(k, mine);
 				origin++
 			:: else -> break
 			od
 		}
 		mine = 0; origin = 0;
 #endif
-		for (k : 0 .. NP - 1) {
+		for (k : 0 .. SERVED - 1) {
 			alive[k] = true; spawned[k] = true;
 			run processor(k)
 		}
