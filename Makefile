@@ -1,4 +1,4 @@
-# Every target but help and demo works on all modules of the repository.
+# The modules of the repository, which test and lint work on.
 MODULES := . bench examples
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2

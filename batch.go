@@ -16,9 +16,10 @@ import (
 // Each event counts for the capacity. Of a batch that is larger than that, as
 // many events as the capacity are accepted when the queue is empty, and the
 // others refused. A queue with DropOldest accepts them all. What Publish defers
-// inside a handler is deferred here, too. An event without a type makes
-// PublishBatch accept none. A queue with ConflateBy, where an event goes to the
-// place of its key, gets the events one by one.
+// inside a handler is deferred here, too. If one has no type, none is
+// accepted and the error wraps [ErrInvalidEvent]. Without events PublishBatch
+// returns 0 and nil, after Shutdown too. A queue with ConflateBy, where an event
+// goes to the place of its key, gets the events one by one.
 func (b *Bus) PublishBatch(ctx context.Context, q Queue, events []Event) (accepted int, err error) {
 	if q >= numQueues || ctx == nil {
 		return 0, b.refuseAll(ctx, q, events)
@@ -37,11 +38,16 @@ func (b *Bus) PublishBatch(ctx context.Context, q Queue, events []Event) (accept
 
 // refuseAll is refuse for a batch.
 func (b *Bus) refuseAll(ctx context.Context, q Queue, events []Event) error {
-	if q < numQueues && len(events) > 0 {
+	switch {
+	case len(events) == 0 && q < numQueues:
+		return fmt.Errorf("publish to the %v queue: %w", q, errNilContext)
+	case len(events) == 0:
+		return b.refuse(ctx, q, "")
+	case q < numQueues:
 		b.queues[q].rejected.Add(uint64(len(events) - 1))
 	}
 	var t EventType
-	if ctx == nil && len(events) > 0 {
+	if ctx == nil {
 		t = events[0].Type
 	}
 	return b.refuse(ctx, q, t)
@@ -81,10 +87,12 @@ func (q *queue) publishBatch(ctx context.Context, events []Event) (accepted int,
 func (q *queue) acceptAll(events []Event) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.state.Load()&^packing != 0 || !q.extendLocked() || q.limit-q.accepted < uint64(len(events)) {
+	depth := int(q.accepted-q.goneLocked()) + len(events)
+	if q.state.Load()&^packing != 0 || depth > q.cfg.Capacity {
 		return false
 	}
 	q.pushAllLocked(events)
+	q.raiseLocked(depth)
 	return true
 }
 
@@ -93,11 +101,13 @@ func (q *queue) acceptAll(events []Event) bool {
 func (q *queue) acceptSome(events []Event, least int) (n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n = min(q.roomLocked(), len(events))
+	room := q.roomLocked()
+	n = min(room, len(events))
 	if n < least {
 		return 0
 	}
 	q.pushAllLocked(events[:n])
+	q.raiseLocked(q.cfg.Capacity - room + n)
 	return n
 }
 
@@ -112,7 +122,6 @@ func (q *queue) pushAllLocked(events []Event) {
 		q.grownLocked(c, n)
 		events = events[n:]
 	}
-	raise(&q.highWater, int64(q.depthLocked()))
 }
 
 // enterBatch is enter for events.

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// See TestAnEventTakenAfterStopIsHeldForTheNextStart.
+// See TestAChunkTakenAfterStopWaitsForTheNextStart.
 func TestABatchTakenAfterStopIsOpenedAndKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := New(WithLogger(slog.New(slog.DiscardHandler)))

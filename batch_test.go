@@ -195,6 +195,9 @@ func TestABatchThatIsWrongIsRefusedWhole(t *testing.T) {
 	r = publishBatch(none, b, series(0, 2))
 	require.ErrorContains(t, r.err, "the context is nil")
 	require.EqualValues(t, 5, orders(b).Rejected)
+	require.ErrorContains(t, publishBatch(none, b, nil).err, "the context is nil")
+	require.EqualValues(t, 5, orders(b).Rejected)
+	require.NoError(t, publishBatch(t.Context(), b, nil).err)
 	require.Zero(t, orders(b).Accepted)
 }
 

@@ -208,7 +208,7 @@ func WithSingleThread() Option {
 // handler that is subscribed twice is called twice.
 //
 // Subscribe panics if t is empty, h is nil or an option is invalid. After
-// [Bus.Shutdown] it has no effect.
+// [Bus.Shutdown] no handler is called any more.
 func (b *Bus) Subscribe(t EventType, h Handler, opts ...SubscribeOption) *Subscription {
 	if t == "" {
 		panic("eventbus: Subscribe: the event type is empty")
@@ -232,7 +232,7 @@ func (b *Bus) SubscribeFunc(t EventType, f func(context.Context, Event) error, o
 // on a type. In [HandlerStats] the type of a tap is empty.
 //
 // SubscribeAll panics if h is nil or an option is invalid. After [Bus.Shutdown]
-// it has no effect.
+// no handler is called any more.
 func (b *Bus) SubscribeAll(h Handler, opts ...SubscribeOption) *Subscription {
 	s := newSubscription(b, "SubscribeAll", "", h, opts)
 	b.subscribe(s)

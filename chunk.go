@@ -29,13 +29,22 @@ func (q *queue) accept(e *Event, s uint32) bool {
 	return ok
 }
 
-// extendLocked looks again how many events may be accepted while nothing is in
-// line, and reports whether one more may be. To look each time would cost
-// publishers a cache miss an event.
+// extendLocked looks, while nothing is in line, how full the queue is, and reports
+// whether one more event may be accepted. If so, publishers need not look again
+// before the queue might be fuller than it ever was: to look each time would cost
+// them a cache miss an event.
 func (q *queue) extendLocked() bool {
-	q.limit = q.goneLocked() + uint64(q.cfg.Capacity)
-	return q.accepted < q.limit
+	gone := q.goneLocked()
+	depth := int(q.accepted - gone)
+	if depth >= q.cfg.Capacity {
+		return false
+	}
+	q.raiseLocked(depth + 1)
+	q.limit = gone + uint64(q.highWater)
+	return true
 }
+
+func (q *queue) raiseLocked(depth int) { q.highWater = max(q.highWater, depth) }
 
 // goneLocked returns how many of the accepted events have left the queue.
 func (q *queue) goneLocked() uint64 {
@@ -46,22 +55,24 @@ func (q *queue) goneLocked() uint64 {
 	return taken + q.evicted.Load() + q.conflated.Load()
 }
 
-// insert puts e into the channel if there is room, and counts it as n accepted
+// insert puts e into the last chunk if there is room, and counts it as n accepted
 // events: 1, or 0 if it is accepted already and in line. Only for those who hold
 // lineMu, and so have seen that the queue is open.
 func (q *queue) insert(e Event, n uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.roomLocked() < 1 {
+	room := q.roomLocked()
+	if room < 1 {
 		return false
 	}
 	q.accepted += n
 	q.pushLocked(&e)
+	q.raiseLocked(q.cfg.Capacity - room + 1)
 	return true
 }
 
-// room returns how many events fit into the channel. Only for those who hold
-// lineMu.
+// room returns how many more events the queue has room for. Only for those who
+// hold lineMu.
 func (q *queue) room() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -157,7 +168,6 @@ func (q *queue) openChunkLocked(c *chunk) {
 	for used := q.used; used != nil; used = q.used {
 		q.used, used.next, q.spare = used.next, q.spare, used
 	}
-	raise(&q.highWater, int64(q.depthLocked()))
 }
 
 // openNext opens the next chunk, if there is one.
@@ -221,12 +231,15 @@ func (q *queue) hasEvents() bool {
 func (q *queue) depth() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.depthLocked()
+	n := int(q.accepted-q.goneLocked()) - int(q.deferred.Load()) - int(q.leftover.Load())
+	return min(max(0, n), q.cfg.Capacity) // deferred is written a moment after the line has changed
 }
 
-func (q *queue) depthLocked() int {
-	n := int(q.accepted-q.goneLocked()) - int(q.deferred.Load()) - int(q.leftover.Load())
-	return max(0, n) // an event that leaves the line is gone before deferred says so
+// highest returns what the highest depth has been.
+func (q *queue) highest() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.highWater
 }
 
 // countReplaced counts an event as accepted that replaces another: at once, since

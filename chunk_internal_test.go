@@ -418,3 +418,38 @@ func TestABatchRaisesTheHighWaterMark(t *testing.T) {
 	require.Equal(t, 24, b.Stats().Queues[OrderQueue].HighWater)
 	require.NoError(t, b.Shutdown(t.Context()))
 }
+
+// The mark is exact though publishers rarely look how full the queue is, and
+// though the events came in while a chunk was open.
+func TestTheHighWaterMarkIsExact(t *testing.T) {
+	b := quietBus(t, OrderQueue, QueueConfig{Capacity: 100})
+	entered, release := make(chan struct{}, 200), make(chan struct{})
+	b.SubscribeFunc("order", func(context.Context, Event) error {
+		entered <- struct{}{}
+		<-release
+		return nil
+	})
+	high := func() int { return b.Stats().Queues[OrderQueue].HighWater }
+	publish := func(n int) {
+		for range n {
+			require.NoError(t, b.Publish(t.Context(), OrderQueue, Event{Type: "order"}))
+		}
+	}
+	publish(chunkSize)
+	require.Equal(t, chunkSize, high())
+	require.NoError(t, b.Start(t.Context()))
+	<-entered
+	publish(18)
+	require.Equal(t, chunkSize+17, high())
+	for range 10 {
+		release <- struct{}{}
+		<-entered
+	}
+	publish(10)
+	require.Equal(t, chunkSize+17, high())
+	publish(1)
+	require.Equal(t, chunkSize+18, high())
+	close(release)
+	require.NoError(t, b.Shutdown(t.Context()))
+	require.Equal(t, chunkSize+18, high())
+}

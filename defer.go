@@ -50,16 +50,14 @@ func (q *queue) rushLocked(p *processor) (broken bool) {
 
 // deferLocked accepts e from p's handler without a slot. The bound keeps
 // handlers that answer each event with two of the same from growing the list
-// without end. One event for each that p takes from its own bus does not, and
-// may go beyond it: it stands for the slot that the taken event has freed, and
-// which a publisher in the fast path may have got first.
+// without end. One event for each that p takes does not, and may go beyond it:
+// see hasFreedLocked.
 func (q *queue) deferLocked(p *processor, e Event) error {
-	begun := p.begun()
 	full := q.line.deferred.len() >= q.cfg.Capacity && !q.evictFromLineLocked(true)
-	if full && (p.deferredAt == begun || p.bus != q.bus) {
+	if full && !p.hasFreedLocked(q) {
 		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
 	}
-	p.deferredAt = begun
+	p.deferredAt = p.begun()
 	if q.enlist(e) {
 		return nil
 	}
@@ -67,6 +65,17 @@ func (q *queue) deferLocked(p *processor, e Event) error {
 	q.line.deferred.push(e)
 	q.noteLocked()
 	return nil
+}
+
+// hasFreedLocked reports whether the event that p's handler is at has freed a slot
+// for an event that it defers to q: the first one, in a cycle of processors of
+// the same bus. Where p serves q itself, and perhaps other queues, the event must
+// be q's.
+func (p *processor) hasFreedLocked(q *queue) bool {
+	if p.bus != q.bus || p.deferredAt == p.begun() {
+		return false
+	}
+	return q.proc != p || q.mark().isCalling()
 }
 
 // suspendLocked defers what is parked and does not fit: the bus stops, and

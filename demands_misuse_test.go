@@ -44,6 +44,7 @@ func TestMisuseOfTheLifeCycleIsAnswered(t *testing.T) {
 		{"Start without a context", fresh, func(b bus) error { return b.Start(none) }, anError},
 		{"Stop before Start", fresh, func(b bus) error { b.Stop(); return b.Start(ctx) }, nil},
 		{"Stop twice", stopped, func(b bus) error { b.Stop(); return b.Start(ctx) }, nil},
+		{"Start after Shutdown with a context that has ended", closed, func(b bus) error { return b.Start(ended()) }, eventbus.ErrClosed},
 		{"Stop after Shutdown", closed, func(b bus) error { b.Stop(); return b.Start(ctx) }, eventbus.ErrClosed},
 		{"Shutdown before Start", fresh, func(b bus) error { return b.Shutdown(ctx) }, nil},
 		{"Shutdown before Start, events", queued, func(b bus) error { return b.Shutdown(ctx) }, eventbus.ErrNotRunning},

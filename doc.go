@@ -32,11 +32,13 @@
 //     [ErrUnknownQueue], [ErrInvalidEvent] or the context's.
 //   - Publishing before [Bus.Start] or after [Bus.Stop] queues.
 //   - A publish that waits leaves when its context ends and when Shutdown begins.
-//     It waits its turn: publishes are let in first come, first served, and while
-//     one waits a later one does not get ahead of it.
+//     It waits its turn: publishes from outside are let in first come, first
+//     served, and while one waits a later one does not get ahead of it. Handlers
+//     that publish go ahead of those outside.
 //   - A publish that gets through at once allocates nothing, reads no clock and
 //     starts no timer. That of a [Topic] reads the clock, for the event's time,
-//     and allocates if the payload is not a pointer.
+//     and allocates if the payload is not a pointer. That to a queue with
+//     ConflateBy or MaxAge allocates until the queue has been as full before.
 //   - A topic's [WithOverflow], [WithConflateBy] and [WithMaxAge] are its publishes'
 //     rules in place of the queue's, and no other's.
 //   - Errors name the queue and the type, and work with [errors.Is].
@@ -73,8 +75,9 @@
 //     through several buses. Where waiting would be waiting for itself, the event
 //     is deferred: accepted, and put into the queue before any event from outside.
 //     Deferred events keep their order.
-//   - A queue defers as many events as its capacity. A handler that answers each
-//     event with two of the same is told ErrQueueFull in the end.
+//   - A queue defers as many events as its capacity, and what waits inside handlers
+//     when a Stop comes. A handler that answers each event with two of the same is
+//     told ErrQueueFull in the end.
 //   - A handler's publish to a bus that does not run is deferred as well, since
 //     nobody would make room for it.
 //
@@ -179,7 +182,8 @@
 //   - When the bus is at rest, the [QueueStats] of each queue balance:
 //     Accepted = Handled + Evicted + Conflated + Expired + Depth + Deferred. What
 //     Dropped and Rejected count was never accepted. HighWater never exceeds
-//     Capacity. Reading [Bus.Stats] blocks nobody.
+//     Capacity. [Bus.Stats] waits for no handler, and holds publishers up for a
+//     few steps at most.
 //
 // # What it does not guarantee
 //

@@ -21,8 +21,9 @@ const (
 )
 
 // An Event is what travels through a [Bus], by value. The bus never writes to
-// one, apart from the Time that a queue with a MaxAge needs. Data is shared by the publisher and all handlers, so none of them may
-// change what it refers to once the event is published.
+// one, apart from the Time that a queue with a MaxAge needs. Data is shared by the
+// publisher and all handlers, so none of them may change what it refers to once
+// the event is published.
 type Event struct {
 	Type   EventType // what happened; must not be empty
 	Data   any       // the payload, nil if the type says it all

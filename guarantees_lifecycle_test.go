@@ -211,3 +211,17 @@ func TestErrorHandlersAndLoggersMayCallEveryMethod(t *testing.T) {
 		}
 	})
 }
+
+func TestTenMillisecondsAreSlowUnlessAnOptionSaysOtherwise(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := &logbook{level: slog.LevelWarn}
+		b := startedBus(t, log.logger())
+		b.SubscribeFunc("order", func(_ context.Context, e eventbus.Event) error { time.Sleep(e.Data.(time.Duration)); return nil })
+		publish(t, b, eventbus.OrderQueue, "order", 9*time.Millisecond)
+		flush(t, b)
+		require.Empty(t, log.above(slog.LevelInfo))
+		publish(t, b, eventbus.OrderQueue, "order", 13*time.Millisecond) // seen within a quarter of the limit
+		flush(t, b)
+		require.Len(t, log.find("eventbus: slow handler is still running"), 1)
+	})
+}

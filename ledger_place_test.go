@@ -97,9 +97,6 @@ func (l *ledger) verifyTurns(q eventbus.Queue, all []*entry) {
 		if first != nil && first.place.settled < e.place.began {
 			l.violated("%v queue: %v comes before %v, which had been accepted when it was published", q, e, first)
 		}
-		if first != nil && first.place.settled < e.place.began {
-			l.violated("%v queue: %v comes before %v, which had been accepted when it was published", q, e, first)
-		}
 		dated := !e.place.shared && (e.batch == nil || e.batch == e || !l.plan.queues[q].keys) // batches are taken one by one there
 		if l.inBubble && e.from == outside && dated && called != nil && called.at.Before(e.at) {
 			l.violated("%v queue: %v comes before %v, which was in line when it was published", q, e, called)

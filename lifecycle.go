@@ -34,14 +34,13 @@ func (b *Bus) Start(ctx context.Context) error {
 	if ctx == nil {
 		return fmt.Errorf("eventbus: Start: %w", errNilContext)
 	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("eventbus: Start: %w", err)
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
+	switch err := ctx.Err(); {
 	case b.shutdown != nil:
 		return ErrClosed
+	case err != nil:
+		return fmt.Errorf("eventbus: Start: %w", err)
 	case b.session != nil || b.processors[0].stepping:
 		return ErrRunning
 	}
@@ -152,9 +151,9 @@ func (b *Bus) release(p *processor) bool {
 }
 
 // Flush waits until all that was accepted is handled, what handlers published
-// meanwhile included. It does not wait for what paused queues hold: if they hold
-// events when all else is handled, it returns [ErrPaused]. With publishers that never pause, that is the first
-// moment at which nothing is left.
+// meanwhile included. With publishers that never pause, that is the first moment at
+// which nothing is left. It does not wait for what paused queues hold: if they hold
+// events when all else is handled, it returns [ErrPaused].
 //
 // It returns ctx's error if that ends first, [ErrNotRunning] or, after
 // Shutdown, [ErrClosed] if events are left and nobody handles them, and

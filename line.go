@@ -10,10 +10,10 @@ import "sync"
 // runs, and no send under it waits.
 var lineMu sync.Mutex
 
-// A line holds what did not fit into a queue's channel. Its parts are let in
+// A line holds what found its queue full. Its parts are let in
 // in this order, each first come, first served. Guarded by lineMu.
 type line struct {
-	deferred fifo[Event]   // accepted from handlers that must not wait; at most the queue's capacity
+	deferred fifo[Event]   // accepted from handlers that must not wait; for their bound see deferLocked
 	parked   fifo[*waiter] // handlers that wait
 	outside  fifo[*waiter] // everybody else that waits, and detached events
 	detached int           // how many of those are in outside; at most the queue's capacity

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// select may choose an event that was published after the signal to stop. That
-// is too rare to provoke from outside.
-func TestAnEventTakenAfterStopIsHeldForTheNextStart(t *testing.T) {
+// select may choose a chunk that was sent after the signal to stop. That is too
+// rare to provoke from outside.
+func TestAChunkTakenAfterStopWaitsForTheNextStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := New(WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err)
@@ -50,8 +50,8 @@ func TestAnEventTakenAfterStopIsHeldForTheNextStart(t *testing.T) {
 	})
 }
 
-// An event that is held back still waits: a later one with its key replaces it.
-func TestAHeldEventIsConflated(t *testing.T) {
+// An event of the open chunk still waits: a later one with its key replaces it.
+func TestAnEventOfTheOpenChunkIsConflated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := New(WithLogger(slog.New(slog.DiscardHandler)),
 			WithQueue(DataQueue, QueueConfig{Capacity: 2, ConflateBy: func(e Event) string { return e.Source }}))
@@ -101,7 +101,7 @@ func TestAProcessorBeginsNothingOncePauseHasReturned(t *testing.T) {
 
 // select chooses any of the queues that have an event. One that comes first goes
 // first all the same, and what was chosen keeps its place.
-func TestAnEventTakenBeforeAnOrderIsHeld(t *testing.T) {
+func TestAChunkTakenBeforeAnOrderWaits(t *testing.T) {
 	b, err := New(WithLogger(slog.New(slog.DiscardHandler)), WithSingleThread())
 	require.NoError(t, err)
 	var seen []any
@@ -120,7 +120,7 @@ func TestAnEventTakenBeforeAnOrderIsHeld(t *testing.T) {
 	_, evicted := b.queues[OrderQueue].evictOldest() // after the processor has looked
 	require.True(t, evicted)
 	p.idle(nil)
-	require.Empty(t, seen, "it takes nothing past the event that it holds")
+	require.Empty(t, seen, "it begins nothing of a chunk past which an order may come")
 
 	require.NoError(t, b.Publish(context.Background(), OrderQueue, Event{Type: "e", Data: "later order"}))
 	_, err = b.RunUntilIdle(context.Background())

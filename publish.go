@@ -11,7 +11,8 @@ import (
 // Shutdown hands it back. With an error it is not in the queue and never will
 // be. The error wraps
 //
-//   - [ErrUnknownQueue] or [ErrInvalidEvent] (no type) if the call was wrong,
+//   - [ErrUnknownQueue] or [ErrInvalidEvent] (no type) if the call was wrong; it
+//     says so if ctx is nil,
 //   - [ErrDropped] or [ErrQueueFull] if the queue was full, as its rule says,
 //   - the error of ctx if that ended while Publish waited,
 //   - [ErrClosed] during and after Shutdown.
@@ -51,7 +52,7 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 // refuse says what is wrong with the arguments of a publish.
 func (b *Bus) refuse(ctx context.Context, q Queue, t EventType) error {
 	if q >= numQueues {
-		return fmt.Errorf("%w: %v", ErrUnknownQueue, q)
+		return &publishError{q, t, fmt.Errorf("%w: want data, signal or order", ErrUnknownQueue)}
 	}
 	b.queues[q].rejected.Add(1)
 	if t == "" {
@@ -106,7 +107,6 @@ func (r *rule) refusal() error {
 // publishSlow is the rest of a publish that found the queue full or its state
 // not zero.
 func (q *queue) publishSlow(ctx context.Context, e Event, r *rule) error {
-	raise(&q.highWater, int64(q.depth()))
 	own := r
 	if r == nil || r.inherits {
 		r = &q.rule

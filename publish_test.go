@@ -96,3 +96,36 @@ func TestAHandlerThatDoublesItsEventsIsTold(t *testing.T) {
 	flush(t, b)
 	require.EqualValues(t, 1, told.Load())
 }
+
+// Where one goroutine serves all queues, taking an event from one makes no room in
+// another.
+func TestTheDeferredListsOfASingleGoroutineAreBounded(t *testing.T) {
+	const size = 2
+	live := func(t testing.TB, b *eventbus.Bus) {
+		start(t, b)
+		require.ErrorIs(t, b.Flush(t.Context()), eventbus.ErrPaused)
+	}
+	for name, run := range map[string]func(testing.TB, *eventbus.Bus){"WithSingleThread": live, "stepped": runUntilIdle} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t, eventbus.WithSingleThread(), capacity(eventbus.OrderQueue, size, eventbus.Block, 0))
+			var accepted, full int
+			b.SubscribeFunc("tick", func(ctx context.Context, _ eventbus.Event) error {
+				switch err := b.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: "order"}); {
+				case err == nil:
+					accepted++
+				default:
+					require.ErrorIs(t, err, eventbus.ErrQueueFull)
+					full++
+				}
+				return nil
+			})
+			require.NoError(t, b.Pause(eventbus.OrderQueue))
+			for range 100 {
+				require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: "tick"}))
+			}
+			run(t, b)
+			require.Equal(t, []int{2 * size, 100 - 2*size}, []int{accepted, full})
+			require.Equal(t, size, b.Stats().Queues[eventbus.OrderQueue].Deferred)
+		})
+	}
+}

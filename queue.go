@@ -133,8 +133,8 @@ func (c QueueConfig) validate() error {
 	return nil
 }
 
-// A queue is the channel, the line of those who found it full, and the
-// accounts. An event is in a chunk or deferred from the moment it is accepted to
+// A queue is the channel with its chunks, the line of those who found it full, and
+// the accounts. An event is in a chunk or deferred from the moment it is accepted to
 // the moment its handling begins.
 type queue struct {
 	bus    *Bus
@@ -160,13 +160,14 @@ type queue struct {
 
 	// mu is taken after lineMu and depot.mu, and held for a few steps. When
 	// accepted equals handled + evicted + conflated, nothing is left.
-	mu       sync.Mutex
-	accepted uint64  // guarded by mu
-	limit    uint64  // guarded by mu: with as many accepted, look whether there is room; see extendLocked
-	taken    uint64  // guarded by mu: events that the processor has taken, if the queue evicts
-	last     *chunk  // guarded by mu: in the channel, and not full; nil if there is none
-	spare    *chunk  // guarded by mu: empty ones
-	unused   []chunk // guarded by mu: those that nobody has needed yet
+	mu        sync.Mutex
+	accepted  uint64  // guarded by mu
+	limit     uint64  // guarded by mu: with as many accepted, look how full the queue is; see extendLocked
+	highWater int     // guarded by mu: how many events it has held at most
+	taken     uint64  // guarded by mu: events that the processor has taken, if the queue evicts
+	last      *chunk  // guarded by mu: in the channel, and not full; nil if there is none
+	spare     *chunk  // guarded by mu: empty ones
+	unused    []chunk // guarded by mu: those that nobody has needed yet
 
 	dropped   atomic.Uint64
 	evicted   atomic.Uint64
@@ -180,7 +181,6 @@ type queue struct {
 	position  atomic.Uint64
 	handler   uint32                      // the one it calls; see setHandler
 	serving   atomic.Pointer[handlerList] // what position's handler index refers to
-	highWater atomic.Int64                // publishers raise it too, when they find the queue full
 	chunk     *chunk                      // the open one, nil if there is none; the processor's, and Shutdown's when no event is begun any more
 	at        int                         // of its events, the next one
 	used      *chunk                      // empty ones that are not yet among the spare
@@ -257,10 +257,4 @@ func (q *queue) handled() uint64 {
 		return m.begun() - 1
 	}
 	return m.begun()
-}
-
-// raise sets v to n unless it is higher already.
-func raise(v *atomic.Int64, n int64) {
-	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
-	}
 }

@@ -234,8 +234,9 @@ func (q *queue) takeAll() []Event {
 	return published
 }
 
-// unload takes out what is in chunks. It leaves the open one to the processor,
-// whose handler may be running; it will find that it was told to leave.
+// unload takes out what is in chunks, the open one too. That chunk stays open,
+// with nothing in it: its processor, whose handler may be running, will find that
+// it was told to leave.
 func (q *queue) unload() (events []Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

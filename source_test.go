@@ -74,7 +74,28 @@ func TestTheFastPathsReadNoClock(t *testing.T) {
 	}
 	walk("publish")
 	walk("run")
-	require.Subset(t, slices.Collect(maps.Keys(seen)), []string{"mix", "setHandler", "handlersOf", "serves", "raise"})
+	require.Subset(t, slices.Collect(maps.Keys(seen)), []string{"mix", "setHandler", "handlersOf", "serves", "raiseLocked"})
+}
+
+// Before an event is stamped with the time, it is known that its queue, or its
+// topic, wants to know how old it is.
+func TestOnlyAMaximumAgeStampsEvents(t *testing.T) {
+	for _, d := range sources(t)["conflate.go"].Decls {
+		fn, ok := d.(*ast.FuncDecl)
+		if !ok || fn.Name.Name != "stamp" {
+			continue
+		}
+		require.Len(t, fn.Body.List, 1)
+		branch, ok := fn.Body.List[0].(*ast.IfStmt)
+		require.True(t, ok)
+		both, ok := branch.Cond.(*ast.BinaryExpr)
+		require.True(t, ok && both.Op == token.LAND)
+		aged, ok := both.X.(*ast.BinaryExpr)
+		require.True(t, ok && aged.Op == token.GTR)
+		require.Equal(t, "maxAge", aged.X.(*ast.Ident).Name)
+		return
+	}
+	require.Fail(t, "there is no function stamp")
 }
 
 // What has no way to a disk, a network or another process is gone with its own.

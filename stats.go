@@ -3,6 +3,7 @@ package eventbus
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 )
@@ -55,7 +56,8 @@ type HandlerStats struct {
 	Disabled bool      // DisableAfter has taken the handler out
 }
 
-// Stats returns the bus's accounts. It blocks no publisher and no processor.
+// Stats returns the bus's accounts. It holds a lock of each queue's publishers for a
+// few steps, and waits for no handler.
 func (b *Bus) Stats() Stats {
 	s := Stats{Running: b.running.Load(), Abandoned: b.strays.count()}
 	for i, q := range b.queues {
@@ -84,10 +86,10 @@ func (q *queue) stats() QueueStats {
 		Queue: q.id, Paused: q.paused.Load(), Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,
 		Unhandled: q.unhandled.Load(), Failed: q.failed.Load(), Panicked: q.panicked.Load(),
 		Handled: q.handledInTime(), Evicted: q.evicted.Load(), Conflated: q.conflated.Load(), Expired: q.expired.Load(),
-		Depth: min(q.depth(), q.cfg.Capacity) + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
+		Depth: q.depth() + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
 		Dropped: q.dropped.Load(), Rejected: q.rejected.Load(),
 	}
-	s.HighWater = min(max(int(q.highWater.Load()), q.depth()), q.cfg.Capacity)
+	s.HighWater = q.highest()
 	s.Accepted = q.acceptedSoFar()
 	return s
 }
@@ -101,6 +103,12 @@ func (q *queue) handledInTime() uint64 {
 	n -= int64(q.expired.Load())
 	raise(&q.reported, n)
 	return uint64(q.reported.Load())
+}
+
+// raise sets v to n unless it is higher already.
+func raise(v *atomic.Int64, n int64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
+	}
 }
 
 func (q QueueStats) name() string {

@@ -212,7 +212,8 @@ inline awaitStill() {
 #define unannounce(o)	atomic { observers--; looks[o] = false; notified[o] = false; holds = false }
 #endif
 
-/* takeAll: queue.takeAll and unload, which leaves the open chunk as it is */
+/* takeAll: queue.takeAll and unload. The open chunk's events stay in it here, so
+ * that a processor that went on would begin one twice. */
 inline takeAll(q) {
 	lock(lineMu);
 	atomic {
