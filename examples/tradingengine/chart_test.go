@@ -78,14 +78,16 @@ func TestMarksShrinkWhereTheyAreMany(t *testing.T) {
 }
 
 func TestPlotThatCannotBeDrawnIsAFailure(t *testing.T) {
-	status, _, stderr := program(t, t.Context(), "-plot", filepath.Join(t.TempDir(), "nosuch", "plot.svg"))
+	file := filepath.Join(t.TempDir(), "plot.svg")
+	require.NoError(t, os.Mkdir(file, 0o700))
+	status, _, stderr := program(t, t.Context(), "-plot", file)
 	require.Equal(t, exitFailure, status)
 	require.Contains(t, stderr, "-plot: open")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	status, _, stderr = program(t, ctx, "-plot", filepath.Join(t.TempDir(), "plot.svg"))
-	require.Equal(t, exitFailure, status)
+	require.Equal(t, exitInterrupted, status)
 	require.Contains(t, stderr, "-plot: there is no candle to draw")
 }
 

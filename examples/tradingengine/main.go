@@ -49,6 +49,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err != nil:
 		fmt.Fprintf(stderr, "tradingengine: %v\n", err)
+		if ctx.Err() != nil {
+			return exitInterrupted
+		}
 		return exitFailure
 	case r.interrupted:
 		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", group(fmt.Sprint(r.candles)))

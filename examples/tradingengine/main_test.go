@@ -142,7 +142,7 @@ func TestLongTradeTableIsShortened(t *testing.T) {
 		return fmt.Sprintf(`\n +%d +%s .* %s .*`, number, trade.EntryDate, *trade.ExitDate)
 	}
 	require.Regexp(t, row(1)+row(2), stdout)
-	require.Regexp(t, fmt.Sprintf(`%s\n +\.\.\. +%d more *%s`, row(20), n-40, row(n-19)), stdout)
+	require.Regexp(t, fmt.Sprintf(`%s\n +\.\.\. +%d more +\(-json has all\) *%s`, row(20), n-40, row(n-19)), stdout)
 	require.Regexp(t, row(n-1)+row(n)+`\n\nBus`, stdout)
 }
 
@@ -185,6 +185,7 @@ func TestUnusableOptionsAreNamed(t *testing.T) {
 		{"-lot 0", "-lot 0: must be more than 0"},
 		{"-lot x", `invalid value "x" for flag -lot`},
 		{"-cash -5", "-cash -5: must be more than 0"},
+		{"-plot no/such/folder/a.svg", "-plot no/such/folder/a.svg: there is no folder no/such/folder"},
 		{"-plot a.pdf", "-plot a.pdf: the file's name must end in .svg or .png"},
 		{"-log loud", `invalid value "loud" for flag -log`},
 		{"prices.csv", `unexpected argument "prices.csv": a file is given with -csv`},

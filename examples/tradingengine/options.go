@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -89,6 +90,13 @@ func (o options) check(args []string) error {
 		return fmt.Errorf("-mode %q: must be live, single or step", o.mode)
 	case o.plot != "" && ext != ".svg" && ext != ".png":
 		return errors.New("-plot " + o.plot + ": the file's name must end in .svg or .png")
+	}
+	if o.plot == "" {
+		return nil
+	}
+	folder := filepath.Dir(o.plot)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return fmt.Errorf("-plot %s: there is no folder %s", o.plot, folder)
 	}
 	return nil
 }

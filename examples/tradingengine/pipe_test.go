@@ -37,6 +37,8 @@ func TestInterruptEndsAReadThatWaits(t *testing.T) {
 
 	_, err = openCandles(ctx, options{csv: pipe})
 	require.ErrorContains(t, err, "context canceled before the first row")
+	status, _, _ := program(t, ctx, "-csv", pipe)
+	require.Equal(t, exitInterrupted, status)
 }
 
 func TestInterruptedPipeIsReported(t *testing.T) {

@@ -59,6 +59,7 @@ func newBar(size int64, played string, out io.Writer) *progressbar.ProgressBar {
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetSpinnerChangeInterval(0), // a spinner of its own would leave a goroutine behind
 	)
 }

@@ -37,7 +37,12 @@ func TestProgressOfAPipeShowsNoShare(t *testing.T) {
 }
 
 func TestProgressBeginsWithTheFirstCandleBeyondAShortRun(t *testing.T) {
-	require.Contains(t, play(t, 100_001, 5_000_050, true), "100,001 candles")
+	require.Contains(t, play(t, 100_001, 5_000_100, true), "100,001 candles")
+}
+
+func TestProgressThatBeginsAtTheEndLeavesNothingBehind(t *testing.T) {
+	shown := play(t, 100_001, 5_000_050, true)
+	require.True(t, shown == "" || strings.HasSuffix(shown, "\r"), "%q", shown)
 }
 
 func TestProgressIsSilentElsewhere(t *testing.T) {

@@ -18,7 +18,7 @@ type candleReader struct {
 	name     string
 	rows     *bufio.Scanner
 	line     int
-	bytes    int64
+	bytes    int64 // read so far, the buffer's included
 	columns  columns
 	decimals int // a number may have at most so many digits after the point
 	fields   []string
@@ -43,7 +43,8 @@ func (e *rowError) Error() string {
 // newCandleReader reads as far as the columns are known. The name stands for the file in errors. A number with more than
 // decimals digits after the point is an error.
 func newCandleReader(name string, r io.Reader, decimals int) (*candleReader, error) {
-	cr := &candleReader{name: name, rows: bufio.NewScanner(r), decimals: decimals}
+	cr := &candleReader{name: name, decimals: decimals}
+	cr.rows = bufio.NewScanner(countingReader{r, &cr.bytes})
 	if err := cr.readRow(); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%s: is empty: want %s", name, wantedColumns)
@@ -78,7 +79,6 @@ func (r *candleReader) Next() (Candle, error) {
 func (r *candleReader) readRow() error {
 	for r.rows.Scan() {
 		r.line++
-		r.bytes += int64(len(r.rows.Bytes())) + 1
 		row := r.rows.Text()
 		if r.line == 1 {
 			row = strings.TrimPrefix(row, "\ufeff")
@@ -87,7 +87,10 @@ func (r *candleReader) readRow() error {
 			return r.split(row)
 		}
 	}
-	if err := r.rows.Err(); err != nil {
+	if err := r.rows.Err(); errors.Is(err, bufio.ErrTooLong) {
+		r.line++
+		return r.bad("1", "", fmt.Sprintf("the row is longer than %d bytes: want lines that end", bufio.MaxScanTokenSize))
+	} else if err != nil {
 		return fmt.Errorf("%s:%d: %w", r.name, r.line+1, err)
 	}
 	return io.EOF
@@ -101,8 +104,8 @@ func (r *candleReader) split(row string) error {
 		r.fields, err = csv.NewReader(strings.NewReader(row)).Read()
 		var bad *csv.ParseError
 		if errors.As(err, &bad) {
-			column := strings.Count(row[:min(bad.Column, len(row))], ",") + 1
-			return r.bad(fmt.Sprint(column), row, bad.Err.Error())
+			column, value := fieldAt(row, bad.Column-1)
+			return r.bad(r.nameOf(column), value, bad.Err.Error())
 		}
 		return err
 	}
@@ -113,6 +116,32 @@ func (r *candleReader) split(row string) error {
 	return nil
 }
 
+// fieldAt returns which field of row position at is in, or the field that opened the quote it is in, with its text.
+func fieldAt(row string, at int) (column int, text string) {
+	begin, quoted := 0, false
+	for i := range min(at, len(row)) {
+		switch {
+		case row[i] == '"' && (quoted || i == begin):
+			quoted = !quoted
+		case row[i] == ',' && !quoted:
+			column, begin = column+1, i+1
+		}
+	}
+	text = row[begin:]
+	if !quoted {
+		text, _, _ = strings.Cut(text, ",")
+	}
+	return column, text
+}
+
+// nameOf returns the name of a column, or its number, counted from 1, if it has none.
+func (r *candleReader) nameOf(column int) string {
+	if column < len(r.columns.names) {
+		return r.columns.names[column]
+	}
+	return fmt.Sprint(column + 1)
+}
+
 func (r *candleReader) candle() (c Candle, err error) {
 	if err := r.checkWidth(); err != nil {
 		return c, err
@@ -121,7 +150,7 @@ func (r *candleReader) candle() (c Candle, err error) {
 	text := strings.TrimSpace(r.fields[at.time])
 	var ok bool
 	if c.Time, ok = parseTime(text); !ok {
-		return c, r.bad(at.names[at.time], text, "is not a date: want 2006-01-02, 2006-01-02T15:04:05Z or Unix seconds or milliseconds")
+		return c, r.bad(at.names[at.time], text, "is not a date: want 2006-01-02, 2006-01-02T15:04:05Z or Unix seconds, milliseconds or microseconds")
 	}
 	if r.lastText != "" && c.Time.Before(r.last) {
 		return c, r.bad(at.names[at.time], text, "is earlier than the row before, "+r.lastText)
@@ -134,7 +163,7 @@ func (r *candleReader) candle() (c Candle, err error) {
 	}
 	c.Open, c.High, c.Low, c.Close = prices[0], prices[1], prices[2], prices[3]
 	if c.High.LessThan(c.Low) {
-		return c, r.bad(at.names[at.high], r.fields[at.high], "the high is below the low, "+c.Low.String())
+		return c, r.bad(at.names[at.high], strings.TrimSpace(r.fields[at.high]), "the high is below the low, "+c.Low.String())
 	}
 	c.Volume, err = r.volume()
 	r.last, r.lastText = c.Time, text
@@ -167,7 +196,7 @@ func (r *candleReader) number(column int) (decimal.Decimal, error) {
 func (r *candleReader) price(column int) (decimal.Decimal, error) {
 	n, err := r.number(column)
 	if err == nil && !n.IsPos() {
-		err = r.bad(r.columns.names[column], r.fields[column], "a price must be more than 0")
+		err = r.bad(r.columns.names[column], strings.TrimSpace(r.fields[column]), "a price must be more than 0")
 	}
 	return n, err
 }
@@ -179,7 +208,7 @@ func (r *candleReader) volume() (n decimal.Decimal, err error) {
 		return n, nil
 	}
 	if n, err = r.number(column); err == nil && n.IsNeg() {
-		err = r.bad(r.columns.names[column], r.fields[column], "a volume must not be negative")
+		err = r.bad(r.columns.names[column], strings.TrimSpace(r.fields[column]), "a volume must not be negative")
 	}
 	return n, err
 }
@@ -187,7 +216,19 @@ func (r *candleReader) volume() (n decimal.Decimal, err error) {
 func (r *candleReader) bad(column, value, reason string) error {
 	const shown = 80
 	if len(value) > shown {
-		value = value[:shown] + "..."
+		value = strings.ToValidUTF8(value[:shown], "") + "..."
 	}
 	return &rowError{File: r.name, Line: r.line, Column: column, Value: value, Reason: reason}
+}
+
+// A countingReader adds what is read to n.
+type countingReader struct {
+	io.Reader
+	n *int64
+}
+
+func (r countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	*r.n += int64(n)
+	return n, err
 }

@@ -160,8 +160,11 @@ func TestReaderNamesTheBadValue(t *testing.T) {
 		"beyond a decimal": {"2024-01-03,2,4,1,3.12345678901234567890,7", "close", "3.12345678901234567890", "has more than 6 digits"},
 		"short row":        {"2024-01-03,2,4,1", "close", "", "is missing: the row has 4 columns of 6"},
 		"long row":         {"2024-01-03,2,4,1,3,7,8", "7", "8", "the row has 7 columns, the first row 6"},
-		"stray quote":      {`2024-01-03,2,4",1,3,7`, "3", `2024-01-03,2,4",1,3,7`, `bare "`},
-		"open quote":       {`"2024-01-03,2,4,1,3,7`, "6", `"2024-01-03,2,4,1,3,7`, `missing "`},
+		"stray quote":      {`2024-01-03,2,4",1,3,7`, "high", `4"`, `bare "`},
+		"open quote":       {`"2024-01-03,2,4,1,3,7`, "date", `"2024-01-03,2,4,1,3,7`, `missing "`},
+		"later open quote": {`2024-01-03,2,"4,1,3,7`, "high", `"4,1,3,7`, `missing "`},
+		"quoted comma":     {`"2024-01-03","2,5",4"5,1,3,7`, "high", `4"5`, `bare "`},
+		"padded price":     {"2024-01-03,2,4, -5 ,3,7", "low", "-5", "a price must be more than 0"},
 		"endless value":    {"2024-01-03," + strings.Repeat("9", 300) + "x,4,1,3,7", "open", strings.Repeat("9", 80) + "...", "is not a decimal number"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +203,7 @@ func TestReaderRefusesFilesThatAreNoCandles(t *testing.T) {
 		"2024-01-02,1,1,1,1,7\n":             "prices.csv:1: no column date, open, high, low, close in the first row",
 		"date,open,high,low,close,CLOSE\n":   "prices.csv:1: the header has two columns close",
 		"date,\"open,high,low,close,close\n": "prices.csv:1: column",
-		strings.Repeat("x", 1<<20) + "\n":    "prices.csv:1: bufio.Scanner: token too long",
+		strings.Repeat("x", 1<<20) + "\n":    "prices.csv:1: column 1: value \"\": the row is longer than 65536 bytes",
 	} {
 		_, err := readAll(text, maxDecimals)
 		require.ErrorContains(t, err, want)

@@ -79,7 +79,7 @@ func (r *report) timeLayout() string {
 	}
 	for _, t := range times {
 		if h, m, s := t.Clock(); h+m+s+t.Nanosecond() != 0 {
-			return time.RFC3339
+			return time.RFC3339Nano // which leaves out fractions that are zero
 		}
 	}
 	return time.DateOnly

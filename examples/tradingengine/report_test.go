@@ -17,6 +17,10 @@ func TestNumbersAreGroupedAndRounded(t *testing.T) {
 	}
 	require.Equal(t, "0.00001234", price(decimal.MustParse("0.00001234")))
 	require.Equal(t, "1,455.22", price(decimal.MustParse("1455.219971")))
+	require.Equal(t, "1.06421", price(decimal.MustParse("1.06421")))
+	require.Equal(t, "1.00", price(decimal.MustParse("1")))
+	require.Equal(t, "65,432.10", price(decimal.MustParse("65432.1")))
+	require.Equal(t, "12,345,678.13", price(decimal.MustParse("12345678.125")))
 	require.Equal(t, "-12.35 %", percent(decimal.MustParse("-0.12345")))
 	require.Equal(t, "12,345.00 %", percent(decimal.MustParse("123.45")))
 }

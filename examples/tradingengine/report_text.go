@@ -80,7 +80,7 @@ func (r *report) writeTrades(w io.Writer) {
 		r.writeTrade(table, i+1, t, layout)
 	}
 	if hidden > 0 {
-		fmt.Fprintf(table, "...\t%s more\t\t\t\t\t\t\n", group(fmt.Sprint(hidden)))
+		fmt.Fprintf(table, "...\t%s more\t\t(-json has all)\t\t\t\t\n", group(fmt.Sprint(hidden)))
 	}
 	for i, t := range last {
 		r.writeTrade(table, tradesShown+hidden+i+1, t, layout)
@@ -101,12 +101,18 @@ func money(d decimal.Decimal) string {
 	return group(d.RoundHAZ(2).StringFixed(2))
 }
 
-// price keeps all digits of what costs less than 1.
+// price keeps all digits of what costs less than 1, and seven of the rest: currencies are quoted in the fifth decimal.
 func price(d decimal.Decimal) string {
 	if d.LessThan(decimal.One) {
 		return d.String()
 	}
-	return money(d)
+	whole, _, _ := strings.Cut(d.String(), ".")
+	places := max(2, 7-len(whole))
+	text := d.RoundHAZ(uint8(places)).StringFixed(uint8(places))
+	for range places - 2 {
+		text = strings.TrimSuffix(text, "0")
+	}
+	return group(text)
 }
 
 func percent(d decimal.Decimal) string {
