@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"os/signal"
-	"syscall"
-	"time"
 
 	"github.com/eventbus-go/eventbus"
 )
@@ -38,26 +35,6 @@ func Example() {
 	// Output:
 	// close at 101.5
 	// BUY from strategy
-}
-
-// A program that drains on a signal starts the bus with a context that the
-// signal does not end.
-func ExampleBus_Shutdown_signal() {
-	bus, err := eventbus.New()
-	if err != nil {
-		log.Fatal(err)
-	}
-	interrupted, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer restore()
-	if err := bus.Start(context.Background()); err != nil {
-		log.Fatal(err)
-	}
-	_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM) // what the operator does
-	<-interrupted.Done()
-	limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	fmt.Println(bus.Shutdown(limit))
-	// Output: <nil>
 }
 
 func ExampleBus_Shutdown_handBack() {

@@ -2,7 +2,9 @@ package eventbustest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/eventbustest"
@@ -150,6 +152,44 @@ func ExampleAllowLeftovers() {
 	rec.ExpectNone(t)
 	fmt.Println(bus.Stats().Queues[eventbus.DataQueue].Depth, "candle waits")
 	// Output: 1 candle waits
+}
+
+// Wait returns when so many events have been recorded, however long that takes
+// within the limit.
+func ExampleRecorder_Wait() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.OrderPlaced).Within(10 * time.Second)
+	trade(bus)
+
+	closeBar(bus, "BTCUSDT", 100)
+	closeBar(bus, "ETHUSDT", 200)
+	for _, e := range rec.Wait(2) {
+		fmt.Println(e.Data)
+	}
+	// Output:
+	// {BTCUSDT SELL}
+	// {ETHUSDT SELL}
+}
+
+// A test of what happens when a handler fails is not to fail itself.
+func ExampleAllowHandlerErrors() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	failed := make(chan *eventbus.HandlerError, 1)
+	onError := func(_ context.Context, err *eventbus.HandlerError) { failed <- err }
+	bus := eventbustest.New(t, eventbustest.AllowHandlerErrors(), eventbustest.WithBus(eventbus.WithErrorHandler(onError)))
+	bus.SubscribeFunc(eventbus.CandleClosed, func(context.Context, eventbus.Event) error {
+		return errors.New("no such symbol")
+	}, eventbus.WithName("strategy"))
+
+	closeBar(bus, "BTCUSDT", 100)
+	err := <-failed
+	fmt.Printf("%s: %v\n", err.Handler, err.Err)
+	// Output: strategy: no such symbol
 }
 
 // The bus takes the options of [eventbus.New].
