@@ -419,6 +419,17 @@ func TestABatchRaisesTheHighWaterMark(t *testing.T) {
 	require.NoError(t, b.Shutdown(t.Context()))
 }
 
+func TestWhoIsLetInFromTheLineRaisesTheHighWaterMark(t *testing.T) {
+	q := quietBus(t, OrderQueue, QueueConfig{Capacity: 2}).queues[OrderQueue]
+	lineMu.Lock()
+	defer lineMu.Unlock()
+	require.True(t, q.offer(Event{Type: "order"}))
+	require.Equal(t, 1, q.highest())
+	require.True(t, q.offer(Event{Type: "order"}))
+	require.False(t, q.offer(Event{Type: "order"}))
+	require.Equal(t, 2, q.highest())
+}
+
 // The mark is exact though publishers rarely look how full the queue is, and
 // though the events came in while a chunk was open.
 func TestTheHighWaterMarkIsExact(t *testing.T) {
