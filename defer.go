@@ -58,6 +58,9 @@ func (q *queue) deferLocked(p *processor, e Event) error {
 		return fmt.Errorf("%w: so is the list of deferred events", ErrQueueFull)
 	}
 	p.deferredAt = p.begun()
+	if q.proc == p {
+		q.deferredAt = q.mark().begun()
+	}
 	if q.enlist(e) {
 		return nil
 	}
@@ -67,15 +70,15 @@ func (q *queue) deferLocked(p *processor, e Event) error {
 	return nil
 }
 
-// hasFreedLocked reports whether the event that p's handler is at has freed a slot
-// for an event that it defers to q: the first one, in a cycle of processors of
-// the same bus. Where p serves q itself, and perhaps other queues, the event must
+// hasFreedLocked reports whether p has taken an event since its handlers last
+// deferred one: in a cycle of the bus's processors that event has freed a slot
+// for one more. Where p serves q itself, and perhaps other queues, the event must
 // be q's.
 func (p *processor) hasFreedLocked(q *queue) bool {
-	if p.bus != q.bus || p.deferredAt == p.begun() {
-		return false
+	if q.proc == p {
+		return q.mark().begun() != q.deferredAt
 	}
-	return q.proc != p || q.mark().isCalling()
+	return p.bus == q.bus && p.begun() != p.deferredAt
 }
 
 // suspendLocked defers what is parked and does not fit: the bus stops, and

@@ -30,13 +30,13 @@ func TestTheFirstEventThatAHandlerDefersHasFreedASlot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := mark(c.by.position.Swap(uint64(calling)))
 			defer c.by.position.Store(uint64(before))
-			p := c.by.proc
-			p.deferredAt = 0
-			if c.again {
-				p.deferredAt = p.begun()
-			}
 			lineMu.Lock()
 			defer lineMu.Unlock()
+			p := c.by.proc
+			p.deferredAt, c.to.deferredAt = 0, 0
+			if c.again {
+				p.deferredAt, c.to.deferredAt = p.begun(), c.to.mark().begun()
+			}
 			require.Equal(t, c.want, p.hasFreedLocked(c.to))
 		})
 	}

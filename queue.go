@@ -151,10 +151,11 @@ type queue struct {
 
 	// state is zero while publishers need not look at anything else. It is written
 	// under lineMu, and read by publishers and by the processor.
-	state    atomic.Uint32
-	deferred atomic.Int64  // how many events are; written under lineMu
-	halfAt   atomic.Uint64 // how many events are begun when the queue has drained to half; valid while state says lined
-	line     line          // guarded by lineMu
+	state      atomic.Uint32
+	deferred   atomic.Int64  // how many events are; written under lineMu
+	halfAt     atomic.Uint64 // how many events are begun when the queue has drained to half; valid while state says lined
+	line       line          // guarded by lineMu
+	deferredAt uint64        // how many events were begun when its own processor last deferred one to it; guarded by lineMu
 
 	_ cacheLine // what publishers write
 
