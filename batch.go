@@ -16,17 +16,21 @@ import (
 // Each event counts for the capacity. Of a batch that is larger than that, as
 // many events as the capacity are accepted when the queue is empty, and the
 // others refused. A queue with DropOldest accepts them all. What Publish defers
-// inside a handler is deferred here, too. If one has no type, none is
-// accepted and the error wraps [ErrInvalidEvent]. Without events PublishBatch
-// returns 0 and nil, after Shutdown too. A queue with ConflateBy, where an event
-// goes to the place of its key, gets the events one by one.
+// inside a handler is deferred here, too. If an event has no type, none is accepted
+// and the error wraps [ErrInvalidEvent]. Without events PublishBatch returns 0 and
+// nil, after Shutdown too. A queue with ConflateBy, where an event goes to the place
+// of its key, gets the events one by one.
 func (b *Bus) PublishBatch(ctx context.Context, q Queue, events []Event) (accepted int, err error) {
 	if q >= numQueues || ctx == nil {
-		return 0, b.refuseAll(ctx, q, events)
+		var first Event
+		if len(events) > 0 {
+			first = events[0]
+		}
+		return 0, b.refuse(ctx, q, first.Type, len(events))
 	}
 	for i := range events {
 		if events[i].Type == "" {
-			return 0, fmt.Errorf("event %d of %d: %w", i, len(events), b.refuseAll(ctx, q, events))
+			return 0, fmt.Errorf("event %d of %d: %w", i, len(events), b.refuse(ctx, q, "", len(events)))
 		}
 	}
 	to := b.queues[q]
@@ -34,23 +38,6 @@ func (b *Bus) PublishBatch(ctx context.Context, q Queue, events []Event) (accept
 		return b.publishEach(ctx, q, events)
 	}
 	return to.publishBatch(ctx, events)
-}
-
-// refuseAll is refuse for a batch.
-func (b *Bus) refuseAll(ctx context.Context, q Queue, events []Event) error {
-	switch {
-	case len(events) == 0 && q < numQueues:
-		return fmt.Errorf("publish to the %v queue: %w", q, errNilContext)
-	case len(events) == 0:
-		return b.refuse(ctx, q, "")
-	case q < numQueues:
-		b.queues[q].rejected.Add(uint64(len(events) - 1))
-	}
-	var t EventType
-	if ctx == nil {
-		t = events[0].Type
-	}
-	return b.refuse(ctx, q, t)
 }
 
 func (b *Bus) publishEach(ctx context.Context, q Queue, events []Event) (accepted int, err error) {

@@ -290,6 +290,7 @@ func TestPublishToAnUnknownQueueIsRefused(t *testing.T) {
 		err := publish(context.Background(), 3, event(tick, nil))
 		require.ErrorIs(t, err, eventbus.ErrUnknownQueue)
 		require.ErrorContains(t, err, "Queue(3)")
+		require.ErrorContains(t, err, string(tick), "the type")
 	}
 }
 

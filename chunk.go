@@ -44,6 +44,7 @@ func (q *queue) extendLocked() bool {
 	return true
 }
 
+// raiseLocked notes that the queue holds depth events.
 func (q *queue) raiseLocked(depth int) { q.highWater = max(q.highWater, depth) }
 
 // goneLocked returns how many of the accepted events have left the queue.

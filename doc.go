@@ -37,8 +37,9 @@
 //     that publish go ahead of those outside.
 //   - A publish that gets through at once allocates nothing, reads no clock and
 //     starts no timer. That of a [Topic] reads the clock, for the event's time,
-//     and allocates if the payload is not a pointer. That to a queue with
-//     ConflateBy or MaxAge allocates until the queue has been as full before.
+//     and allocates if the payload is not a pointer. With a ConflateBy or MaxAge,
+//     of the queue or of a topic, it allocates until the queue has been as full
+//     before.
 //   - A topic's [WithOverflow], [WithConflateBy] and [WithMaxAge] are its publishes'
 //     rules in place of the queue's, and no other's.
 //   - Errors name the queue and the type, and work with [errors.Is].
@@ -75,9 +76,9 @@
 //     through several buses. Where waiting would be waiting for itself, the event
 //     is deferred: accepted, and put into the queue before any event from outside.
 //     Deferred events keep their order.
-//   - A queue defers as many events as its capacity, and what waits inside handlers
-//     when a Stop comes. A handler that answers each event with two of the same is
-//     told ErrQueueFull in the end.
+//   - A queue defers as many events as its capacity, and beyond that no more than
+//     one for each event that is taken. A handler that answers each event with two
+//     of the same is told ErrQueueFull in the end.
 //   - A handler's publish to a bus that does not run is deferred as well, since
 //     nobody would make room for it.
 //

@@ -10,8 +10,8 @@ import "sync"
 // runs, and no send under it waits.
 var lineMu sync.Mutex
 
-// A line holds what found its queue full. Its parts are let in
-// in this order, each first come, first served. Guarded by lineMu.
+// A line holds what found its queue full. Its parts are let in in this order, each
+// first come, first served. Guarded by lineMu.
 type line struct {
 	deferred fifo[Event]   // accepted from handlers that must not wait; for their bound see deferLocked
 	parked   fifo[*waiter] // handlers that wait

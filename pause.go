@@ -15,8 +15,9 @@ var ErrPaused = errors.New("eventbus: queue is paused")
 // its processor were busy. The other queues go on.
 //
 // A paused queue stays so through Stop and Start. Flush does not wait for it,
-// and Shutdown hands back what it holds. To pause a paused queue, or one of a bus
-// that is shut down, does nothing. For a queue that does not exist the error wraps [ErrUnknownQueue].
+// and Shutdown hands back what it holds; after that no event is begun anyway. To
+// pause a paused queue does nothing. For a queue that does not exist the error
+// wraps [ErrUnknownQueue].
 func (b *Bus) Pause(q Queue) error {
 	if q >= numQueues {
 		return fmt.Errorf("pause: %w: %v", ErrUnknownQueue, q)

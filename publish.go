@@ -11,11 +11,12 @@ import (
 // Shutdown hands it back. With an error it is not in the queue and never will
 // be. The error wraps
 //
-//   - [ErrUnknownQueue] or [ErrInvalidEvent] (no type) if the call was wrong; it
-//     says so if ctx is nil,
+//   - [ErrUnknownQueue] or [ErrInvalidEvent] (no type) if the call was wrong,
 //   - [ErrDropped] or [ErrQueueFull] if the queue was full, as its rule says,
 //   - the error of ctx if that ended while Publish waited,
 //   - [ErrClosed] during and after Shutdown.
+//
+// If ctx is nil, the error says so.
 //
 // Before [Bus.Start] and after [Bus.Stop], events wait in the queue.
 //
@@ -37,7 +38,7 @@ func (b *Bus) TryPublish(ctx context.Context, q Queue, e Event) error {
 
 func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 	if q >= numQueues || e.Type == "" || ctx == nil {
-		return b.refuse(ctx, q, e.Type)
+		return b.refuse(ctx, q, e.Type, 1)
 	}
 	to := b.queues[q]
 	if r != nil {
@@ -49,16 +50,17 @@ func (b *Bus) publish(ctx context.Context, q Queue, e Event, r *rule) error {
 	return to.publishSlow(ctx, e, r)
 }
 
-// refuse says what is wrong with the arguments of a publish.
-func (b *Bus) refuse(ctx context.Context, q Queue, t EventType) error {
+// refuse counts n events that are not accepted and says what is wrong with the
+// arguments of their publish.
+func (b *Bus) refuse(ctx context.Context, q Queue, t EventType, n int) error {
 	if q >= numQueues {
 		return &publishError{q, t, fmt.Errorf("%w: want data, signal or order", ErrUnknownQueue)}
 	}
-	b.queues[q].rejected.Add(1)
-	if t == "" {
-		return &publishError{q, t, fmt.Errorf("%w: its type is empty", ErrInvalidEvent)}
+	b.queues[q].rejected.Add(uint64(n))
+	if ctx == nil {
+		return &publishError{q, t, errNilContext}
 	}
-	return &publishError{q, t, errNilContext}
+	return &publishError{q, t, fmt.Errorf("%w: its type is empty", ErrInvalidEvent)}
 }
 
 var errNilContext = errors.New("eventbus: the context is nil")

@@ -65,7 +65,7 @@ func receiptOf(e Event) *receipt {
 // handler waits, it returns ErrNotRunning and e stays in the queue.
 func (b *Bus) PublishWait(ctx context.Context, q Queue, e Event) error {
 	if q >= numQueues || e.Type == "" || ctx == nil {
-		return b.refuse(ctx, q, e.Type)
+		return b.refuse(ctx, q, e.Type, 1)
 	}
 	if b.stepped.Load() && processorOf(ctx) == nil && b.queues[q].state.Load()&(closing|closed) == 0 {
 		b.queues[q].rejected.Add(1)

@@ -231,7 +231,7 @@ inline ring(q) {
 #endif
 }
 
-/* count: accepted of queue.mu's fields */
+/* count: queue.count, and what pushes an event */
 inline count(q, n) {
 #ifdef OBSERVED
 	accepted[q] = accepted[q] + n

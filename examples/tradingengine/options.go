@@ -91,10 +91,7 @@ func (o options) check(args []string) error {
 	case o.plot != "" && ext != ".svg" && ext != ".png":
 		return errors.New("-plot " + o.plot + ": the file's name must end in .svg or .png")
 	}
-	if o.plot == "" {
-		return nil
-	}
-	folder := filepath.Dir(o.plot)
+	folder := filepath.Dir(o.plot) // the current one if there is no plot
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		return fmt.Errorf("-plot %s: there is no folder %s", o.plot, folder)
 	}

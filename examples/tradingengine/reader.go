@@ -89,7 +89,7 @@ func (r *candleReader) readRow() error {
 	}
 	if err := r.rows.Err(); errors.Is(err, bufio.ErrTooLong) {
 		r.line++
-		return r.bad("1", "", fmt.Sprintf("the row is longer than %d bytes: want lines that end", bufio.MaxScanTokenSize))
+		return r.bad("1", "", fmt.Sprintf("the row is longer than %d bytes: want a line for each candle", bufio.MaxScanTokenSize))
 	} else if err != nil {
 		return fmt.Errorf("%s:%d: %w", r.name, r.line+1, err)
 	}
@@ -147,7 +147,7 @@ func (r *candleReader) candle() (c Candle, err error) {
 		return c, err
 	}
 	at := r.columns
-	text := strings.TrimSpace(r.fields[at.time])
+	text := r.text(at.time)
 	var ok bool
 	if c.Time, ok = parseTime(text); !ok {
 		return c, r.bad(at.names[at.time], text, "is not a date: want 2006-01-02, 2006-01-02T15:04:05Z or Unix seconds, milliseconds or microseconds")
@@ -163,7 +163,7 @@ func (r *candleReader) candle() (c Candle, err error) {
 	}
 	c.Open, c.High, c.Low, c.Close = prices[0], prices[1], prices[2], prices[3]
 	if c.High.LessThan(c.Low) {
-		return c, r.bad(at.names[at.high], strings.TrimSpace(r.fields[at.high]), "the high is below the low, "+c.Low.String())
+		return c, r.bad(at.names[at.high], r.text(at.high), "the high is below the low, "+c.Low.String())
 	}
 	c.Volume, err = r.volume()
 	r.last, r.lastText = c.Time, text
@@ -181,8 +181,11 @@ func (r *candleReader) checkWidth() error {
 	return nil
 }
 
+// text returns the field in a column, without the space around it.
+func (r *candleReader) text(column int) string { return strings.TrimSpace(r.fields[column]) }
+
 func (r *candleReader) number(column int) (decimal.Decimal, error) {
-	text := strings.TrimSpace(r.fields[column])
+	text := r.text(column)
 	n, err := decimal.Parse(text)
 	if n.Prec() > r.decimals || errors.Is(err, decimal.ErrPrecOutOfRange) {
 		return n, r.bad(r.columns.names[column], text, fmt.Sprintf("has more than %d digits after the point", r.decimals))
@@ -196,7 +199,7 @@ func (r *candleReader) number(column int) (decimal.Decimal, error) {
 func (r *candleReader) price(column int) (decimal.Decimal, error) {
 	n, err := r.number(column)
 	if err == nil && !n.IsPos() {
-		err = r.bad(r.columns.names[column], strings.TrimSpace(r.fields[column]), "a price must be more than 0")
+		err = r.bad(r.columns.names[column], r.text(column), "a price must be more than 0")
 	}
 	return n, err
 }
@@ -204,11 +207,11 @@ func (r *candleReader) price(column int) (decimal.Decimal, error) {
 // volume is zero where the file has none: an index or a currency pair has no volume, and nothing here is decided by it.
 func (r *candleReader) volume() (n decimal.Decimal, err error) {
 	column := r.columns.volume
-	if column < 0 || strings.TrimSpace(r.fields[column]) == "" {
+	if column < 0 || r.text(column) == "" {
 		return n, nil
 	}
 	if n, err = r.number(column); err == nil && n.IsNeg() {
-		err = r.bad(r.columns.names[column], strings.TrimSpace(r.fields[column]), "a volume must not be negative")
+		err = r.bad(r.columns.names[column], r.text(column), "a volume must not be negative")
 	}
 	return n, err
 }

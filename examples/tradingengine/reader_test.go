@@ -266,3 +266,14 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestReaderCountsEveryByte(t *testing.T) {
+	text := "date,open,high,low,close,volume\r\n2024-01-02,2,4,1,3,7\r\n2024-01-03,2,4,1,3,7"
+	reader, err := newCandleReader("prices.csv", strings.NewReader(text), maxDecimals)
+	require.NoError(t, err)
+	for range 2 {
+		_, err = reader.Next()
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, len(text), reader.bytes)
+}
