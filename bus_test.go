@@ -294,10 +294,11 @@ func TestPublishToAnUnknownQueueIsRefused(t *testing.T) {
 	}
 }
 
-func TestPublishTakesAnEndedContextWhileThereIsRoom(t *testing.T) {
+func TestPublishRefusesAnEndedContextThoughThereIsRoom(t *testing.T) {
 	b := newBus(t)
-	require.NoError(t, b.Publish(ended(), eventbus.OrderQueue, event(tick, nil)))
-	require.EqualValues(t, 1, b.Stats().Queues[eventbus.OrderQueue].Accepted)
+	require.ErrorIs(t, b.Publish(ended(), eventbus.OrderQueue, event(tick, nil)), context.Canceled)
+	require.EqualValues(t, 1, b.Stats().Queues[eventbus.OrderQueue].Rejected)
+	require.Zero(t, b.Stats().Queues[eventbus.OrderQueue].Accepted)
 }
 
 // The bus hands over what it was given: no field is filled in, and the

@@ -153,10 +153,15 @@ func TestConcurrentShutdownsAgree(t *testing.T) {
 		began := time.Now()
 		wg.Wait()
 		require.Equal(t, time.Second, time.Since(began))
-		require.ErrorIs(t, results[0], context.DeadlineExceeded)
+		given := 0
 		for _, err := range results {
-			require.Same(t, results[0], err)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			var left *eventbus.ShutdownError
+			require.ErrorAs(t, err, &left)
+			require.Equal(t, left.HandedOver, len(left.Remaining) == 0, "%v", left)
+			given += len(left.Remaining[eventbus.DataQueue])
 		}
+		require.Equal(t, 2, given, "handed over once")
 	})
 }
 

@@ -122,7 +122,9 @@ func TestShutdownKeepsItsDeadlineThoughAHandlerIsStuck(t *testing.T) {
 		require.Empty(t, later.all(), "a handler was called after Shutdown had returned")
 		q := b.Stats().Queues[eventbus.OrderQueue]
 		require.EqualValues(t, q.Accepted, q.Handled+uint64(q.Depth))
-		require.Same(t, err, b.Shutdown(context.Background()))
+		require.ErrorAs(t, b.Shutdown(context.Background()), &left)
+		require.True(t, left.HandedOver)
+		require.Empty(t, left.Remaining)
 		require.ErrorIs(t, b.Flush(context.Background()), eventbus.ErrClosed)
 	})
 }

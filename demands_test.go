@@ -176,8 +176,10 @@ func TestAStuckConsumerCostsNoMoreThanTheCapacities(t *testing.T) {
 	b.SubscribeFunc("stuck", stuck.handle)
 	fill := func(n int) {
 		for i := range n {
-			// The context has ended: the order queue's line is joined and left.
-			_ = b.Publish(ended(), everyQueue[i%3], eventbus.Event{Type: "stuck", Data: make([]byte, payload)})
+			// The order queue's line is joined and left.
+			briefly, cancel := context.WithTimeout(context.Background(), time.Microsecond)
+			defer cancel()
+			_ = b.Publish(briefly, everyQueue[i%3], eventbus.Event{Type: "stuck", Data: make([]byte, payload)})
 		}
 	}
 	before := liveHeap()

@@ -180,7 +180,7 @@ func TestAnEventWithoutATimeKeepsIt(t *testing.T) {
 
 // Nobody gets an event that has expired, taps included.
 func TestATapDoesNotGetWhatHasExpired(t *testing.T) {
-	b := eventbustest.New(t, eventbustest.NotStarted(), eventbustest.WithBus(maxAge(eventbus.OrderQueue, 4, time.Second)))
+	b := eventbustest.New(t, eventbustest.NotStarted(), eventbustest.WithBus(maxAge(eventbus.OrderQueue, 4, time.Second), eventbus.WithClock(time.Now)))
 	rec := eventbustest.NewRecorder(t, b) // a tap
 	fresh := eventbus.Event{Type: "order", Time: time.Now()}
 	for _, e := range []eventbus.Event{{Type: "order", Time: fresh.Time.Add(-time.Hour)}, fresh} {

@@ -104,21 +104,22 @@ func TestDeferredEventsComeInOrderAndBeforeAnythingFromOutside(t *testing.T) {
 func TestAQueueDefersAsManyEventsAsItsCapacity(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const capacity = 7
+		const bound = 2*capacity + 3
 		var errs []error
 		b, begin := withFullQueue(t, capacity, func(ctx context.Context, b *eventbus.Bus) {
-			for i := range capacity + 2 {
+			for i := range bound + 2 {
 				errs = append(errs, b.Publish(ctx, eventbus.OrderQueue, event("order", i)))
 			}
-			assert.Equal(t, capacity, b.Stats().Queues[eventbus.OrderQueue].Deferred)
+			assert.Equal(t, bound, b.Stats().Queues[eventbus.OrderQueue].Deferred)
 		})
 		begin()
 		flush(t, b)
-		for _, err := range errs[:capacity] {
+		for _, err := range errs[:bound] {
 			require.NoError(t, err)
 		}
-		require.ErrorIs(t, errs[capacity], eventbus.ErrQueueFull)
-		require.ErrorIs(t, errs[capacity+1], eventbus.ErrQueueFull)
-		require.ErrorContains(t, errs[capacity], "deferred")
+		require.ErrorIs(t, errs[bound], eventbus.ErrQueueFull)
+		require.ErrorIs(t, errs[bound+1], eventbus.ErrQueueFull)
+		require.ErrorContains(t, errs[bound], "deferred")
 	})
 }
 
@@ -183,6 +184,9 @@ func TestAGoroutineOfAHandlerPublishesWithAContextOfItsOwn(t *testing.T) {
 		borrowed, own := make(chan error, 1), make(chan error, 1)
 		b, begin := withFullQueue(t, 1, func(ctx context.Context, b *eventbus.Bus) {
 			assert.NoError(t, b.Publish(ctx, eventbus.OrderQueue, event("order", 1)))
+			for i := range 4 {
+				assert.NoError(t, b.Publish(ctx, eventbus.OrderQueue, event("order", 10+i)))
+			}
 			go func() { borrowed <- b.Publish(ctx, eventbus.OrderQueue, event("order", 2)) }()
 			go func() { own <- b.Publish(context.Background(), eventbus.OrderQueue, event("order", 3)) }()
 			time.Sleep(time.Second)
@@ -195,7 +199,7 @@ func TestAGoroutineOfAHandlerPublishesWithAContextOfItsOwn(t *testing.T) {
 		flush(t, b)
 		require.NoError(t, receive(t, own))
 		flush(t, b)
-		require.Equal(t, []int{0, 1, 3}, got.all())
+		require.Equal(t, []int{0, 1, 10, 11, 12, 13, 3}, got.all())
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 // processor, which calls nobody else until it returns. If its type is
 // published to several queues, their processors may call it concurrently.
 //
-// The context carries the processor's identity, so that a publish with it, or
+// The context carries the handler's identity, so that a publish with it, or
 // with one derived from it, can never deadlock the bus. It ends when the
 // context given to [Bus.Start] does, or when [Bus.Shutdown] gives up. A
 // goroutine that Handle starts is not the handler any more: it should publish
@@ -35,30 +35,32 @@ func (f HandlerFunc) Handle(ctx context.Context, e Event) error { return f(ctx, 
 
 // A Subscription is one handler's subscription to one event type, or to all.
 type Subscription struct {
-	call  func(context.Context, Event) error
-	calls atomic.Uint64 // counted by the processor once a run, or by the gate
+	calls atomic.Uint64 // counted by the processor once a run, or by the filter
 
 	bus        *Bus
 	eventType  EventType // empty for a tap, which gets every type
-	route      *route    // set by subscribe; nil for a tap
 	id         uint64    // ascending in the order of subscription; set by subscribe
 	name       string
 	middleware []Middleware // of this subscription alone
 	async      bool         // calls run on a goroutine of their own
-	gate       *gate        // nil if every event gets to the handler
+	filter     *filter      // nil if every event gets to the handler
 	wantsLast  bool         // see WithLast
-	gone       bool         // unsubscribed before it got into the table; guarded by Bus.subMu
-	keeper     bool         // it is no handler but a part of Retain
+	retainer   bool         // it is no handler but a part of Retain
+
+	call  func(context.Context, Event) error // nil once it has left, so that the handler is not kept; guarded by table.mu
+	place place                              // guarded by table.mu
+	gone  atomic.Bool                        // it left before it got into the table; written under table.mu
 
 	failed   atomic.Uint64
 	panicked atomic.Uint64
-	errors   throttle
+	errors   *logThrottle
 }
 
 // Unsubscribe ends the subscription, and no other of the same handler. No call
 // of the handler starts after it returns, apart from one for an event that a
-// processor has begun to dispatch. Calling it again does nothing. It may be
-// called concurrently, inside handlers, and after [Bus.Shutdown].
+// processor has begun to dispatch. The bus lets go of the handler as soon as no
+// processor is at such an event. Calling it again does nothing. It may be called
+// concurrently, inside handlers, and after [Bus.Shutdown].
 func (s *Subscription) Unsubscribe() { s.bus.unsubscribe(s) }
 
 // newSubscription returns a subscription that is not in the table yet. what
@@ -76,7 +78,6 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 		return errors.New("the handler is nil")
 	}
 	s.name = nameOf(h)
-	s.errors.limit = maxErrorLogs
 	for _, opt := range opts {
 		if opt == nil {
 			return errors.New("an option is nil")
@@ -85,13 +86,14 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 			return err
 		}
 	}
+	s.errors = s.bus.newErrorThrottle(s.name, s.eventType)
 	call, err := s.wrap(h)
 	if err != nil {
 		return err
 	}
 	s.call = call
-	if s.gate != nil {
-		s.call = s.gated(call)
+	if s.filter != nil {
+		s.call = s.filtered(call)
 	}
 	return nil
 }
@@ -144,9 +146,9 @@ type HandlerError struct {
 // Error names the handler, the event's type and the queue.
 func (e *HandlerError) Error() string {
 	if e.Handler == "" {
-		return fmt.Sprintf("eventbus: no handler got %s of the %v queue: %v", e.Event.Type, e.Queue, e.Err)
+		return fmt.Sprintf("eventbus: no handler got %s of the %v queue: %v", quoted(e.Event.Type), e.Queue, e.Err)
 	}
-	return fmt.Sprintf("eventbus: handler %s failed on %s of the %v queue: %v", e.Handler, e.Event.Type, e.Queue, e.Err)
+	return fmt.Sprintf("eventbus: handler %s failed on %s of the %v queue: %v", quoted(e.Handler), quoted(e.Event.Type), e.Queue, e.Err)
 }
 
 // Unwrap returns Err.

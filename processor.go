@@ -3,207 +3,182 @@ package eventbus
 import (
 	"context"
 	"log/slog"
-	"runtime"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// A processor drains its queues: it takes one event after another and calls the
+// A processor drains its queues: it begins one event after another and calls the
 // handlers of its type, one after another. One goroutine runs it at a time; one
 // that a handler ends with runtime.Goexit hands it to a successor.
+//
+// Whoever wants something of it sets a request, and then holds the queues: from
+// then on it begins no event before it has served the requests. So a request needs
+// no answer, and Stop, Pause and the kill switch wait for nobody.
 type processor struct {
+	drainer // in the wait-for graph
+
 	bus    *Bus
-	queues []*queue // that it serves, the first before the others
+	env    processorEnv
+	queues []*queue      // that it drains, the first before the others
+	wake   chan struct{} // of capacity 1; look at the requests and the line
 
-	wake      chan struct{} // of capacity 1; look at attention and the line
-	attention atomic.Uint32 // what the processor is told
+	requests atomic.Uint32
+	position position
+	cut      atomic.Pointer[InterruptedEvent] // an event that the kill switch ended, once the processor knows of it
+	slow     atomic.Pointer[callInfo]         // reported and not yet said to have ended
 
-	parkedOn   *queue   // where its handler waits for room, or until an event is handled; guarded by lineMu
-	awaits     *receipt // in the second case; guarded by lineMu
-	deferredAt uint64   // how many events it had begun when it last deferred one; guarded by lineMu
+	life struct { // guarded by Bus.mu
+		alive   bool     // a goroutine runs it
+		session *session // it runs in
+	}
 
-	alive   bool     // a goroutine runs it; guarded by Bus.mu
-	session *session // it runs in; guarded by Bus.mu
-	known   *session // that ctx is of; guarded by Bus.mu
-
-	stepping bool // RunUntilIdle runs it; guarded by Bus.mu, and does not change while it runs
-
-	// The rest belongs to the processor's goroutine.
-	queue      *queue          // the one at hand
-	ctx        context.Context // the session's, with this processor as a value
-	started    bool            // its start has been logged
-	ended      bool            // and its end
-	mute       bool            // the logger failed to tell its level; do not ask again
-	stage      stage
-	event      Event         // at hand
-	list       *handlerList  // its handlers; if it is not begun, those of the event before
-	called     bool          // the one that the queue's handler index is at has been called
-	calls      uint64        // of every handler in list, since they were counted
-	receipt    *receipt      // of the event at hand or, until the processor has attended, of the one before
-	stale      *HandlerError // about the event at hand, which has expired
-	failure    *failure
-	unreported *HandlerError // logged, or being so, and not yet passed on
+	// The rest belongs to the goroutine that runs the processor.
+	context *handlerContext // of its handlers; replaced under Bus.mu
+	open    []bool          // which of queues were not paused when the requests were last served
+	started bool            // its start has been logged
+	left    bool            // and its end
+	mute    bool            // the logger failed to tell its level; do not ask again
+	turn    turn
 }
 
-// The bits of processor.attention.
-const (
-	stopped   uint32 = 1 << iota // start no further event, and leave
-	killed                       // and call no further handler
-	replan                       // a queue was paused or resumed
-	renewed                      // there is a new session
-	reported                     // a slow handler was reported: tell when it has ended
-	tracked                      // somebody waits until the event at hand is handled: tell him
-	unwatched                    // nobody watches for slow handlers: arm the watch at the next call
-	verbose                      // log handler calls; the processor alone writes it
+// A processorEnv is what a processor needs of its bus.
+type processorEnv interface {
+	handlersOf(EventType) *handlerList
+	arrive(*Subscription) (last *Event, list *handlerList)
+	now() time.Time
+	expires() bool // events may be too old
 
-	mild = unwatched | verbose // no reason to end a run
+	sessionOf(*processor) // puts the processor into the session that began since
+	release(*processor) bool
+	changed()
+}
+
+// The requests of a processor. Those that must be served before another event
+// begins come with a hold.
+const (
+	reqStop    uint32 = 1 << iota // begin no further event, and leave
+	reqKill                       // and call no further handler
+	reqPauses                     // a queue was paused or resumed
+	reqSession                    // there is a new session
+	reqSlow                       // a slow handler was reported: tell when it has ended; comes without a hold
+	logCalls                      // no request but a mode: log handler calls; the processor alone writes it
 )
 
-type processorKey struct{}
-
-// processorOf returns the processor whose handler was given ctx, if any.
-func processorOf(ctx context.Context) *processor {
-	p, _ := ctx.Value(processorKey{}).(*processor)
+func newProcessor(b *Bus, queues ...*queue) *processor {
+	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), open: make([]bool, len(queues))}
+	p.drainer = drainer{bus: b, site: p.site}
+	p.turn.queue = queues[0]
+	p.position.queue.Store(queues[0])
+	for _, q := range queues {
+		q.proc = p
+	}
 	return p
 }
 
-func newProcessor(b *Bus, queues ...*queue) *processor {
-	return &processor{bus: b, queues: queues, queue: queues[0], wake: make(chan struct{}, 1)}
-}
-
-// begun returns how many events p has begun.
-func (p *processor) begun() (n uint64) {
+// site changes whenever the processor begins an event or ends one.
+func (p *processor) site() (sum uint64) {
 	for _, q := range p.queues {
-		n += q.mark().begun()
+		sum += uint64(q.buffer.Site())
 	}
-	return n
+	return sum
 }
 
-// signal sets bits of attention and wakes the processor.
-func (p *processor) signal(bits uint32) {
-	p.attention.Or(bits)
+// request sets bits, holds the queues and wakes the processor.
+func (p *processor) request(bits uint32) {
+	p.requests.Or(bits)
+	for _, q := range p.queues {
+		q.buffer.Hold()
+	}
+	p.nudge()
+}
+
+// nudge wakes the processor if it is idle.
+func (p *processor) nudge() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// main runs the processor until it leaves. runtime.Goexit ends the goroutine,
-// so another one takes over.
-func (p *processor) main() {
-	returned := false
-	defer func() {
-		if !returned {
-			p.failure.exited = true
-			go p.main()
-		}
-	}()
-	for !p.guard() {
-	}
-	returned = true
-}
-
-// guard runs serve and reports whether it returned. If not, p.failure says why.
-func (p *processor) guard() (returned bool) {
-	defer func() {
-		if !returned {
-			p.failure = &failure{value: recover(), stack: debug.Stack()}
-		}
-	}()
-	p.serve()
-	return true
-}
-
-// serve handles events until the processor leaves or, stepping, has nothing to
-// do.
-func (p *processor) serve() {
-	var poll <-chan time.Time
-	if !p.stepping {
-		t := time.NewTicker(p.bus.poll)
-		defer t.Stop()
-		poll = t.C
-	}
-	for {
-		p.settle()
-		switch {
-		case p.queue.mark().isCalling(): // a failure interrupted it: the other handlers still run
-			p.run()
-		case !p.attend():
-			if p.stepping || p.leave() {
-				return
-			}
-		case p.queue.ready():
-			p.run()
-		case p.stepping:
-			if !p.anyReady() {
-				return
-			}
-		default:
-			p.idle(poll)
-		}
-	}
-}
-
-// pick looks which queues are paused, and makes the first that has an event to
-// begin the one at hand. The processor is away. What Pause and Resume do later
-// counts when it attends again: if a queue opened in between, its events could
-// overtake those of a chunk that is open.
-func (p *processor) pick() {
+// isHeld reports whether there are requests to serve before the next event.
+func (p *processor) isHeld() bool {
 	for _, q := range p.queues {
-		q.unpaused = !q.paused.Load()
-	}
-	for _, q := range p.queues {
-		if q.ready() {
-			p.queue = q
-			return
+		if q.buffer.Held() {
+			return true
 		}
 	}
+	return false
 }
 
-// comesBefore reports whether a queue that comes before q has an event that may
-// be begun: select chooses any of the queues that have one.
-func (p *processor) comesBefore(q *queue) bool {
-	return slices.ContainsFunc(p.queues[:slices.Index(p.queues, q)], (*queue).ready)
-}
-
-// ready reports whether q has an event that may be begun.
-func (q *queue) ready() bool { return q.unpaused && q.hasEvents() }
-
-// anyReady reports whether one of the processor's queues has.
-func (p *processor) anyReady() bool { return slices.ContainsFunc(p.queues, (*queue).ready) }
-
-// attend does what the processor was told and reports whether to go on. User
-// code runs first, while the processor is away.
-func (p *processor) attend() bool {
-	p.goAway()
-	a := p.attention.Load()
-	if a&tracked != 0 {
-		p.deliver()
+// serveRequests does what the processor was asked to and reports whether to go on.
+// The hold comes off before the requests are read: what is requested later comes
+// with a hold of its own. User code runs here, while no event is begun.
+func (p *processor) serveRequests() (goOn bool) {
+	for _, q := range p.queues {
+		q.buffer.Release()
 	}
-	if a&renewed != 0 {
-		p.bus.renew(p)
+	if p.requests.Load()&reqSession != 0 {
+		p.requests.And(^reqSession)
+		p.env.sessionOf(p)
 	}
 	if !p.started {
 		p.started = true
-		p.say(telling, func() { p.bus.logger.InfoContext(p.ctx, "eventbus: processor started", "queue", p.name()) })
+		p.protect(telling, func() {
+			p.bus.logger.InfoContext(p.context, "eventbus: processor started", "queue", p.name())
+		})
 	}
-	if a&reported != 0 {
+	if p.requests.Load()&reqSlow != 0 {
 		p.tellSlowEnded()
 	}
-	if !p.mute {
-		p.stage = asking
-		p.setVerbose(p.bus.logger.Enabled(p.ctx, slog.LevelDebug))
-		p.stage = handling
+	p.askForLevel()
+	p.requests.And(^reqPauses)
+	for i, q := range p.queues {
+		p.open[i] = !q.paused.Load()
 	}
-	p.attention.And(^replan)
-	p.pick()
-	if p.queue.unpaused {
-		p.queue.setState(taking)
+	return p.requests.Load()&reqStop == 0
+}
+
+// askForLevel asks the logger whether handler calls are to be logged.
+func (p *processor) askForLevel() {
+	if p.mute {
+		return
 	}
-	return p.attention.Load()&stopped == 0 && !(p.stepping && p.ctx.Err() != nil)
+	p.turn.stage = asking
+	on := p.bus.logger.Enabled(p.context, slog.LevelDebug)
+	p.turn.stage = handling
+	p.setLogCalls(on)
+}
+
+func (p *processor) setLogCalls(on bool) {
+	switch was := p.requests.Load()&logCalls != 0; {
+	case on && !was:
+		p.requests.Or(logCalls)
+	case was && !on:
+		p.requests.And(^logCalls)
+	}
+}
+
+// isOpen reports whether the i-th queue may be drained.
+func (p *processor) isReady(i int) bool { return p.open[i] && p.queues[i].buffer.Ready() }
+
+// pick makes the first queue that has an event to begin the one at hand, and
+// reports whether there is one.
+func (p *processor) pick() bool {
+	for i := range p.queues {
+		if p.isReady(i) {
+			p.use(p.queues[i])
+			return true
+		}
+	}
+	return false
+}
+
+func (p *processor) use(q *queue) {
+	if p.turn.queue != q {
+		p.turn.queue, p.turn.list = q, nil
+		p.position.queue.Store(q)
+	}
 }
 
 // name returns the names of the processor's queues.
@@ -215,96 +190,5 @@ func (p *processor) name() string {
 	return strings.Join(names, ", ")
 }
 
-func (p *processor) setVerbose(on bool) {
-	switch was := p.attention.Load()&verbose != 0; {
-	case on && !was:
-		p.attention.Or(verbose)
-	case was && !on:
-		p.attention.And(^verbose)
-	}
-}
-
-// goAway says that the processor will take no event before it has attended.
-func (p *processor) goAway() {
-	for _, q := range p.queues {
-		q.setState(away)
-	}
-	p.bus.changed()
-}
-
-// leave ends the processor unless the bus has been started again meanwhile.
-func (p *processor) leave() bool {
-	if !p.ended {
-		p.ended = true
-		p.say(telling, func() {
-			p.bus.flushLogs(true)
-			p.bus.logger.InfoContext(p.ctx, "eventbus: processor stopped", "queue", p.name())
-		})
-	}
-	if p.bus.release(p) {
-		return true
-	}
-	p.started, p.ended = false, false
-	return false
-}
-
-// idle waits for an event, for a signal, or for the next poll, which makes up
-// for a wake-up that was lost.
-func (p *processor) idle(poll <-chan time.Time) {
-	if p.anyReady() || p.bus.spin > 0 && p.spun() {
-		return
-	}
-	var doors [numQueues]<-chan *chunk
-	for i, q := range p.queues {
-		if q.unpaused {
-			q.setState(taking)
-			doors[i] = q.door()
-		}
-	}
-	select {
-	case c := <-doors[0]:
-		p.take(p.queues[0], c)
-	case c := <-doors[1]:
-		p.take(p.queues[1], c)
-	case c := <-doors[2]:
-		p.take(p.queues[2], c)
-	case <-p.wake:
-	case <-poll:
-		for _, q := range p.queues {
-			q.lookAtLine()
-		}
-		if p.bus.withheld.Load() {
-			p.say(telling, func() { p.bus.flushLogs(false) })
-		}
-	}
-}
-
-// spun looks for events for as long as [WithSpin] says and reports whether there
-// is something to do.
-func (p *processor) spun() bool {
-	for end := time.Now().Add(p.bus.spin); time.Now().Before(end); runtime.Gosched() {
-		if p.anyReady() || p.attention.Load()&^mild != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// take handles c, which was taken from q, unless a queue that comes before it has
-// an event: select chooses any of the queues that have one. If c is nil, the
-// bell has rung.
-func (p *processor) take(q *queue, c *chunk) {
-	if c != nil {
-		q.openChunk(c)
-	}
-	if c == nil || p.comesBefore(q) {
-		return
-	}
-	p.queue = q
-	for _, other := range p.queues {
-		if other != q {
-			other.setState(away)
-		}
-	}
-	p.run()
-}
+// handlersContext returns what handlers get.
+func (p *processor) handlersContext() context.Context { return p.context }

@@ -124,8 +124,8 @@ func TestTheDeferredListsOfASingleGoroutineAreBounded(t *testing.T) {
 				require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: "tick"}))
 			}
 			run(t, b)
-			require.Equal(t, []int{2 * size, 100 - 2*size}, []int{accepted, full})
-			require.Equal(t, size, b.Stats().Queues[eventbus.OrderQueue].Deferred)
+			require.Equal(t, []int{3*size + 3, 100 - 3*size - 3}, []int{accepted, full})
+			require.Equal(t, 2*size+3, b.Stats().Queues[eventbus.OrderQueue].Deferred)
 		})
 	}
 }

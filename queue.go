@@ -2,9 +2,10 @@ package eventbus
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/buffer"
 )
 
 // A Queue names one of the three queues of a [Bus].
@@ -64,7 +65,7 @@ type Overflow uint8
 const (
 	Block      Overflow = iota // wait, then refuse with ErrQueueFull
 	DropNewest                 // wait, then drop the new event with ErrDropped
-	DropOldest                 // drop the event that has waited longest, at once; beside other rules see the package's guarantees
+	DropOldest                 // drop the event that has waited longest, at once; a queue's rule, never a topic's
 
 	numOverflows = 3
 )
@@ -133,129 +134,83 @@ func (c QueueConfig) validate() error {
 	return nil
 }
 
-// A queue is the channel with its chunks, the line of those who found it full, and
-// the accounts. An event is in a chunk or deferred from the moment it is accepted to
-// the moment its handling begins.
+// A queue is what one of the three queues of a bus consists of: the buffer of what
+// is accepted, the admission of those who found it full, and counters. Its
+// processor drains it.
 type queue struct {
-	bus    *Bus
-	id     Queue
-	cfg    QueueConfig
-	ch     chan *chunk // the oldest first
-	bell   chan *chunk // rung when a chunk was sent, if the queue evicts; see door
-	evicts bool        // its configured rule is DropOldest, so the open chunk is guarded by mu
+	id   Queue
+	bus  *Bus
+	cfg  QueueConfig
+	rule rule // the configured one
 
-	rule  rule        // the configured one
-	mixed atomic.Bool // publishes with other rules than DropOldest are about; written under lineMu
-	packs atomic.Bool // events travel in parcels, so publishers may not take the fast path of others; for good, written under lineMu
-	depot depot
+	buffer    *buffer.Buffer[entry, conflationKey]
+	admission admission
+	plain     bool // an event needs no look at its age, its key or its context before it is published
 
-	// state is zero while publishers need not look at anything else. It is written
-	// under lineMu, and read by publishers and by the processor.
-	state      atomic.Uint32
-	deferred   atomic.Int64  // how many events are; written under lineMu
-	halfAt     atomic.Uint64 // how many events are begun when the queue has drained to half; valid while state says lined
-	line       line          // guarded by lineMu
-	deferredAt uint64        // how many events were begun when its own processor last deferred one to it; guarded by lineMu
+	lowWaterAt atomic.Uint64 // how many events are begun when the queue has drained to half; valid while the gate says lined
+	paused     atomic.Bool   // written under Bus.mu and admissionMu
 
-	_ cacheLine // what publishers write
+	proc *processor // drains the queue
 
-	// mu is taken after lineMu and depot.mu, and held for a few steps. When
-	// accepted equals handled + evicted + conflated, nothing is left.
-	mu        sync.Mutex
-	accepted  uint64  // guarded by mu
-	limit     uint64  // guarded by mu: with as many accepted, look how full the queue is; see extendLocked
-	highWater int     // guarded by mu: how many events it has held at most
-	taken     uint64  // guarded by mu: events that the processor has taken, if the queue evicts
-	last      *chunk  // guarded by mu: in the channel, and not full; nil if there is none
-	spare     *chunk  // guarded by mu: empty ones
-	unused    []chunk // guarded by mu: those that nobody has needed yet
+	// Publishers count these.
+	dropped  atomic.Uint64
+	rejected atomic.Uint64
+	drops    *logThrottle
+	slow     *logThrottle
 
-	dropped   atomic.Uint64
-	evicted   atomic.Uint64
-	conflated atomic.Uint64
-	rejected  atomic.Uint64
-	drops     throttle
-
-	_ cacheLine // what the processor writes
-
-	// position says where the processor is: see mark.
-	position  atomic.Uint64
-	handler   uint32                      // the one it calls; see setHandler
-	serving   atomic.Pointer[handlerList] // what position's handler index refers to
-	chunk     *chunk                      // the open one, nil if there is none; the processor's, and Shutdown's when no event is begun any more
-	at        int                         // of its events, the next one
-	used      *chunk                      // empty ones that are not yet among the spare
+	// The processor counts these.
 	unhandled atomic.Uint64
-	expired   atomic.Uint64 // of those that handled returns
+	expired   atomic.Uint64 // of those that it has begun
 	failed    atomic.Uint64
 	panicked  atomic.Uint64
+	expiries  *logThrottle
 
-	_ cacheLine
-
-	expiries throttle
-	reported atomic.Int64             // the highest QueueStats.Handled so far
-	leftover atomic.Int64             // events that Shutdown took out to hand them back
-	slow     atomic.Pointer[callInfo] // reported and not yet said to have ended
-	unpaused bool                     // it was not paused when the processor last attended; its processor's
-	paused   atomic.Bool              // written under Bus.mu
-	cut      atomic.Pointer[callInfo] // not made, since the bus was killed
-	proc     *processor               // serves the queue; see Bus.processors
+	reported atomic.Int64 // the highest QueueStats.Handled so far
 }
 
-// A cacheLine keeps fields that different processors write apart. 128 bytes,
-// since amd64 fetches lines in pairs and some arm64 lines are that long.
-type cacheLine [128]byte
-
-// The bits of queue.state.
+// The bits of the buffer's gate, which are written under admissionMu. Publishers
+// and the processor read them.
 const (
-	lined   uint32 = 1 << iota // events are deferred or publishers wait
-	urgent                     // and one of them is due at the very next free slot
-	closing                    // Shutdown has begun: only handlers may publish
+	lined   uint32 = 1 << iota // events are deferred or publishes wait
+	urgent                     // and one of them gets the very next free slot
+	barred                     // a batch is on its way in
+	closing                    // Shutdown has begun: only handlers of the bus may publish
 	closed                     // Shutdown has ended: nobody may
-	packing                    // events travel in parcels; for good
 )
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
-	q := &queue{bus: b, id: id, cfg: cfg, bell: make(chan *chunk, 1), evicts: cfg.Overflow == DropOldest}
-	q.makeChunks()
-	q.depot.waiting = make(map[conflationKey]*parcel)
-	q.rule = rule{overflow: cfg.Overflow, timeout: cfg.Timeout}
-	q.drops.limit, q.expiries.limit = maxDropLogs, maxDropLogs
-	if cfg.ConflateBy != nil || cfg.MaxAge > 0 {
-		q.packs.Store(true)
-		q.state.Store(packing)
+	q := &queue{id: id, bus: b, cfg: cfg, rule: rule{overflow: cfg.Overflow, timeout: cfg.Timeout}}
+	q.plain = cfg.ConflateBy == nil && cfg.MaxAge == 0
+	q.buffer = buffer.New(buffer.Config[entry, conflationKey]{
+		Capacity: cfg.Capacity, Evicts: cfg.Overflow == DropOldest,
+		Key: entry.key, Replace: entry.replaceWith, Dead: entry.isDead,
+	})
+	if cfg.ConflateBy != nil {
+		q.buffer.Conflate()
 	}
+	q.admission.idle = ErrNotRunning
+	q.makeThrottles()
 	return q
 }
 
-// A mark is a processor's position in a queue: how many events it has begun,
-// and in the lowest bits what it does. The processor alone writes it.
-type mark uint64
+// ended returns how many events the processor is done with.
+func (q *queue) ended() uint64 { return q.buffer.Counts().Ended }
 
-const (
-	away    mark = iota // it takes no event before it has read attention
-	taking              // it may be taking an event
-	calling             // it calls the handlers of the event that it has begun
+// isResting reports whether the queue is paused and its processor busy with no
+// event of it, so that nothing is about to happen.
+func (q *queue) isResting() bool { return q.paused.Load() && !q.buffer.Site().Busy() }
 
-	markShift = 2
-	markState = 1<<markShift - 1
-)
+// handled returns how many events were handled: not those that were too old. An
+// event is counted in expired before it is in Ended, so the difference is never
+// too high; that it may be too low for a moment must not make the count that
+// people see go down.
+func (q *queue) handled(ended uint64) uint64 {
+	raise(&q.reported, int64(ended)-int64(q.expired.Load()))
+	return uint64(q.reported.Load())
+}
 
-func (q *queue) mark() mark { return mark(q.position.Load()) }
-
-// setState changes what the processor says it does; only the processor may.
-func (q *queue) setState(s mark) { q.position.Store(uint64(q.mark()&^markState | s)) }
-
-func (m mark) state() mark     { return m & markState }
-func (m mark) begun() uint64   { return uint64(m >> markShift) }
-func (m mark) isCalling() bool { return m.state() == calling }
-
-// handled returns how many events have been handled to the end, or have
-// expired when their turn came.
-func (q *queue) handled() uint64 {
-	m := q.mark()
-	if m.isCalling() {
-		return m.begun() - 1
+// raise sets v to n unless it is higher already.
+func raise(v *atomic.Int64, n int64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
 	}
-	return m.begun()
 }

@@ -135,7 +135,7 @@ func TestShutdownDoesNotHandBackALateJoiner(t *testing.T) {
 		require.ErrorAs(t, b.Shutdown(context.Background()), &left)
 		require.Len(t, left.Remaining[eventbus.DataQueue], 1)
 		q := b.Stats().Queues[eventbus.DataQueue]
-		require.Equal(t, []int{1, 1, 0}, []int{int(q.Accepted), q.Depth, q.Deferred})
+		require.Equal(t, []int{2, 1, 0, 1}, []int{int(q.Accepted), q.Depth, q.Deferred, int(q.Withdrawn)})
 		price.Subscribe(b, new(seen).add, eventbus.WithLast()) // no effect, no panic
 	}
 }

@@ -3,7 +3,6 @@ package eventbus
 import (
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"text/tabwriter"
 	"time"
 )
@@ -11,6 +10,7 @@ import (
 // Stats is what a [Bus] has done, as [Bus.Stats] saw it.
 type Stats struct {
 	Running   bool                  // between Start and Stop
+	Closed    bool                  // Shutdown has begun
 	Queues    [numQueues]QueueStats // indexed by Queue
 	Handlers  []HandlerStats        // of the present subscriptions, in their order
 	Abandoned int                   // calls that Async has given up on and that still run
@@ -18,7 +18,7 @@ type Stats struct {
 
 // QueueStats are the accounts of a queue. When the bus is at rest,
 //
-//	Accepted = Handled + Evicted + Conflated + Expired + Depth + Deferred
+//	Accepted = Handled + Evicted + Conflated + Expired + Withdrawn + Depth + Deferred
 //
 // and before that, counters that belong together may have been read a moment
 // apart. After Shutdown, Depth counts the events that it handed back.
@@ -31,7 +31,7 @@ type QueueStats struct {
 
 	Depth     int // events that wait in the queue
 	Capacity  int // the most that can
-	Deferred  int // events accepted beyond that: from handlers, and under mixed rules with DropOldest
+	Deferred  int // events accepted beyond that, from handlers that must not wait
 	HighWater int // the highest Depth so far
 
 	Accepted  uint64 // events that a publish has accepted
@@ -43,6 +43,7 @@ type QueueStats struct {
 	Evicted   uint64 // accepted events that DropOldest dropped
 	Conflated uint64 // accepted events that a later one with the same key replaced
 	Expired   uint64 // accepted events that were older than MaxAge when their turn came
+	Withdrawn uint64 // accepted events that were taken back before a handler was called: by PublishWait, and late joiners that left
 	Rejected  uint64 // events refused with any other error
 }
 
@@ -59,7 +60,7 @@ type HandlerStats struct {
 // Stats returns the bus's accounts. It holds a lock of each queue's publishers for a
 // few steps, and waits for no handler.
 func (b *Bus) Stats() Stats {
-	s := Stats{Running: b.running.Load(), Abandoned: b.strays.count()}
+	s := Stats{Running: b.running.Load(), Closed: b.draining.Load(), Abandoned: b.abandoned.count()}
 	for i, q := range b.queues {
 		s.Queues[i] = q.stats()
 	}
@@ -69,11 +70,11 @@ func (b *Bus) Stats() Stats {
 
 func (b *Bus) handlerStats() []HandlerStats {
 	var stats []HandlerStats
-	for _, s := range b.subscriptions() {
+	for _, s := range b.table.subscriptions() {
 		stats = append(stats, HandlerStats{
 			Name: s.name, Type: s.eventType,
 			Calls: s.calls.Load(), Failed: s.failed.Load(), Panicked: s.panicked.Load(),
-			Disabled: s.gate != nil && s.gate.disabled.Load(),
+			Disabled: s.filter != nil && s.filter.disabled.Load(),
 		})
 	}
 	return stats
@@ -85,30 +86,13 @@ func (q *queue) stats() QueueStats {
 	s := QueueStats{
 		Queue: q.id, Paused: q.paused.Load(), Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,
 		Unhandled: q.unhandled.Load(), Failed: q.failed.Load(), Panicked: q.panicked.Load(),
-		Handled: q.handledInTime(), Evicted: q.evicted.Load(), Conflated: q.conflated.Load(), Expired: q.expired.Load(),
-		Depth: q.depth() + int(q.leftover.Load()), Deferred: int(q.deferred.Load()),
 		Dropped: q.dropped.Load(), Rejected: q.rejected.Load(),
 	}
-	s.HighWater = q.highest()
-	s.Accepted = q.acceptedSoFar()
+	c := q.buffer.Counts()
+	s.Handled, s.Expired = q.handled(c.Ended), q.expired.Load()
+	s.Accepted, s.Evicted, s.Conflated, s.Withdrawn = c.Accepted, c.Evicted, c.Replaced, c.Withdrawn
+	s.Depth, s.Deferred, s.HighWater = max(0, c.Depth), c.Deferred, c.HighWater
 	return s
-}
-
-// handledInTime returns how many events have been handled and had not expired.
-// An event is counted in expired before it is in handled, so the difference is
-// never too high; that it may be too low for a moment must not make the count
-// that people see go down.
-func (q *queue) handledInTime() uint64 {
-	n := int64(q.handled())
-	n -= int64(q.expired.Load())
-	raise(&q.reported, n)
-	return uint64(q.reported.Load())
-}
-
-// raise sets v to n unless it is higher already.
-func raise(v *atomic.Int64, n int64) {
-	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
-	}
 }
 
 func (q QueueStats) name() string {
@@ -122,10 +106,10 @@ func (q QueueStats) name() string {
 func (s Stats) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "queue\tdepth\tcapacity\thigh\tdeferred\taccepted\thandled\tunhandled\tfailed\tpanicked\tdropped\tevicted\tconflated\texpired\trejected\t")
+	fmt.Fprintln(w, "queue\tdepth\tcapacity\thigh\tdeferred\taccepted\thandled\tunhandled\tfailed\tpanicked\tdropped\tevicted\tconflated\texpired\twithdrawn\trejected\t")
 	for _, q := range s.Queues {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", q.name(), q.Depth, q.Capacity, q.HighWater, q.Deferred,
-			q.Accepted, q.Handled, q.Unhandled, q.Failed, q.Panicked, q.Dropped, q.Evicted, q.Conflated, q.Expired, q.Rejected)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", q.name(), q.Depth, q.Capacity, q.HighWater, q.Deferred,
+			q.Accepted, q.Handled, q.Unhandled, q.Failed, q.Panicked, q.Dropped, q.Evicted, q.Conflated, q.Expired, q.Withdrawn, q.Rejected)
 	}
 	w.Flush()
 	if s.Abandoned > 0 {
@@ -137,7 +121,7 @@ func (s Stats) String() string {
 	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nhandler\ttype\tcalls\tfailed\tpanicked\tstate")
 	for _, h := range s.Handlers {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", h.Name, h.typeName(), h.Calls, h.Failed, h.Panicked, h.state())
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", quoted(h.Name), h.typeName(), h.Calls, h.Failed, h.Panicked, h.state())
 	}
 	w.Flush()
 	return b.String()
@@ -147,7 +131,7 @@ func (h HandlerStats) typeName() string {
 	if h.Type == "" {
 		return "(all)"
 	}
-	return string(h.Type)
+	return quoted(h.Type)
 }
 
 func (h HandlerStats) state() string {

@@ -59,7 +59,7 @@ func NewTopic[T any](t EventType, q Queue, opts ...TopicOption) Topic[T] {
 		err = fmt.Errorf("WithConflateBy: the key is made of %v, the payload is %v", topic.keyType, want)
 	}
 	if err != nil {
-		panic(fmt.Sprintf("eventbus: NewTopic %s: %v", t, err))
+		panic(fmt.Sprintf("eventbus: NewTopic %s: %v", quoted(t), err))
 	}
 	return topic
 }
@@ -82,10 +82,18 @@ func (c *topicConfig) setUp(q Queue, opts []TopicOption) error {
 // WithOverflow overrides what a publish of this topic does when its queue is
 // full. o and timeout mean what they do in [QueueConfig]. The queue's other
 // events keep the queue's rule.
+//
+// DropOldest belongs to a queue: as a topic's rule it panics in NewTopic.
+// [WithConflateBy] keeps the last event of each key in its place. And where the
+// queue drops the oldest, the topic's publishes return [ErrInvalidEvent], since
+// its rule could not be kept.
 func WithOverflow(o Overflow, timeout time.Duration) TopicOption {
 	return func(c *topicConfig) error {
 		if err := (QueueConfig{Capacity: 1, Overflow: o, Timeout: timeout}).validate(); err != nil {
 			return fmt.Errorf("WithOverflow: %w", err)
+		}
+		if o == DropOldest {
+			return errors.New("WithOverflow: DropOldest is a queue's rule; to keep the latest of each key, use WithConflateBy")
 		}
 		r := c.ownRule()
 		r.overflow, r.timeout, r.inherits = o, timeout, false
@@ -124,11 +132,33 @@ func WithMaxAge(d time.Duration) TopicOption {
 }
 
 // Publish publishes data on b, as [Bus.Publish] does and with its errors, in an
-// event whose Time is now and whose Source is empty. Unless T is a pointer or an
-// interface, putting it into the event allocates.
+// event whose Time is that of the bus's clock and whose Source is empty. Unless T is
+// a pointer or an interface, putting it into the event allocates.
 func (t Topic[T]) Publish(ctx context.Context, b *Bus, data T) error {
+	e := entry{Event: Event{Type: t.eventType, Data: data}}
+	if err := t.prepare(b, &e); err != nil {
+		return err
+	}
+	return b.publish(ctx, t.queue, &e, t.rule)
+}
+
+// prepare makes b ready for the topic's events, and stamps e.
+func (t Topic[T]) prepare(b *Bus, e *entry) error {
 	t.keepOn(b)
-	return b.publish(ctx, t.queue, NewEvent(t.eventType, data, ""), t.rule)
+	q := b.queues[t.queue]
+	if r := t.rule; r != nil {
+		if r.key != nil {
+			q.buffer.Conflate()
+		}
+		if !r.inherits && q.rule.overflow == DropOldest {
+			return q.rejectEvents(context.Background(), t.eventType,
+				fmt.Errorf("%w: the topic has WithOverflow and its queue drops the oldest", ErrInvalidEvent), 1)
+		}
+	}
+	if err := contain("the clock", func() { e.Time = b.now() }); err != nil {
+		return q.rejectEvents(context.Background(), t.eventType, err, 1)
+	}
+	return nil
 }
 
 // Subscribe makes f handle the topic's payloads on b, as [Bus.Subscribe] does,
@@ -145,7 +175,15 @@ func (t Topic[T]) Subscribe(b *Bus, f func(ctx context.Context, data T) error, o
 // keepOn makes b keep the topic's last event, if the topic says so.
 func (t Topic[T]) keepOn(b *Bus) {
 	if t.retain && t.eventType != "" {
-		b.keep(t.eventType, t.queue)
+		b.keep(t.eventType, t.queue, t.rule)
+	}
+}
+
+// Forget lets go of the last event that b keeps for the topic with [Retain], so
+// that late joiners get none before the next. It does nothing if b keeps none.
+func (t Topic[T]) Forget(b *Bus) {
+	if r := b.retentionOf(t.eventType); r != nil {
+		r.set(nil)
 	}
 }
 
@@ -176,7 +214,7 @@ func payloadError(e Event, want reflect.Type) error {
 	if got == wanted {
 		got, wanted = fullName(reflect.TypeOf(e.Data)), fullName(want)
 	}
-	return fmt.Errorf("%w: the event carries a %s, the topic %s takes a %s", ErrPayloadType, got, e.Type, wanted)
+	return fmt.Errorf("%w: the event carries a %s, the topic %s takes a %s", ErrPayloadType, got, quoted(e.Type), wanted)
 }
 
 func fullName(t reflect.Type) string {

@@ -1,0 +1,278 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Publish puts e into q. nil means that e is accepted: it will be handled, or
+// Shutdown hands it back. With an error it is not in the queue and never will
+// be. The error wraps
+//
+//   - [ErrUnknownQueue] or [ErrInvalidEvent] (no type) if the call was wrong,
+//   - [ErrDropped] or [ErrQueueFull] if the queue was full, as its rule says,
+//   - the error of ctx if that had ended, or ended while Publish waited,
+//   - [ErrClosed] during and after Shutdown,
+//   - [ErrHandlerTimeout] with the context of a call that [Async] has given up on.
+//
+// If ctx is nil, the error says so.
+//
+// Before [Bus.Start] and after [Bus.Stop], events wait in the queue.
+//
+// Inside a handler, pass the context that the handler was given. During
+// Shutdown that is what lets the event in, and it does not end by itself what a
+// publish waits for. Where waiting for room would be waiting for itself, directly or
+// around a cycle of handlers, or where nobody drains the queue, since the bus does
+// not run or the queue is paused, Publish defers the event instead: it is accepted,
+// and enters the queue before anything from outside does. A queue defers at most
+// twice its capacity and 3 events; then Publish returns ErrQueueFull.
+func (b *Bus) Publish(ctx context.Context, q Queue, e Event) error {
+	return b.publish(ctx, q, &entry{Event: e}, nil)
+}
+
+// TryPublish is [Bus.Publish] that never waits. If the queue is full it returns
+// [ErrQueueFull] whatever the queue's rule, and neither drops nor defers.
+func (b *Bus) TryPublish(ctx context.Context, q Queue, e Event) error {
+	return b.publish(ctx, q, &entry{Event: e}, tryRule)
+}
+
+// PublishBatch publishes events, as one packet of a feed, to q. A batch takes one
+// place in line and has one wait: the queue's timeout counts from the beginning of
+// it. If there is room for all of it, nothing comes in between; if it waits, the
+// events of handlers may, those of other publishers not. It may be larger than the
+// queue. The first event that is refused ends it, so that the accepted ones are a
+// prefix: accepted says how long, and err, wrapped as that of [Bus.Publish], why the
+// next one was refused; it is nil if all are accepted. The caller may use the slice
+// again.
+//
+// Inside a handler that must not wait, events are deferred as Publish defers them.
+// If an event has no type, none is accepted and the error wraps [ErrInvalidEvent].
+// Without events PublishBatch returns 0 and nil, after Shutdown too.
+func (b *Bus) PublishBatch(ctx context.Context, q Queue, events []Event) (accepted int, err error) {
+	return b.publishBatch(ctx, q, events, nil)
+}
+
+// publish publishes e by rule r, nil for the queue's. Who finds room takes one lock.
+// An event that has a key or an age is labelled first, which may run user code.
+func (b *Bus) publish(ctx context.Context, q Queue, e *entry, r *rule) error {
+	if q >= numQueues || e.Type == "" || ctx == nil {
+		return b.rejectCall(ctx, q, e.Type, 1)
+	}
+	to := b.queues[q]
+	if !to.plain || !r.isPlain() {
+		if err := to.label(e, r, b.now); err != nil {
+			return to.rejectEvents(ctx, e.Type, err, 1)
+		}
+	}
+	if isOpen(ctx) && to.buffer.Add(e) {
+		return nil
+	}
+	return b.publishSlow(ctx, to, *e, r)
+}
+
+// isOpen reports whether ctx has not ended, or is a handler's own: that may have
+// ended, and its publishes go on. Only a context that has ended is asked whose it is.
+func isOpen(ctx context.Context) bool {
+	if _, own := ctx.(*handlerContext); own {
+		return true
+	}
+	return ctx.Err() == nil
+}
+
+// publishSlow is the rest of a publish that did not get through at once.
+func (b *Bus) publishSlow(ctx context.Context, q *queue, e entry, r *rule) error {
+	pub := newPublication(ctx, q, r)
+	pub.entries = []entry{e}
+	return b.carryOut(ctx, q, pub)
+}
+
+func (b *Bus) publishBatch(ctx context.Context, q Queue, events []Event, r *rule) (accepted int, err error) {
+	if len(events) == 0 && q < numQueues && ctx != nil {
+		return 0, nil
+	}
+	if q >= numQueues || ctx == nil {
+		var first Event
+		if len(events) > 0 {
+			first = events[0]
+		}
+		return 0, b.rejectCall(ctx, q, first.Type, len(events))
+	}
+	for i := range events {
+		if events[i].Type == "" {
+			return 0, fmt.Errorf("event %d of %d: %w", i, len(events), b.rejectCall(ctx, q, "", len(events)))
+		}
+	}
+	to := b.queues[q]
+	if to.plain && r.isPlain() && isOpen(ctx) &&
+		to.buffer.AddAll(len(events), func(i int, place *entry) { place.Event = events[i] }) {
+		return len(events), nil
+	}
+	return b.publishBatchSlow(ctx, to, events, r)
+}
+
+// publishBatchSlow labels the events and carries the batch out. If a key cannot be
+// made, the batch is as long as what comes before that event.
+func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r *rule) (accepted int, err error) {
+	pub := newPublication(ctx, q, r)
+	pub.entries = make([]entry, len(events))
+	var invalid error
+	keyed, now := false, sync.OnceValue(b.now) // once a batch
+	for i := range events {
+		e := &pub.entries[i]
+		e.Event = events[i]
+		if q.plain && r.isPlain() {
+			continue
+		}
+		if invalid = q.label(e, r, now); invalid != nil {
+			pub.entries = pub.entries[:i]
+			break
+		}
+		keyed = keyed || e.meta != nil
+	}
+	if keyed || !isOpen(ctx) || !q.buffer.AddAll(len(pub.entries), func(i int, place *entry) { *place = pub.entries[i] }) {
+		if err := b.carryOut(ctx, q, pub); err != nil {
+			q.rejectRest(ctx, events[len(pub.entries):], err)
+			return pub.accepted, err
+		}
+	}
+	if invalid != nil {
+		n := len(pub.entries)
+		return n, q.rejectEvents(ctx, events[n].Type, invalid, uint64(len(events)-n))
+	}
+	return len(events), nil
+}
+
+// newPublication returns a publication by rule r of whom ctx belongs to.
+func newPublication(ctx context.Context, q *queue, r *rule) *publication {
+	c := callerOf(ctx)
+	pub := &publication{rule: r, by: c.drainers(), abandoned: c.isAbandoned}
+	if r == nil || r.inherits {
+		pub.rule = &q.rule
+	}
+	pub.publisher = publisher{abandoned: c.isAbandoned(), ofBus: c.isOf(q.bus), ended: ctx.Err() != nil}
+	if c.isHandler() && c.handler != nil {
+		pub.publisher.standing = mayWait
+	}
+	pub.ended = func() error { return c.endOf(ctx) }
+	return pub
+}
+
+// endOf returns the error of ctx, which is done and belongs to c, or nil if that
+// ends no wait: a handler's own context ends with its session. That is a Stop, which
+// is carried out first, so that the wait takes its verdict from it.
+func (c caller) endOf(ctx context.Context) error {
+	own := false
+	for o := c; o.isHandler(); o = o.outer() {
+		if o.handler != nil && o.handler.session.ctx.Err() != nil {
+			own = true
+			if b := o.handler.proc.bus; b.endSession(o.handler.session) {
+				return ErrClosed
+			}
+		}
+	}
+	if own {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errDone
+}
+
+// errDone is the error of a context that is done and does not say why.
+var errDone = errors.New("eventbus: the context is done without an error")
+
+// carryOut publishes pub by the law, waits if it has to, and does what must not be
+// done under a lock.
+func (b *Bus) carryOut(ctx context.Context, q *queue, pub *publication) error {
+	admissionMu.Lock()
+	w, err := q.carryOutLocked(pub)
+	admissionMu.Unlock()
+	if w != nil {
+		err = q.await(ctx, w)
+	}
+	for i := range pub.evicted {
+		q.discard(&pub.evicted[i], ErrDropped)
+	}
+	if n := len(pub.evicted); n > 0 {
+		q.logDrops(ctx, "evicted the oldest event", pub.evicted[0].Type, uint64(n))
+	}
+	if err == nil {
+		return nil
+	}
+	rest := pub.entries[pub.accepted:]
+	for i := range rest {
+		if m := rest[i].meta; m != nil {
+			m.recycle()
+		}
+	}
+	return q.rejectEvents(ctx, rest[0].Type, err, uint64(len(rest)))
+}
+
+// discard tells who waits for e, which has left the queue without being begun, and
+// lets a late joiner in that it stands for. It reports whether somebody published e
+// and it is not withdrawn.
+func (q *queue) discard(e *entry, why error) (published bool) {
+	m := e.meta
+	if m == nil {
+		return true
+	}
+	e.Event = e.event()
+	if m.joins != nil {
+		q.bus.arrive(m.joins)
+		return false
+	}
+	return !m.completion.refuse(why) && !m.completion.isOver()
+}
+
+// rejectCall counts n events that are not accepted and says what is wrong with the
+// arguments of their publish.
+func (b *Bus) rejectCall(ctx context.Context, q Queue, t EventType, n int) error {
+	if q >= numQueues {
+		return &publishError{q, t, fmt.Errorf("%w: want data, signal or order", ErrUnknownQueue)}
+	}
+	b.queues[q].rejected.Add(uint64(n))
+	if ctx == nil {
+		return &publishError{q, t, errNilContext}
+	}
+	return &publishError{q, t, fmt.Errorf("%w: its type is empty", ErrInvalidEvent)}
+}
+
+// tryRule is the rule of TryPublish.
+var tryRule = &rule{atOnce: true}
+
+var errNilContext = errors.New("eventbus: the context is nil")
+
+// A publishError says what could not be published where, and why.
+type publishError struct {
+	queue     Queue
+	eventType EventType
+	err       error
+}
+
+func (e *publishError) Error() string {
+	return fmt.Sprintf("publish %q to the %v queue: %v", string(e.eventType), e.queue, e.err)
+}
+
+func (e *publishError) Unwrap() error { return e.err }
+
+// rejectEvents counts n events that are not accepted and returns the error that
+// says why.
+func (q *queue) rejectEvents(ctx context.Context, t EventType, err error, n uint64) error {
+	if errors.Is(err, ErrDropped) {
+		q.dropped.Add(n)
+		q.logDrops(ctx, "dropped an event", t, n)
+	} else {
+		q.rejected.Add(n)
+	}
+	return &publishError{q.id, t, err}
+}
+
+// rejectRest counts events of a batch that was not looked at so far.
+func (q *queue) rejectRest(ctx context.Context, events []Event, err error) {
+	if len(events) > 0 {
+		_ = q.rejectEvents(ctx, events[0].Type, err, uint64(len(events)))
+	}
+}

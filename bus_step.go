@@ -1,0 +1,214 @@
+package eventbus
+
+import (
+	"context"
+	"fmt"
+)
+
+// RunUntilIdle handles all that is queued, and all that its handlers publish, on
+// the caller's goroutine, and returns how many events it has handled: orders
+// before signals before data, one event at a time. The bus must not be started.
+// It starts no goroutine, and without [WithClock] nothing expires, so that the same
+// events give the same calls, in the same order, every time, but for [Async] with a
+// timeout; in all else handlers and accounts are those of a bus that is started.
+// Slow handlers are not reported.
+//
+// When ctx ends, RunUntilIdle returns its error after the event at hand; what is
+// left stays queued. It returns [ErrRunning] if the bus runs or another call of
+// RunUntilIdle does, [ErrClosed] after Shutdown, and [ErrWouldDeadlock] when
+// called with the context of a handler of the bus. With that of another bus's
+// handler it runs as a part of that handler and does not wait for processors that
+// were stopped and have not left: it returns ErrRunning. What a paused queue holds
+// it leaves alone.
+//
+// From the first call to the next [Bus.Start], a publish from outside that finds
+// the queue full does not wait, since the goroutine that could make room may be
+// its own: it returns [ErrQueueFull] or, from a queue that drops the new event,
+// [ErrDropped]. A [Bus.PublishWait] from outside returns [ErrNotRunning].
+//
+// A handler that calls [runtime.Goexit], as t.FailNow does, ends the caller's
+// goroutine. The next call reports it and goes on with the handler after it.
+func (b *Bus) RunUntilIdle(ctx context.Context) (handled int, err error) {
+	if ctx == nil {
+		return 0, fmt.Errorf("run until idle: %w", errNilContext)
+	}
+	c := callerOf(ctx)
+	if c.isOf(b) {
+		return 0, fmt.Errorf("run until idle: %w", ErrWouldDeadlock)
+	}
+	if err := b.beginStepping(ctx, c); err != nil {
+		return 0, fmt.Errorf("run until idle: %w", err)
+	}
+	s := stepper{bus: b, ctx: ctx, at: b.interruptedProcessor()}
+	before := b.handled()
+	returned := false
+	defer func() {
+		if !returned {
+			s.at.turn.failure.exited = true
+		}
+		b.endStepping()
+	}()
+	for !guard(s.run, func(f *failure) { s.at.turn.failure = f }) {
+	}
+	returned = true
+	if b.logs.due.Load() {
+		b.logs.flushGuarded(anonymous{ctx}, false)
+	}
+	if s.err != nil {
+		err = fmt.Errorf("run until idle: %w", s.err)
+	}
+	return int(b.handled() - before), err
+}
+
+// A stepper drives the processors of a bus on the goroutine of RunUntilIdle.
+type stepper struct {
+	bus *Bus
+	ctx context.Context
+	at  *processor // the one that runs
+	err error      // why it ended before the bus was idle
+}
+
+// run steps until the bus is idle. A failure of a processor ends it; it is called
+// again then, and that processor deals with the failure first.
+func (s *stepper) run() {
+	for s.next() {
+		if s.err = s.ctx.Err(); s.err != nil {
+			return
+		}
+	}
+	if s.at.requests.Load()&reqStop != 0 {
+		s.err = ErrClosed
+	}
+}
+
+// next lets the first processor that has something to do handle an event, and
+// reports whether there was one. An event that was interrupted goes first.
+func (s *stepper) next() bool {
+	if s.ctx.Err() != nil {
+		return true
+	}
+	if s.at.turn.failure != nil || s.at.isBusy() {
+		return s.at.step() || true
+	}
+	for _, p := range s.bus.processors {
+		s.at = p
+		if p.step() {
+			return true
+		}
+	}
+	return false
+}
+
+// interruptedProcessor returns the one at an event that runtime.Goexit has
+// interrupted, or the first if there is none.
+func (b *Bus) interruptedProcessor() *processor {
+	for _, p := range b.processors {
+		if p.isBusy() {
+			return p
+		}
+	}
+	return b.processors[0]
+}
+
+// beginStepping makes RunUntilIdle drive the processors, in a session of its own.
+// From outside it waits for those that have been stopped and have not left, unless
+// the bus is started again.
+func (b *Bus) beginStepping(ctx context.Context, c caller) error {
+	for {
+		wait, err := b.tryStepping(ctx, c)
+		if !wait {
+			return err
+		}
+		if c.isHandler() {
+			return ErrRunning
+		}
+		if !b.await(ctx.Done(), func() bool { return b.running.Load() || b.haveExited() }) {
+			return ctx.Err()
+		}
+	}
+}
+
+// tryStepping reports whether processors have not left.
+func (b *Bus) tryStepping(ctx context.Context, c caller) (wait bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.life.shutdown != nil:
+		return false, ErrClosed
+	case b.life.session != nil || b.life.stepping:
+		return false, ErrRunning
+	case !b.haveExitedLocked():
+		return true, nil
+	}
+	b.beginSteppingLocked(ctx, c)
+	return false, nil
+}
+
+func (b *Bus) beginSteppingLocked(ctx context.Context, c caller) {
+	b.life.stepping = true
+	if s := b.life.stepSession; s == nil || !sameContext(s.base, ctx) {
+		b.endStepSessionLocked()
+		s = newSession(ctx)
+		s.base, s.outer = ctx, c
+		b.life.stepSession = s
+		b.logs.use(s.ctx)
+	}
+	for _, p := range b.processors {
+		p.started, p.left = true, true // it is not logged
+		p.requests.And(^reqStop)
+		p.enterLocked(b.life.stepSession)
+		p.request(reqPauses) // look what is paused, and at the logger's level
+	}
+	b.stepped.Store(true)
+	b.setSteppingLocked(true)
+}
+
+func (b *Bus) setSteppingLocked(on bool) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	for _, q := range b.queues {
+		q.admission.stepped = true
+	}
+	for _, p := range b.processors {
+		p.stepping = on
+	}
+}
+
+// sameContext compares contexts, of which some cannot be compared.
+func sameContext(a, b context.Context) (same bool) {
+	defer func() { _ = recover() }()
+	return a == b
+}
+
+// endStepSessionLocked ends the session that calls of RunUntilIdle with one
+// context share.
+func (b *Bus) endStepSessionLocked() {
+	if b.life.stepSession != nil {
+		b.life.stepSession.releaseLocked()
+		b.life.stepSession = nil
+	}
+}
+
+func (b *Bus) endStepping() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.life.stepping = false
+	b.setSteppingLocked(false)
+	for _, p := range b.processors {
+		if !p.isBusy() { // if it is, whoever runs it next goes on with its event
+			p.letGo()
+			p.turn.entry = entry{}
+		}
+		p.life.session.releaseLocked()
+		p.life.session = nil
+	}
+	b.changed()
+}
+
+// handled returns how many events the bus has handled.
+func (b *Bus) handled() (n uint64) {
+	for _, q := range b.queues {
+		n += q.handled(q.buffer.Counts().Ended)
+	}
+	return n
+}

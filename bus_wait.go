@@ -1,0 +1,87 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// PublishWait is [Bus.Publish] that waits until all handlers of e are done. It
+// returns their errors, joined: each is a [*HandlerError], and is logged and
+// passed to the error handler as usual. If e is not accepted, the error is that
+// of Publish. If no handler was or will be called, the error wraps
+//
+//   - [ErrDropped] if e was evicted, or replaced by a later event with its key,
+//   - [ErrExpired] if it was too old when its turn came,
+//   - [ErrNotRunning] or [ErrPaused] if a handler waited, and the bus was stopped or
+//     the queue paused: e is withdrawn,
+//   - [ErrClosed] if Shutdown gave up before its turn came: e is withdrawn, and
+//     Shutdown does not hand it back too,
+//   - [ErrUnhandled] if nobody but taps subscribes to its type, or every filter
+//     turned it away: e counts as handled.
+//
+// Once a handler was called, PublishWait waits for the others. If Shutdown keeps
+// them from being called, the error says which. When ctx ends first, PublishWait
+// returns its error, and e stays: it is handled, or handed back, without anybody
+// waiting for it. On a bus that does not run and in a paused queue, PublishWait
+// from outside waits; on a bus that is stepped it returns ErrNotRunning.
+//
+// Inside a handler, pass the context that the handler was given. Where waiting
+// would be waiting for itself, directly or around a cycle of handlers,
+// PublishWait returns [ErrWouldDeadlock] at once, on a bus that does not run
+// ErrNotRunning, and at a paused queue ErrPaused; e is not accepted then.
+func (b *Bus) PublishWait(ctx context.Context, q Queue, e Event) error {
+	return b.publishWait(ctx, q, e, nil)
+}
+
+func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error {
+	if q >= numQueues || e.Type == "" || ctx == nil {
+		return b.rejectCall(ctx, q, e.Type, 1)
+	}
+	to, en := b.queues[q], entry{Event: e}
+	if err := to.label(&en, r, b.now); err != nil {
+		return to.rejectEvents(ctx, e.Type, err, 1)
+	}
+	c := newCompletion()
+	en.needMeta().completion = c
+	pub := newPublication(ctx, to, r)
+	pub.entries, pub.completion, pub.publisher.awaits = []entry{en}, c, true
+	if len(pub.by) > 0 {
+		defer to.endAwait(pub.by, c)
+	}
+	if err := b.carryOut(ctx, to, pub); err != nil {
+		return err
+	}
+	err := c.await(ctx, pub.ended)
+	if h := (*HandlerError)(nil); err == nil || errors.As(err, &h) {
+		return err
+	}
+	return &publishError{q, e.Type, err}
+}
+
+// await waits for the outcome, or until ctx ends. ended tells whether that ends the
+// wait.
+func (c *completion) await(ctx context.Context, ended func() error) error {
+	done := ctx.Done()
+	for {
+		select {
+		case err := <-c.done:
+			return err
+		default:
+		}
+		select {
+		case err := <-c.done:
+			return err
+		case <-done:
+			err := ended()
+			if err == nil {
+				done = nil
+				continue
+			}
+			if !c.unwatch() && c.isOver() {
+				return <-c.done
+			}
+			return fmt.Errorf("it is accepted, and its handlers are not done: %w", err)
+		}
+	}
+}

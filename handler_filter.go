@@ -1,0 +1,172 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// A SubscribeOption changes one subscription. An invalid one is set-up misuse:
+// Subscribe panics with a message that says what was wrong.
+type SubscribeOption func(*Subscription) error
+
+// WithName names the handler in logs, errors and [Stats]. Without it the name
+// is that of the handler's function, such as main.(*Engine).onCandle, or of its
+// type. An empty name is set-up misuse and panics in Subscribe.
+func WithName(name string) SubscribeOption {
+	return func(s *Subscription) error {
+		if name == "" {
+			return fmt.Errorf("WithName: the name is empty")
+		}
+		s.name = name
+		return nil
+	}
+}
+
+// Once ends the subscription with the first event that gets to the handler: the
+// handler is called exactly once, even if several queues carry its type, and
+// however the call ends. The subscription is gone when the call begins.
+func Once() SubscribeOption {
+	return func(s *Subscription) error {
+		s.needFilter().once = true
+		return nil
+	}
+}
+
+// Where lets only those events through for which accept returns true. It is
+// called on the goroutine of the queue's processor, like the handler, and must
+// not change the event. An event that it turns away reaches neither the
+// subscription's middleware nor its handler and is no call in [HandlerStats]. A
+// filter that panics is reported as the handler's failure, counts as a call, and
+// turns the event away. Of several filters each must accept, in the order in which they are
+// given.
+func Where(accept func(Event) bool) SubscribeOption {
+	return func(s *Subscription) error {
+		if accept == nil {
+			return errors.New("Where: the filter is nil")
+		}
+		f := s.needFilter()
+		f.where = append(f.where, accept)
+		return nil
+	}
+}
+
+// OnQueue lets only the events of q through; given several times, those of each
+// of the queues. Without it the queue does not matter.
+func OnQueue(q Queue) SubscribeOption {
+	return func(s *Subscription) error {
+		if q >= numQueues {
+			return fmt.Errorf("OnQueue: %w: %v", ErrUnknownQueue, q)
+		}
+		s.needFilter().queues |= 1 << q
+		return nil
+	}
+}
+
+// DisableAfter takes the handler out once it has failed k times in a row; a call
+// that succeeds starts the count anew. It is logged at ERROR, and the
+// subscription stays in [Stats], as disabled, until it is unsubscribed. To take
+// the handler in again, subscribe it again.
+func DisableAfter(k int) SubscribeOption {
+	return func(s *Subscription) error {
+		if k < 1 {
+			return fmt.Errorf("DisableAfter: the number of failures is %d, want 1 or more", k)
+		}
+		s.needFilter().limit = int64(k)
+		return nil
+	}
+}
+
+// A filter decides which events get to a handler. It stands outside the
+// middleware. A subscription that needs none has none, and costs nothing.
+type filter struct {
+	queues uint8 // a bit for each queue whose events pass; 0 for all
+	where  []func(Event) bool
+	once   bool
+	limit  int64 // the failures in a row that disable; 0 for no limit
+
+	streak   atomic.Int64 // of failures
+	closed   atomic.Bool  // nothing passes any more
+	disabled atomic.Bool  // taken out of the table
+}
+
+func (s *Subscription) needFilter() *filter {
+	if s.filter == nil {
+		s.filter = new(filter)
+	}
+	return s.filter
+}
+
+// filtered returns call behind the filter. It counts and logs the calls itself,
+// since the processor does not know which events pass. If the logger panics, the
+// processor calls it once more, and it does not ask the filters again.
+func (s *Subscription) filtered(call func(context.Context, Event) error) func(context.Context, Event) error {
+	f := s.filter
+	return func(ctx context.Context, e Event) error {
+		p := ctx.(*handlerContext).proc
+		if !p.turn.passed {
+			if !s.passes(p, e) {
+				return nil
+			}
+			p.turn.passed = true
+			if p.requests.Load()&logCalls != 0 {
+				p.tellCall(s, e.Type)
+			}
+		}
+		p.turn.passed = false
+		if f.once && !s.claim() {
+			return nil
+		}
+		s.calls.Add(1)
+		p.turn.reached = p.turn.reached || s.eventType != ""
+		err := call(ctx, e)
+		if err == nil && f.limit > 0 {
+			f.streak.Store(0)
+		}
+		return err
+	}
+}
+
+// passes reports whether the filters let e through. One that panics has been asked
+// in vain, which counts as a call.
+func (s *Subscription) passes(p *processor, e Event) bool {
+	f := s.filter
+	if f.closed.Load() || f.queues != 0 && f.queues&(1<<p.turn.queue.id) == 0 {
+		return false
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			s.calls.Add(1)
+			p.turn.reached = p.turn.reached || s.eventType != ""
+		}
+	}()
+	for _, accept := range f.where {
+		if !accept(e) {
+			returned = true
+			return false
+		}
+	}
+	returned = true
+	return true
+}
+
+// claim ends the subscription and reports whether the caller is the one who may
+// call the handler.
+func (s *Subscription) claim() bool {
+	if !s.filter.closed.CompareAndSwap(false, true) {
+		return false
+	}
+	s.Unsubscribe()
+	return true
+}
+
+// fail notes a failure and reports whether it took the handler out.
+func (s *Subscription) fail() (disabled bool) {
+	f := s.filter
+	if f == nil || f.limit == 0 || f.streak.Add(1) < f.limit {
+		return false
+	}
+	return f.closed.CompareAndSwap(false, true) && s.bus.disable(s)
+}

@@ -1,0 +1,132 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Retain keeps the last event of the topic's type for those who subscribe
+// [WithLast]. A bus keeps what its processor has begun to handle, of the topic's
+// queue, from the first Publish or Subscribe of the topic on; publishes that are
+// not the topic's count too. Of several topics of one type the first on a bus
+// says which queue. [Topic.Forget] lets go of the event.
+func Retain() TopicOption {
+	return func(c *topicConfig) error {
+		c.retain = true
+		return nil
+	}
+}
+
+// WithLast gives the subscription the last event of its type before any that
+// follows, if a topic with [Retain] keeps one: the handler is called with it on
+// the processor of the topic's queue, and the subscription begins there. It gets
+// none that is older than the queue's or the topic's maximum age by then.
+//
+// To get there the subscription travels through the queue, beyond its capacity if
+// need be, and is counted in its accounts like an event; until it has arrived,
+// [Stats] does not list it. It evicts nothing. If it is evicted itself, by
+// [DropOldest], the subscription begins without the last event. For a type that
+// nothing keeps, WithLast changes nothing.
+func WithLast() SubscribeOption {
+	return func(s *Subscription) error {
+		if s.eventType == "" {
+			return errors.New("WithLast: SubscribeAll has no last event; subscribe to a type")
+		}
+		s.wantsLast = true
+		return nil
+	}
+}
+
+// A retention keeps the last event of a type. Its retainer is the first handler of
+// the type, so that the processor stores the event in order with all others.
+type retention struct {
+	queue *queue
+
+	mu     sync.Mutex
+	last   *Event        // nil if there is none
+	maxAge time.Duration // of the topic; 0 for the queue's
+}
+
+func (r *retention) set(e *Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = e
+}
+
+func (r *retention) get() (last *Event, maxAge time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last, r.maxAge
+}
+
+// retentionOf returns the retention of t, nil if nothing keeps its last event.
+func (b *Bus) retentionOf(t EventType) *retention {
+	if r, ok := b.table.kept.Load(t); ok {
+		return r.(*retention)
+	}
+	return nil
+}
+
+// keep makes b keep the last event of t, of queue q.
+func (b *Bus) keep(t EventType, q Queue, rule *rule) {
+	if b.retentionOf(t) != nil {
+		return
+	}
+	b.table.mu.Lock()
+	defer b.table.mu.Unlock()
+	if b.retentionOf(t) != nil {
+		return
+	}
+	r := &retention{queue: b.queues[q], maxAge: b.queues[q].cfg.MaxAge}
+	if rule != nil && rule.maxAge > 0 {
+		r.maxAge = rule.maxAge
+	}
+	b.table.kept.Store(t, r)
+	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
+	retainer.call = func(ctx context.Context, e Event) error {
+		if ctx.(*handlerContext).proc.turn.queue == r.queue {
+			r.set(&e)
+		}
+		return nil
+	}
+	b.table.addLocked(retainer) // with the id 0, so that it is the first
+}
+
+// subscribeWithLast sends s to the processor of the queue that its type is kept
+// of. If there is none, or it begins no event any more, s begins at once.
+func (b *Bus) subscribeWithLast(s *Subscription) {
+	r := b.retentionOf(s.eventType)
+	if r == nil {
+		b.subscribe(s)
+		return
+	}
+	b.table.mu.Lock()
+	b.table.lastID++
+	s.id = b.table.lastID
+	b.table.mu.Unlock()
+	if !r.queue.admitJoiner(&entry{Event{Type: s.eventType}, &meta{joins: s}}) {
+		b.arrive(s)
+	}
+}
+
+// arrive puts s, which has its id, into the table, unless it has been unsubscribed
+// on its way. It returns the first event of s, if there is one that is not too old,
+// and who gets that: s alone.
+func (b *Bus) arrive(s *Subscription) (last *Event, list *handlerList) {
+	last, maxAge := b.retentionOf(s.eventType).get()
+	if last != nil && maxAge > 0 && b.expires() && b.now().Sub(last.Time) > maxAge {
+		last = nil
+	}
+	b.table.mu.Lock()
+	defer b.table.mu.Unlock()
+	if s.call == nil {
+		return nil, nil
+	}
+	b.table.addLocked(s)
+	if last == nil {
+		return nil, newHandlerList(nil, s.eventType, nil)
+	}
+	return last, newHandlerList(nil, s.eventType, []*Subscription{s})
+}

@@ -1,0 +1,343 @@
+package eventbus
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus/internal/lockrank"
+)
+
+// A table leads from event types to handlers. Whoever subscribes or unsubscribes
+// changes the route of the type, and its list is made anew when the next event asks
+// for it: so many handlers come and go at no more than the cost of finding their
+// place.
+type table struct {
+	routes sync.Map                        // of EventType to *route; written under mu
+	taps   atomic.Pointer[[]*Subscription] // in their order, nil if there are none; replaced under mu
+	kept   sync.Map                        // of EventType to *retention; written under mu
+
+	mu       lockrank.Mutex
+	lastID   uint64
+	orphans  int             // routes that lead to taps alone
+	disabled []*Subscription // taken out by DisableAfter
+}
+
+// A route leads from an event type to its handlers.
+type route struct {
+	eventType EventType
+	subs      []*Subscription // in their order, without taps; guarded by table.mu
+
+	// list is nil when it must be made anew, or the route is out of the table.
+	// Written under table.mu.
+	list atomic.Pointer[handlerList]
+}
+
+// A handlerList is the handlers of a type at one time. It never changes.
+type handlerList struct {
+	route     *route
+	eventType EventType
+	subs      []*Subscription                      // in the order in which they are called
+	calls     []func(context.Context, Event) error // theirs
+	unheard   bool                                 // there are taps and what Retain needs at most
+}
+
+// A place says where a subscription is.
+type place uint8
+
+const (
+	placeNone     place = iota // it is on its way, or has left
+	placeTable                 // events reach it
+	placeDisabled              // DisableAfter has taken it out
+)
+
+// newHandlerList returns the list of subs. table.mu is held.
+func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
+	l := &handlerList{route: r, eventType: t, subs: subs}
+	for _, s := range subs {
+		l.calls = append(l.calls, s.call)
+	}
+	l.unheard = len(subs) > 0 && !slices.ContainsFunc(subs, (*Subscription).isHeard)
+	return l
+}
+
+// isHeard reports whether s acts on the type it subscribed to.
+func (s *Subscription) isHeard() bool { return s.eventType != "" && !s.retainer }
+
+var (
+	nobody      = &handlerList{unheard: true} // the list of a type that has no handler
+	expiredList = &handlerList{unheard: true} // of an event that was too old: taps must not get it
+)
+
+// serves reports whether l is still the list of t.
+func (l *handlerList) serves(t EventType) bool {
+	return l != nil && l.eventType == t && l.route != nil && l.route.list.Load() == l
+}
+
+// count adds n calls to every handler that does not count for itself.
+func (l *handlerList) count(n uint64) {
+	if n > 0 {
+		for _, s := range l.subs {
+			if s.filter == nil {
+				s.calls.Add(n)
+			}
+		}
+	}
+}
+
+// countFirst adds a call to the first n handlers.
+func (l *handlerList) countFirst(n int) {
+	first := handlerList{subs: l.subs[:n]}
+	first.count(1)
+}
+
+// firstHeard returns the index of the first handler: what Retain needs comes before.
+func (l *handlerList) firstHeard() int {
+	if len(l.subs) > 0 && l.subs[0].retainer {
+		return 1
+	}
+	return 0
+}
+
+// isReached reports whether every event reaches a handler of the list.
+func (l *handlerList) isReached() bool {
+	return slices.ContainsFunc(l.subs, func(s *Subscription) bool { return s.isHeard() && s.filter == nil })
+}
+
+// interrupted describes e, whose handlers from the i-th on are not called.
+func (l *handlerList) interrupted(q Queue, e Event, i int) *InterruptedEvent {
+	c := &InterruptedEvent{Event: e, Queue: q}
+	for _, s := range l.subs[i:] {
+		c.Handlers = append(c.Handlers, s.name)
+	}
+	return c
+}
+
+// maxOrphans bounds what a tap makes the bus remember about types that nobody has
+// subscribed to, in case a program makes up types without end. The list of a type
+// beyond it is made anew for each event.
+const maxOrphans = 4096
+
+// inOrder compares subscriptions in the order in which handlers are called.
+func inOrder(a, b *Subscription) int { return cmp.Compare(a.id, b.id) }
+
+// subscribe puts s into the table, with the next id.
+func (b *Bus) subscribe(s *Subscription) {
+	b.table.mu.Lock()
+	defer b.table.mu.Unlock()
+	b.table.lastID++
+	s.id = b.table.lastID
+	b.table.addLocked(s)
+}
+
+// addLocked puts s, which has its id, into the table.
+func (t *table) addLocked(s *Subscription) {
+	s.place = placeTable
+	if s.eventType == "" {
+		t.setTapsLocked(insert(slices.Clone(t.allTaps()), s))
+		return
+	}
+	r := t.route(s.eventType)
+	if r == nil {
+		r = &route{eventType: s.eventType}
+		t.routes.Store(s.eventType, r)
+	} else if len(r.subs) == 0 {
+		t.orphans--
+	}
+	r.subs = insert(r.subs, s)
+	r.list.Store(nil)
+}
+
+// insert puts s in its place among subs.
+func insert(subs []*Subscription, s *Subscription) []*Subscription {
+	i, _ := slices.BinarySearchFunc(subs, s, inOrder)
+	return slices.Insert(subs, i, s)
+}
+
+// remove takes s out of subs.
+func remove(subs []*Subscription, s *Subscription) []*Subscription {
+	i, found := slices.BinarySearchFunc(subs, s, inOrder)
+	if !found {
+		return subs
+	}
+	return slices.Delete(subs, i, i+1)
+}
+
+// removeLocked takes s out of the table and reports whether it was there.
+func (t *table) removeLocked(s *Subscription) bool {
+	if s.place != placeTable {
+		return false
+	}
+	s.place = placeNone
+	if s.eventType == "" {
+		t.setTapsLocked(remove(slices.Clone(t.allTaps()), s))
+		return true
+	}
+	r := t.route(s.eventType)
+	r.subs = remove(r.subs, s)
+	r.list.Store(nil)
+	if len(r.subs) == 0 {
+		t.routes.Delete(s.eventType)
+	}
+	return true
+}
+
+// unsubscribe takes s out of wherever it is and lets go of its handler.
+func (b *Bus) unsubscribe(s *Subscription) {
+	if b.table.unsubscribe(s) {
+		b.retentionOf(s.eventType).queue.withdrawJoiner(s)
+	}
+}
+
+// unsubscribe reports whether s was on its way to the table.
+func (t *table) unsubscribe(s *Subscription) (onItsWay bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.call == nil {
+		return false
+	}
+	onItsWay = s.place == placeNone
+	if s.place == placeDisabled {
+		t.disabled = remove(t.disabled, s)
+	}
+	t.removeLocked(s)
+	s.call, s.place = nil, placeNone
+	if onItsWay {
+		s.gone.Store(true)
+	}
+	return onItsWay
+}
+
+// disable takes s out of the table, but not out of the accounts, and reports
+// whether it was there.
+func (b *Bus) disable(s *Subscription) bool {
+	t := &b.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.removeLocked(s) {
+		return false
+	}
+	s.place = placeDisabled
+	s.filter.disabled.Store(true)
+	t.disabled = insert(t.disabled, s)
+	return true
+}
+
+// setTapsLocked replaces the taps, which all lists hold. A route that leads to taps
+// alone goes: listOf makes it again when an event asks for it.
+func (t *table) setTapsLocked(taps []*Subscription) {
+	if len(taps) == 0 {
+		t.taps.Store(nil)
+	} else {
+		t.taps.Store(&taps)
+	}
+	t.routes.Range(func(_, v any) bool {
+		r := v.(*route)
+		r.list.Store(nil)
+		if len(r.subs) == 0 {
+			t.orphans--
+			t.routes.Delete(r.eventType)
+		}
+		return true
+	})
+}
+
+// allTaps returns the taps in their order. The slice never changes.
+func (t *table) allTaps() []*Subscription {
+	if taps := t.taps.Load(); taps != nil {
+		return *taps
+	}
+	return nil
+}
+
+// route returns the route of typ, nil if there is none.
+func (t *table) route(typ EventType) *route {
+	if r, ok := t.routes.Load(typ); ok {
+		return r.(*route)
+	}
+	return nil
+}
+
+// handlersOf returns the handlers of t, nobody if there are none.
+func (b *Bus) handlersOf(t EventType) *handlerList {
+	r := b.table.route(t)
+	if r == nil && b.table.taps.Load() == nil {
+		return nobody
+	}
+	if r != nil {
+		if list := r.list.Load(); list != nil {
+			return list
+		}
+	}
+	return b.table.makeList(t)
+}
+
+// makeList makes the list of typ.
+func (t *table) makeList(typ EventType) *handlerList {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, taps := t.route(typ), t.allTaps()
+	if r == nil {
+		if len(taps) == 0 {
+			return nobody
+		}
+		if t.orphans >= maxOrphans {
+			return newHandlerList(nil, typ, taps)
+		}
+		t.orphans++
+		r = &route{eventType: typ}
+		t.routes.Store(typ, r)
+	}
+	if list := r.list.Load(); list != nil {
+		return list
+	}
+	list := newHandlerList(r, typ, merge(r.subs, taps))
+	r.list.Store(list)
+	return list
+}
+
+// merge returns the elements of a and b in their order.
+func merge(a, b []*Subscription) []*Subscription {
+	all := make([]*Subscription, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if inOrder(a[0], b[0]) < 0 {
+			all, a = append(all, a[0]), a[1:]
+		} else {
+			all, b = append(all, b[0]), b[1:]
+		}
+	}
+	return append(append(all, a...), b...)
+}
+
+// subscriptions returns the present ones, disabled ones too, in their order.
+func (t *table) subscriptions() []*Subscription {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	subs := slices.Concat(t.allTaps(), t.disabled)
+	t.routes.Range(func(_, v any) bool {
+		for _, s := range v.(*route).subs {
+			if !s.retainer {
+				subs = append(subs, s)
+			}
+		}
+		return true
+	})
+	slices.SortFunc(subs, inOrder)
+	return subs
+}
+
+// An InterruptedEvent is one that was handled in part: Shutdown gave up while its
+// first handlers ran.
+type InterruptedEvent struct {
+	Event    Event
+	Queue    Queue
+	Handlers []string // those that were not called, by name
+}
+
+// err is what PublishWait says of it.
+func (e *InterruptedEvent) err() error {
+	return fmt.Errorf("eventbus: handler %s and those after it were not called, since Shutdown gave up", quoted(e.Handlers[0]))
+}

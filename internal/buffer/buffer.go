@@ -1,0 +1,358 @@
+// Package buffer holds what a queue has accepted and its consumer has not begun:
+// chunks of items behind a channel, and items that are deferred until there is
+// room. It knows nothing of what an item is, of rules, or of goroutines.
+//
+// Invariants:
+//
+//   - An item is in a chunk or deferred from the moment it is accepted until it is
+//     begun, evicted, replaced or withdrawn.
+//   - The accounts balance under mu: accepted = begun + evicted + replaced +
+//     removed + what is in chunks and deferred.
+//   - The chunks in the channel are those of the list from head on, in the same
+//     order. All but the last are full, so that to send one never waits.
+//   - The items of the open chunk are the consumer's. Nobody else reads or writes
+//     them, but for a producer that evicts, under mu, and Unload, once the
+//     consumer is held.
+package buffer
+
+import (
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus/internal/lockrank"
+)
+
+// chunkSize is how many items a chunk has room for: enough to make the channel
+// cost little, few enough for a queue of 50 to need no more memory than it would
+// in single items. 16 and 64 made no clear difference.
+const chunkSize = 32
+
+// A Chunk is what travels through the channel: items in the order in which they
+// were accepted. Producers and consumer meet at the channel once a chunk and not
+// once an item. The last chunk takes further items until it is full or open, so
+// that an item never waits for others to fill a chunk.
+type Chunk[T any] struct {
+	n     int       // how many items are in it; guarded by mu, and fixed once it is open
+	first uint64    // how many items were begun when it was opened; guarded by mu
+	next  *Chunk[T] // in the list, or among the spare ones; guarded by mu
+	items [chunkSize]T
+}
+
+// A Config describes a buffer.
+type Config[T any, K comparable] struct {
+	Capacity int  // how many items fit, those that are deferred apart
+	Evicts   bool // producers take the oldest items out
+
+	// What the buffer must know of its items. Replace and Dead are called under the
+	// lock. Items are passed by value, since a pointer would make each of them escape.
+	Key     func(T) K          // the key of an item, the zero K if it has none
+	Replace func(waiting, v T) // gives the place of the item that waits with v's key to v
+	Dead    func(T) bool       // whether an item was withdrawn
+}
+
+// A Buffer is what a queue has accepted. All methods may be called concurrently,
+// but for those of the consumer, which is one goroutine at a time.
+type Buffer[T any, K comparable] struct {
+	cfg Config[T, K]
+	ch  chan *Chunk[T]
+
+	// Gate is zero while Add may accept. Its bits belong to those who admit.
+	Gate atomic.Uint32
+
+	conflates atomic.Bool // some items have had a key; for good, written under mu
+
+	_ cacheLine // what producers write
+
+	mu struct {
+		lockrank.Mutex
+		accounts
+		limit  uint64     // with as many accepted, look how full the buffer is: see extendLocked
+		head   *Chunk[T]  // the oldest that is not open; nil if there is none
+		last   *Chunk[T]  // the youngest, if it is not full
+		tail   *Chunk[T]  // the youngest
+		spare  *Chunk[T]  // empty ones
+		unused []Chunk[T] // those that nobody has needed yet
+
+		deferred []deferred[T] // deferred[gone:] are there
+		gone     int
+		keys     map[K]T // the item that waits with each key
+	}
+
+	_ cacheLine // what the consumer writes
+
+	cursor Cursor
+	open   *Chunk[T] // the consumer's; replaced under mu
+	at     int       // of its items, the next one; with Evicts guarded by mu
+
+	_ cacheLine
+}
+
+// A cacheLine keeps fields apart that different goroutines write. 128 bytes,
+// since amd64 fetches lines in pairs and some arm64 lines are that long.
+type cacheLine [128]byte
+
+// A deferred item has a ticket, which says when it came among those who wait.
+type deferred[T any] struct {
+	ticket uint64
+	free   bool // it counts towards no bound
+	item   T
+}
+
+// New returns an empty buffer.
+func New[T any, K comparable](cfg Config[T, K]) *Buffer[T, K] {
+	b := &Buffer[T, K]{cfg: cfg, open: new(Chunk[T])}
+	b.mu.SetRank(lockrank.Buffer)
+	b.mu.keys = make(map[K]T)
+	b.makeChunks()
+	return b
+}
+
+// makeChunks makes the channel and what travels through it: as many chunks as the
+// items fill that fit, and one that is not full. Those that are never needed are
+// never touched, and so cost nothing. Withdrawn items may take as many places
+// again; their chunks are made when needed.
+func (b *Buffer[T, K]) makeChunks() {
+	full := (b.cfg.Capacity - 1) / chunkSize
+	b.mu.unused = make([]Chunk[T], full+1)
+	if b.cfg.Evicts {
+		b.ch = make(chan *Chunk[T], 1)
+		return
+	}
+	b.ch = make(chan *Chunk[T], 2*full+2)
+}
+
+// Add accepts v if the gate is open and there is room, or if an item waits with
+// its key, and reports whether it did. It is all that a publish needs that finds
+// room.
+func (b *Buffer[T, K]) Add(v *T) bool {
+	b.mu.Lock()
+	ok := b.Gate.Load() == 0 && (b.conflates.Load() && b.replaceLocked(v) ||
+		(b.mu.accepted < b.mu.limit || b.extendLocked()) && b.acceptLocked(v))
+	b.mu.Unlock()
+	return ok
+}
+
+// AddAll accepts n items, which fill writes into their places, if the gate is
+// open and there is room for all of them. They must have no key.
+func (b *Buffer[T, K]) AddAll(n int, fill func(i int, place *T)) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.Gate.Load() != 0 || b.roomLocked() < n {
+		return false
+	}
+	b.mu.accepted += uint64(n)
+	for i := 0; i < n; {
+		c := b.lastLocked()
+		m := min(n-i, chunkSize-c.n)
+		for j := range m {
+			fill(i+j, &c.items[c.n+j])
+		}
+		b.grownLocked(c, m)
+		i += m
+	}
+	b.raiseLocked()
+	return true
+}
+
+// Push accepts v if there is room, and reports whether it did. Push and the
+// methods below look at no gate: they are for those who admit.
+func (b *Buffer[T, K]) Push(v *T) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.roomLocked() > 0 && b.acceptLocked(v) && b.raiseLocked()
+}
+
+// Replace lets v replace the item that waits with its key, and reports whether
+// there is one.
+func (b *Buffer[T, K]) Replace(v *T) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.replaceLocked(v)
+}
+
+// Waits reports whether an item waits with v's key.
+func (b *Buffer[T, K]) Waits(v *T) bool {
+	var none K
+	key := b.cfg.Key(*v)
+	if key == none {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.mu.keys[key]
+	return ok
+}
+
+// EvictFor accepts v. If there is no room, it takes out the oldest item, which it
+// returns. Only for a buffer that evicts.
+func (b *Buffer[T, K]) EvictFor(v *T) (old T, evicted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.roomLocked() < 1 {
+		old, evicted = b.takeOldestLocked(), true
+	}
+	b.acceptLocked(v)
+	b.raiseLocked()
+	return old, evicted
+}
+
+// takeOldestLocked takes out the oldest item that is not dead. Dead ones have
+// given their room back before.
+func (b *Buffer[T, K]) takeOldestLocked() (old T) {
+	for {
+		for b.at == b.open.n {
+			b.openNextLocked()
+		}
+		b.shift(&old)
+		b.releaseLocked(&old)
+		if !b.cfg.Dead(old) {
+			b.mu.evicted++
+			return old
+		}
+		b.mu.dead--
+		b.mu.removed++
+	}
+}
+
+// extendLocked looks how full the buffer is and reports whether one more item
+// fits. If so, producers need not look again before the buffer might be fuller
+// than it ever was: to look each time would cost them a cache miss an item.
+func (b *Buffer[T, K]) extendLocked() bool {
+	room := b.roomLocked()
+	if room < 1 {
+		return false
+	}
+	depth := b.cfg.Capacity - room
+	b.mu.highWater = max(b.mu.highWater, depth+1)
+	b.mu.limit = b.mu.accepted + uint64(b.mu.highWater-depth)
+	return true
+}
+
+// raiseLocked notes how full the buffer is. It is true, so that conditions end
+// with it.
+func (b *Buffer[T, K]) raiseLocked() bool {
+	b.mu.highWater = max(b.mu.highWater, b.cfg.Capacity-b.roomLocked())
+	return true
+}
+
+// acceptLocked accepts v, for which there is room. It is true.
+func (b *Buffer[T, K]) acceptLocked(v *T) bool {
+	b.mu.accepted++
+	b.registerLocked(v)
+	b.pushLocked(v)
+	return true
+}
+
+// pushLocked puts v into the last chunk.
+func (b *Buffer[T, K]) pushLocked(v *T) {
+	c := b.lastLocked()
+	c.items[c.n] = *v
+	b.grownLocked(c, 1)
+}
+
+// lastLocked returns the last chunk, which is not full.
+func (b *Buffer[T, K]) lastLocked() *Chunk[T] {
+	if b.mu.last == nil {
+		b.mu.last = b.emptyChunkLocked()
+	}
+	return b.mu.last
+}
+
+// grownLocked counts n items that were put into c. A chunk is sent with its first
+// items. The send does not wait: the channel has room for all chunks that are
+// full, and one more.
+func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
+	c.n += n
+	if c.n == n {
+		b.linkLocked(c)
+		if !b.cfg.Evicts {
+			b.ch <- c
+		}
+	}
+	if b.cfg.Evicts {
+		b.ring()
+	}
+	if c.n == chunkSize {
+		b.mu.last = nil
+	}
+}
+
+func (b *Buffer[T, K]) linkLocked(c *Chunk[T]) {
+	c.next = nil
+	if b.mu.head == nil {
+		b.mu.head = c
+	} else {
+		b.mu.tail.next = c
+	}
+	b.mu.tail = c
+}
+
+// ring tells a consumer that waits at the door to look. Where producers evict,
+// they take chunks out too, and the oldest must be known to them: so the channel
+// is a bell, and the consumer takes no chunk before it holds the lock.
+func (b *Buffer[T, K]) ring() {
+	select {
+	case b.ch <- nil:
+	default:
+	}
+}
+
+func (b *Buffer[T, K]) emptyChunkLocked() *Chunk[T] {
+	if c := b.mu.spare; c != nil {
+		b.mu.spare = c.next
+		return c
+	}
+	if len(b.mu.unused) == 0 {
+		return new(Chunk[T])
+	}
+	c := &b.mu.unused[0]
+	b.mu.unused = b.mu.unused[1:]
+	return c
+}
+
+// registerLocked makes v the item that waits with its key, if it has one.
+func (b *Buffer[T, K]) registerLocked(v *T) {
+	if !b.conflates.Load() {
+		return
+	}
+	var none K
+	if key := b.cfg.Key(*v); key != none {
+		b.mu.keys[key] = *v
+	}
+}
+
+// Conflate makes the buffer look at the keys of its items, from the first item
+// on that has one.
+func (b *Buffer[T, K]) Conflate() {
+	if !b.conflates.Load() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.conflates.Store(true)
+	}
+}
+
+func (b *Buffer[T, K]) replaceLocked(v *T) bool {
+	var none K
+	key := b.cfg.Key(*v)
+	if key == none {
+		return false
+	}
+	waiting, ok := b.mu.keys[key]
+	if !ok {
+		return false
+	}
+	b.cfg.Replace(waiting, *v)
+	b.mu.accepted++
+	b.mu.replaced++
+	return true
+}
+
+// releaseLocked notes that v waits no more with its key.
+func (b *Buffer[T, K]) releaseLocked(v *T) {
+	if !b.conflates.Load() {
+		return
+	}
+	var none K
+	if key := b.cfg.Key(*v); key != none {
+		delete(b.mu.keys, key)
+	}
+}

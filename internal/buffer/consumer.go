@@ -1,0 +1,195 @@
+package buffer
+
+import "sync/atomic"
+
+// A Site is where the consumer is: how many items it has begun, and whether it is
+// busy with the last of them. It changes whenever the consumer begins or ends.
+type Site uint64
+
+const (
+	busy      Site = 1 << iota // with the item that was begun last
+	held                       // nothing more is begun until the consumer takes this off
+	siteShift = 2
+	one       = Site(1) << siteShift
+)
+
+// Begun returns how many items the consumer has begun.
+func (s Site) Begun() uint64 { return uint64(s >> siteShift) }
+
+// Busy reports whether the consumer is busy with the last item.
+func (s Site) Busy() bool { return s&busy != 0 }
+
+// Ended returns how many items the consumer is done with.
+func (s Site) Ended() uint64 {
+	if s.Busy() {
+		return s.Begun() - 1
+	}
+	return s.Begun()
+}
+
+// A Cursor is the word that consumer and holders share. The consumer alone moves
+// it, by compare-and-swap; a holder sets one bit. So a holder knows exactly what
+// had begun when it held.
+type Cursor struct {
+	word atomic.Uint64
+	own  Site // what the consumer has written last, without the held bit; the consumer's
+}
+
+// Site returns where the consumer is.
+func (c *Cursor) Site() Site { return Site(c.word.Load()) &^ held }
+
+// begin moves to the next item, unless somebody holds.
+func (c *Cursor) begin() bool {
+	next := c.own&^busy + one | busy
+	if !c.word.CompareAndSwap(uint64(c.own), uint64(next)) {
+		return false
+	}
+	c.own = next
+	return true
+}
+
+// end leaves the item that was begun last.
+func (c *Cursor) end() {
+	c.own &^= busy
+	c.word.And(^uint64(busy))
+}
+
+// Site returns where the consumer is.
+func (b *Buffer[T, K]) Site() Site { return b.cursor.Site() }
+
+// Busy reports whether the consumer is busy with the item that it has begun last.
+// Only for the consumer.
+func (b *Buffer[T, K]) Busy() bool { return b.cursor.own.Busy() }
+
+// Begun returns how many items have been begun. Only for the consumer.
+func (b *Buffer[T, K]) Begun() uint64 { return b.cursor.own.Begun() }
+
+// Hold keeps the consumer from beginning another item and returns where it is.
+// Whoever holds has told the consumer why before.
+func (b *Buffer[T, K]) Hold() Site { return Site(b.cursor.word.Or(uint64(held))) &^ held }
+
+// Held reports whether somebody holds. Only for the consumer.
+func (b *Buffer[T, K]) Held() bool { return b.cursor.word.Load()&uint64(held) != 0 }
+
+// Release takes the hold off. Only the consumer does, before it reads what it was
+// told: what it is told later comes with a hold of its own.
+func (b *Buffer[T, K]) Release() { b.cursor.word.And(^uint64(held)) }
+
+// Begin takes the next item out into v, and counts it as begun, unless there is
+// none or somebody holds. Only for the consumer.
+func (b *Buffer[T, K]) Begin(v *T) bool {
+	if b.cfg.Evicts {
+		return b.beginLocked(v)
+	}
+	if b.at == b.open.n && !b.openNext() || !b.cursor.begin() {
+		return false
+	}
+	b.shift(v)
+	if b.conflates.Load() {
+		b.release(v)
+	}
+	return true
+}
+
+// beginLocked is Begin for a buffer whose producers evict: the item must be the
+// consumer's or theirs.
+func (b *Buffer[T, K]) beginLocked(v *T) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.at == b.open.n && !b.openNextLocked() || !b.cursor.begin() {
+		return false
+	}
+	b.shift(v)
+	b.releaseLocked(v)
+	return true
+}
+
+func (b *Buffer[T, K]) release(v *T) {
+	var none K
+	if b.cfg.Key(*v) != none {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.releaseLocked(v)
+	}
+}
+
+// shift takes the next item out of the open chunk.
+func (b *Buffer[T, K]) shift(v *T) {
+	var zero T
+	place := &b.open.items[b.at]
+	*v = *place
+	*place = zero // what the item holds is its own from now on
+	b.at++
+}
+
+// End says that the consumer is done with the item that it has begun last. A
+// consumer that begins another one at once need not say so.
+func (b *Buffer[T, K]) End() { b.cursor.end() }
+
+// Buried counts the item at hand as one that was dead.
+func (b *Buffer[T, K]) Buried() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.dead--
+	b.mu.buried++
+}
+
+// Door is where the consumer waits for items. What comes out of it is opened.
+func (b *Buffer[T, K]) Door() <-chan *Chunk[T] { return b.ch }
+
+// Open takes c, which came out of the door. A nil c is a bell.
+func (b *Buffer[T, K]) Open(c *Chunk[T]) {
+	if c == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.openLocked(c)
+}
+
+// Ready reports whether an item waits in a chunk. Only for the consumer.
+func (b *Buffer[T, K]) Ready() bool {
+	if b.cfg.Evicts {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.at < b.open.n || b.mu.head != nil
+	}
+	return b.at < b.open.n || len(b.ch) > 0
+}
+
+func (b *Buffer[T, K]) openNext() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.openNextLocked()
+}
+
+// openNextLocked opens the next chunk, if there is one. One that Unload has
+// emptied counts as none.
+func (b *Buffer[T, K]) openNextLocked() bool {
+	c := b.mu.head
+	if !b.cfg.Evicts {
+		select {
+		case c = <-b.ch:
+		default:
+			return false
+		}
+	}
+	if c != nil {
+		b.openLocked(c)
+	}
+	return b.at < b.open.n
+}
+
+// openLocked makes c, the head of the list, the open chunk: its items are the
+// consumer's, and it takes no further ones.
+func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
+	if b.mu.head == c { // if not, Unload has taken it out of the list
+		b.mu.head = c.next
+	}
+	if b.mu.last == c {
+		b.mu.last = nil
+	}
+	old := b.open
+	old.n, old.next, b.mu.spare = 0, b.mu.spare, old
+	b.open, b.at, c.first = c, 0, b.cursor.Site().Begun()
+}

@@ -1,0 +1,25 @@
+//go:build race
+
+package lockrank_test
+
+import (
+	"testing"
+
+	"github.com/eventbus-go/eventbus/internal/lockrank"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMutexPanicsWhenLocksAreTakenInTheWrongOrder(t *testing.T) {
+	var first, second, beside lockrank.Mutex
+	first.SetRank(lockrank.LifeCycle)
+	second.SetRank(lockrank.Admission)
+	beside.SetRank(lockrank.Admission)
+	first.Lock()
+	second.Lock()
+	require.PanicsWithValue(t, "eventbus: BUG: a lock of rank 4 is taken while one of rank 4 is held", beside.Lock)
+	first.Unlock() // in any order
+	require.PanicsWithValue(t, "eventbus: BUG: a lock of rank 1 is taken while one of rank 4 is held", first.Lock)
+	second.Unlock()
+	first.Lock()
+	first.Unlock()
+}

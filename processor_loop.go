@@ -1,0 +1,170 @@
+package eventbus
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/buffer"
+)
+
+// main runs the processor until it leaves. runtime.Goexit ends the goroutine, so
+// another one takes over.
+func (p *processor) main() {
+	returned := false
+	defer func() {
+		if !returned {
+			p.turn.failure.exited = true
+			go p.main()
+		}
+	}()
+	for !guard(p.loop, p.setFailure) {
+	}
+	returned = true
+}
+
+// guard runs f and reports whether it returned. If not, failed is told why.
+func guard(f func(), failed func(*failure)) (returned bool) {
+	defer func() {
+		if !returned {
+			failed(&failure{value: recover(), stack: debug.Stack()})
+		}
+	}()
+	f()
+	return true
+}
+
+func (p *processor) setFailure(f *failure) { p.turn.failure = f }
+
+// loop handles events until the processor leaves.
+func (p *processor) loop() {
+	for {
+		p.handleFailure()
+		switch {
+		case p.isBusy(): // a failure interrupted the event; the other handlers still run
+			p.resume()
+		case !p.serveRequests():
+			if p.leave() {
+				return
+			}
+		case p.pick():
+			p.bus.pulse.quicken()
+			p.run(p.runLimit())
+		default:
+			p.idle()
+		}
+	}
+}
+
+// step is one round of loop for RunUntilIdle, which drives several processors on
+// one goroutine. It reports whether the processor had something to do.
+func (p *processor) step() (busy bool) {
+	p.handleFailure()
+	switch {
+	case p.isBusy():
+		p.resume()
+	case p.isHeld() && !p.serveRequests() || !p.pick():
+		return false
+	default:
+		p.run(1)
+	}
+	return true
+}
+
+// maxRun bounds how far the counters of handler calls lag behind: they are
+// published once a run.
+const maxRun = 128
+
+// runLimit returns how many events a run may have. Where the processor drains other
+// queues too, one of those may come first after each event.
+func (p *processor) runLimit() int {
+	if len(p.queues) > 1 {
+		return 1
+	}
+	return maxRun
+}
+
+// leave ends the processor unless the bus has been started again meanwhile.
+func (p *processor) leave() bool {
+	p.letGo()
+	if !p.left {
+		p.left = true
+		p.protect(telling, func() {
+			p.bus.logs.flush(p.context, true)
+			p.bus.logger.InfoContext(p.context, "eventbus: processor stopped", "queue", p.name())
+		})
+	}
+	if p.env.release(p) {
+		return true
+	}
+	p.started, p.left = false, false
+	return false
+}
+
+// letGo forgets the handlers of the last event, so that those that have
+// unsubscribed are not kept.
+func (p *processor) letGo() {
+	p.turn.list = nil
+	p.position.list.Store(nil)
+}
+
+// idle waits for an event or a wake-up. The pulse of the bus is one, once a poll,
+// which makes up for a wake-up that was lost.
+func (p *processor) idle() {
+	if p.bus.spin > 0 && p.spinUntilReady() {
+		return
+	}
+	p.letGo()
+	var doors [numQueues]<-chan *buffer.Chunk[entry]
+	for i, q := range p.queues {
+		if p.open[i] {
+			doors[i] = q.buffer.Door()
+		}
+	}
+	select {
+	case c := <-doors[0]:
+		p.queues[0].buffer.Open(c)
+	case c := <-doors[1]:
+		p.queues[1].buffer.Open(c)
+	case c := <-doors[2]:
+		p.queues[2].buffer.Open(c)
+	case <-p.wake:
+		p.poll()
+	}
+}
+
+// poll looks at all that a lost wake-up could have been about.
+func (p *processor) poll() {
+	for _, q := range p.queues {
+		if q.buffer.Gate.Load()&lined != 0 {
+			q.lookAtLine()
+		}
+	}
+	if p.bus.logs.due.Load() {
+		p.protect(telling, func() { p.bus.logs.flush(p.context, false) })
+	}
+}
+
+// maxStill is how often the spinning processor finds that no time has passed before
+// it sleeps: in a testing/synctest bubble, time stands still while it spins.
+const maxStill = 10_000
+
+// spinUntilReady looks for events for as long as WithSpin says and reports whether
+// there is something to do.
+func (p *processor) spinUntilReady() bool {
+	began := time.Now()
+	for still := 0; still < maxStill; still++ {
+		if p.isHeld() || p.pick() {
+			return true
+		}
+		passed := time.Since(began)
+		if passed >= p.bus.spin {
+			return false
+		}
+		if passed > 0 {
+			still = 0
+		}
+		runtime.Gosched()
+	}
+	return false
+}

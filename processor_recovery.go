@@ -1,0 +1,154 @@
+package eventbus
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// A stage tells handleFailure whose failure it deals with.
+type stage uint8
+
+const (
+	handling  stage = iota // a handler's or, if none was running, the processor's own
+	asking                 // the logger's, on being asked for its level
+	telling                // the logger's
+	reporting              // the logger's or an error handler's, on being told of a handler's failure
+	alarming               // the logger's, on being told of one of those
+)
+
+// A failure is what a panic or runtime.Goexit left behind.
+type failure struct {
+	value  any
+	exited bool // it was runtime.Goexit
+	stack  []byte
+}
+
+// error returns the failure as the error of a handler.
+func (f *failure) error() error {
+	if f.exited {
+		return errors.New("the handler ended its goroutine with runtime.Goexit")
+	}
+	if err, ok := f.value.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic: %v", f.value)
+}
+
+// protect runs f, which calls the logger or an error handler, in a stage of its
+// own, so that handleFailure knows whose failure it is.
+func (p *processor) protect(s stage, f func()) {
+	p.turn.stage = s
+	f()
+	p.turn.stage = handling
+}
+
+// fail reports the error of a handler that returned.
+func (p *processor) fail(s *Subscription, err error) {
+	h := &HandlerError{Queue: p.turn.queue.id, Event: p.turn.entry.Event, Handler: s.name, Err: err}
+	if c := caughtIn(err); c != nil {
+		h.Panicked, h.Stack = !c.failure.exited, c.failure.stack
+	}
+	p.report(s, h)
+}
+
+// report counts and logs a handler's failure and passes it on. The error handlers
+// get it even if the logger panics: handleFailure sees to that.
+func (p *processor) report(s *Subscription, h *HandlerError) {
+	q := p.turn.queue
+	s.failed.Add(1)
+	q.failed.Add(1)
+	if h.Panicked {
+		s.panicked.Add(1)
+		q.panicked.Add(1)
+	}
+	p.turn.noteError(h)
+	p.turn.unreported = h
+	disabled := s.fail()
+	p.setReporting()
+	p.protect(reporting, func() { p.bus.logFailure(p.context, s, h, disabled) })
+	p.passOn()
+}
+
+// passOn passes the failure that was logged to the error handlers, each of which
+// gets it even if one before it panics.
+func (p *processor) passOn() {
+	h := p.turn.unreported
+	if h == nil {
+		return
+	}
+	for p.turn.passedOn < len(p.bus.onError) {
+		f := p.bus.onError[p.turn.passedOn]
+		p.turn.passedOn++
+		p.protect(reporting, func() { f(p.context, h) })
+	}
+	p.turn.unreported, p.turn.passedOn = nil, 0
+}
+
+// handleFailure deals with what ended the loop, if anything did. A handler that
+// failed, and one whose failure could not be told, has been called; the logger's
+// failure on being told of a call comes before the call.
+func (p *processor) handleFailure() {
+	t := &p.turn
+	f, stage, busy := t.failure, t.stage, p.isBusy()
+	t.failure, t.stage = nil, handling
+	if f == nil {
+		return
+	}
+	if stage == handling && busy && p.position.at() < len(t.list.subs) {
+		s := t.list.subs[p.position.at()]
+		t.called = true
+		p.report(s, &HandlerError{
+			Queue: t.queue.id, Event: t.entry.Event, Handler: s.name,
+			Err: f.error(), Panicked: !f.exited, Stack: f.stack,
+		})
+		return
+	}
+	switch stage {
+	case asking:
+		p.mute = true
+		p.setLogCalls(false)
+	case telling:
+		p.setLogCalls(false)
+	case reporting:
+		t.called = busy && len(t.list.subs) > 0
+	}
+	if stage != alarming { // if it was, the logger fails at this too, and nobody is left to tell
+		p.protect(alarming, func() {
+			p.bus.logger.Log(p.context, levelCritical, "eventbus: processor failure",
+				"queue", t.queue.id, "error", f.error(), "stack", string(f.stack))
+		})
+	}
+	p.passOn()
+}
+
+// levelCritical is above slog.LevelError by the distance between slog's levels.
+const levelCritical = slog.LevelError + 4
+
+// caughtIn returns the failure that err comes from, if Async has caught one. It
+// does not look into a HandlerError, which PublishWait returned: that failure is
+// another handler's, and was counted there. A method of err that panics, as of a
+// nil pointer, finds nothing.
+func caughtIn(err error) (c *caughtError) {
+	defer func() { _ = recover() }()
+	for err != nil {
+		switch e := err.(type) {
+		case *caughtError:
+			return e
+		case *HandlerError:
+			return nil
+		case interface{ Unwrap() []error }:
+			for _, err := range e.Unwrap() {
+				if c := caughtIn(err); c != nil {
+					return c
+				}
+			}
+			return nil
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		default:
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package eventbus
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A turn is the event at hand and how far the processor has come with it. It
+// belongs to the goroutine that runs the processor.
+//
+// Invariants: the queue's cursor is busy from the moment the event is begun until
+// the turn has ended, or the next one has begun. The handler at hand is
+// position.handler of list; called says whether it has been called.
+type turn struct {
+	queue      *queue
+	entry      entry
+	list       *handlerList // of entry's type; between events that of the event before
+	calls      uint64       // of every handler in list, since they were counted
+	completion *completion  // of who waits for the event
+	errs       []error      // of the handlers, for who waits
+	reached    bool         // a handler was called that no tap is, though a filter might have turned the event away
+	called     bool         // the handler at hand has been called
+	passed     bool         // its filters have let the event through, and it has not been called
+	stage      stage
+	failure    *failure      // what has ended the goroutine or the call, until it is handled
+	unreported *HandlerError // logged, or being so, and not yet passed on
+	passedOn   int           // to so many error handlers
+}
+
+// isBusy reports whether an event is begun and not ended.
+func (p *processor) isBusy() bool { return p.turn.queue.buffer.Busy() }
+
+// run handles up to limit events of the queue at hand, one after the other, until
+// there is none or somebody holds. Each begins with one compare-and-swap; the last
+// ends with another.
+func (p *processor) run(limit int) {
+	t := &p.turn
+	q := t.queue
+	for n := limit; n > 0 && q.buffer.Begin(&t.entry); n-- {
+		if t.entry.meta != nil || q.cfg.MaxAge > 0 || !t.list.serves(t.entry.Type) {
+			if !p.openEntry() {
+				continue
+			}
+		}
+		p.position.begin(q.buffer.Begun())
+		if q.buffer.Gate.Load() != 0 {
+			q.admit()
+		}
+		if t.list.unheard {
+			p.skip()
+		}
+		goOn := p.dispatch(0)
+		if t.completion != nil {
+			p.complete()
+		}
+		if !goOn { // killed, perhaps before the hold that comes with it
+			break
+		}
+	}
+	p.endRun()
+}
+
+// resume goes on with the event that a failure has interrupted.
+func (p *processor) resume() {
+	p.dispatch(p.nextHandler())
+	if p.turn.completion != nil {
+		p.complete()
+	}
+	p.endRun()
+}
+
+func (p *processor) endRun() {
+	t := &p.turn
+	t.queue.buffer.End()
+	t.list.count(t.calls)
+	t.calls = 0
+	if p.requests.Load()&reqKill == 0 { // else Shutdown may look at it until the processor leaves
+		t.entry = entry{}
+	}
+	p.env.changed()
+}
+
+// openEntry looks at what the entry at hand carries and finds its handlers. It
+// reports whether there is an event to handle: not if it was withdrawn.
+func (p *processor) openEntry() bool {
+	t := &p.turn
+	maxAge := t.queue.cfg.MaxAge
+	if m := t.entry.meta; m != nil {
+		t.entry.Event = t.entry.event()
+		if m.maxAge > 0 {
+			maxAge = m.maxAge
+		}
+		completion, joins := m.completion, m.joins
+		t.entry.meta = nil
+		m.recycle()
+		if joins != nil {
+			return p.join(joins)
+		}
+		if !completion.begin() {
+			t.queue.buffer.Buried()
+			return false
+		}
+		t.completion = completion
+	}
+	if maxAge > 0 && p.env.expires() {
+		if err := p.age(maxAge); err != nil {
+			p.setList(expiredList)
+			t.unreported = &HandlerError{Queue: t.queue.id, Event: t.entry.Event, Err: err}
+			return true
+		}
+	}
+	if !t.list.serves(t.entry.Type) {
+		p.setList(p.env.handlersOf(t.entry.Type))
+	}
+	return true
+}
+
+// age returns an error if the event at hand is older than limit.
+func (p *processor) age(limit time.Duration) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: the clock panicked: %v", ErrExpired, v)
+		}
+	}()
+	if age := p.env.now().Sub(p.turn.entry.Time); age > limit {
+		return fmt.Errorf("%w: it is %v old, the limit is %v", ErrExpired, age, limit)
+	}
+	return nil
+}
+
+// setList makes l the handlers of the event at hand.
+func (p *processor) setList(l *handlerList) {
+	p.turn.list.count(p.turn.calls)
+	p.turn.calls, p.turn.list = 0, l
+	p.position.list.Store(l)
+}
+
+// join lets the late joiner s in, whose entry is at hand, and makes the last event
+// of its type the one at hand, and s its only handler. It reports whether s is
+// still there.
+func (p *processor) join(s *Subscription) bool {
+	last, list := p.env.arrive(s)
+	if list == nil {
+		p.turn.queue.buffer.Buried()
+		return false
+	}
+	if last != nil {
+		p.turn.entry.Event = *last
+	}
+	p.setList(list)
+	return true
+}
+
+// dispatch calls the handlers of the event at hand, from the i-th on, and reports
+// whether all of them were called.
+func (p *processor) dispatch(i int) bool {
+	list, ctx := p.turn.list, p.handlersContext()
+	e := p.turn.entry.Event // to pass on one that is not on the stack would copy it twice
+	for ; i < len(list.calls); i++ {
+		p.setHandler(i)
+		if p.requests.Load() != 0 && p.isCutAt(i) {
+			list.countFirst(i)
+			return false
+		}
+		p.setCalling(i)
+		if err := list.calls[i](ctx, e); err != nil {
+			p.fail(list.subs[i], err)
+		}
+	}
+	p.turn.calls++
+	return true
+}
+
+// bury ends the event at hand, which runtime.Goexit has interrupted, without its
+// other handlers: nobody runs the processor any more.
+func (p *processor) bury() {
+	t := &p.turn
+	if i := p.nextHandler(); i < len(t.list.subs) {
+		t.list.countFirst(i)
+		p.cut.Store(t.list.interrupted(t.queue.id, t.entry.Event, i))
+	} else {
+		t.calls++
+	}
+	if t.completion != nil {
+		p.complete()
+	}
+	p.endRun()
+	p.letGo()
+}
+
+// nextHandler returns the handler to go on with after a failure.
+func (p *processor) nextHandler() int {
+	i := p.position.at()
+	if p.turn.called {
+		i++
+	}
+	p.turn.called = false
+	return i
+}
+
+// isCutAt does what cannot wait for the end of the event, whose handler i is about
+// to be called, and reports whether that one and those after it must not be. The
+// first one is called: an event that has begun is not handed back.
+func (p *processor) isCutAt(i int) bool {
+	requests, list := p.requests.Load(), p.turn.list
+	if requests&reqSlow != 0 {
+		p.tellSlowEnded()
+	}
+	if requests&reqKill != 0 && i > list.firstHeard() {
+		p.cut.Store(list.interrupted(p.turn.queue.id, p.turn.entry.Event, i))
+		return true
+	}
+	if requests&logCalls != 0 {
+		p.logCall(list.subs[i], p.turn.entry.Type)
+	}
+	return false
+}
+
+// complete tells who waits for the event at hand what became of it. The event has
+// ended by then: who looks at the accounts finds it handled.
+func (p *processor) complete() {
+	t := &p.turn
+	t.queue.buffer.End()
+	errs := t.errs
+	if cut := p.cut.Load(); cut != nil {
+		errs = append(errs, cut.err())
+	} else if !t.reached && !t.list.isReached() {
+		errs = append(errs, ErrUnhandled)
+	}
+	if t.list == expiredList {
+		errs = t.errs
+	}
+	c := t.completion
+	t.completion, t.errs, t.reached = nil, nil, false
+	c.complete(errors.Join(errs...))
+}
+
+// skip counts the event at hand, which has no handler, or was too old.
+func (p *processor) skip() {
+	t := &p.turn
+	if t.list == expiredList {
+		p.expire()
+		return
+	}
+	t.queue.unhandled.Add(1)
+	if p.requests.Load()&logCalls != 0 {
+		p.protect(telling, func() {
+			p.bus.logger.DebugContext(p.context, "eventbus: event has no handler", "queue", t.queue.id, "type", t.entry.Type)
+		})
+	}
+}
+
+// expire counts and logs the event at hand, which was too old, and passes it on.
+func (p *processor) expire() {
+	t := &p.turn
+	h := t.unreported
+	t.queue.expired.Add(1)
+	t.noteError(h)
+	p.protect(telling, func() { t.queue.logExpired(p.context, h) })
+	p.passOn()
+}
+
+// noteError keeps h for who waits for the event at hand.
+func (t *turn) noteError(h *HandlerError) {
+	if t.completion != nil {
+		t.errs = append(t.errs, h)
+	}
+}
+
+// logCall logs that s is about to be called, unless its filter decides that.
+func (p *processor) logCall(s *Subscription, t EventType) {
+	if s.filter == nil && !s.retainer {
+		p.tellCall(s, t)
+	}
+}
+
+func (p *processor) tellCall(s *Subscription, t EventType) {
+	p.protect(telling, func() {
+		p.bus.logger.DebugContext(p.context, "eventbus: calling handler",
+			"handler", s.name, "queue", p.turn.queue.id, "type", t, "async", s.async)
+	})
+}

@@ -1,0 +1,275 @@
+package eventbus
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/lockrank"
+	"github.com/eventbus-go/eventbus/internal/race"
+)
+
+// A position is what others may look at of a processor's turn: which handler it is
+// about to call, or calls, or whose failure it reports.
+type position struct {
+	queue   atomic.Pointer[queue]
+	list    atomic.Pointer[handlerList]
+	event   uint32 // how many events of the queue were begun when list and handler were set
+	handler uint32 // index in list, with one of the bits below or none
+}
+
+// The bits of position.handler. Without one, the processor looks whether it may call
+// the handler.
+const (
+	callingBit   = 1 << 30 // it calls the handler, or is about to
+	reportingBit = 1 << 31 // the failure of the handler is being reported
+
+	indexBits = callingBit - 1
+)
+
+// begin says that the processor is at the handlers of the event that it has begun
+// last.
+func (pos *position) begin(begun uint64) {
+	store(&pos.event, uint32(begun))
+	store(&pos.handler, 0)
+}
+
+// store stores v where others look. An atomic store before each call would cost
+// half as much as the call, so only the race detector gets one: what depends on it
+// looks twice, and the memory model gives a racing read of a word some value that
+// was written to it.
+func store(word *uint32, v uint32) {
+	if race.Enabled {
+		atomic.StoreUint32(word, v)
+		return
+	}
+	*word = v
+}
+
+// at returns the index of the handler at hand. Only for the processor.
+func (pos *position) at() int { return int(pos.handler & indexBits) }
+
+func (p *processor) setHandler(i int) { store(&p.position.handler, uint32(i)) }
+
+func (p *processor) setCalling(i int) { store(&p.position.handler, uint32(i)|callingBit) }
+
+func (p *processor) setReporting() { store(&p.position.handler, p.position.handler|reportingBit) }
+
+// A sight is where a processor is, as somebody else sees it.
+type sight struct {
+	site    uint64
+	event   uint32
+	handler uint32
+}
+
+func (p *processor) look() sight {
+	return sight{p.site(), atomic.LoadUint32(&p.position.event), atomic.LoadUint32(&p.position.handler)}
+}
+
+// A callInfo describes a handler call for people.
+type callInfo struct {
+	sub       *Subscription
+	handler   string
+	eventType EventType
+	queue     *queue
+	index     int
+	list      *handlerList
+	depth     int
+	sight     sight
+	since     time.Time // when the pulse first saw it
+}
+
+// callAt describes the call at s, nil if there is none, or the processor has moved
+// on or is about to.
+func (p *processor) callAt(s sight) *callInfo {
+	if s.handler&(callingBit|reportingBit) == 0 {
+		return nil
+	}
+	return p.handlerAt(s)
+}
+
+// handlerAt describes the handler at s, nil if the processor has moved on, or has
+// begun an event and is not yet at its handlers.
+func (p *processor) handlerAt(s sight) *callInfo {
+	q, list, i := p.position.queue.Load(), p.position.list.Load(), int(s.handler&indexBits)
+	site := q.buffer.Site()
+	if !site.Busy() || s.event != uint32(site.Begun()) || list == nil || i >= len(list.subs) || p.look() != s {
+		return nil
+	}
+	c := &callInfo{sub: list.subs[i], handler: list.subs[i].name, eventType: list.eventType, queue: q,
+		index: i, list: list, depth: q.buffer.Counts().Depth, sight: s}
+	if s.handler&reportingBit != 0 {
+		c.handler = "error handler, told of a failure of " + c.handler
+	}
+	return c
+}
+
+func (c *callInfo) logEnd(ctx context.Context, l *slog.Logger) {
+	c.log(ctx, l, "eventbus: slow handler has ended")
+}
+
+func (c *callInfo) log(ctx context.Context, l *slog.Logger, msg string) {
+	l.WarnContext(ctx, msg, "handler", c.handler, "queue", c.queue.id, "type", c.eventType,
+		"elapsed", time.Since(c.since), "depth", c.depth)
+}
+
+// A pulse is the one timer of a bus that runs. It beats often while events flow,
+// and once a poll while none do. At each beat it wakes idle processors and looks
+// whether a busy one has been at the same handler for too long: the processors
+// read no clock for that. On a machine with few cores each timer that fires can
+// stall the others for milliseconds; so there is one.
+type pulse struct {
+	bus   *Bus
+	limit time.Duration // of a slow handler; 0: nobody watches
+	busy  time.Duration // between beats while events flow
+	slow  atomic.Bool   // it beats once a poll; written under mu
+
+	mu    lockrank.Mutex
+	timer *time.Timer // runs beat; nil until the bus first starts
+	on    bool
+	polls time.Time  // when the idle processors were last woken
+	seen  []sighting // by processor
+}
+
+// A sighting is a processor's place and since when it has been there.
+type sighting struct {
+	sight
+	at   time.Time
+	told bool // it was reported as slow
+}
+
+// beatWhileBusy is the longest time between beats while events flow. A handler is
+// reported at most so long after its limit is over.
+const beatWhileBusy = 25 * time.Millisecond
+
+// newPulse makes the pulse of b. A call begins up to one beat before it is first
+// seen and is reported at the first beat that is at least limit later; busy is
+// chosen so that the two are at most limit + beatWhileBusy.
+func newPulse(b *Bus, limit time.Duration) *pulse {
+	u := &pulse{bus: b, limit: limit, busy: beatWhileBusy}
+	u.mu.SetRank(lockrank.Pulse)
+	if limit > 0 && limit <= beatWhileBusy {
+		u.busy = (limit + beatWhileBusy) / 2
+	} else if limit > beatWhileBusy && limit < time.Hour {
+		beats := (limit + beatWhileBusy - 1) / beatWhileBusy
+		u.busy = (limit + beats - 1) / beats
+	}
+	u.busy = min(u.busy, b.poll)
+	u.seen = make([]sighting, len(b.processors))
+	return u
+}
+
+// start begins to beat.
+func (u *pulse) start() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.on = true
+	u.setLocked(u.busy)
+}
+
+// stop ends it. A beat that runs by then does nothing more but log.
+func (u *pulse) stop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.on = false
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+}
+
+func (u *pulse) setLocked(d time.Duration) {
+	u.slow.Store(d > u.busy)
+	if u.timer == nil {
+		u.timer = time.AfterFunc(d, u.beat)
+		return
+	}
+	u.timer.Reset(d)
+}
+
+// quicken is called by a processor that was idle and has something to do.
+func (u *pulse) quicken() {
+	if !u.slow.Load() {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.on && u.slow.Load() {
+		u.setLocked(u.busy)
+	}
+}
+
+// beat runs on a goroutine of its own. It sets the next beat before it logs, so
+// that a logger that blocks holds up nothing, and may stop the bus.
+func (u *pulse) beat() {
+	slow, ctx := u.sample(time.Now())
+	for _, c := range slow {
+		u.tell(ctx, c)
+	}
+}
+
+// sample looks at the processors, sets the next beat, and returns the calls that
+// have become slow.
+func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.on {
+		return nil, nil
+	}
+	flows := false
+	poll := now.Sub(u.polls) >= u.bus.poll-u.busy/2
+	if poll {
+		u.polls = now
+	}
+	for i, p := range u.bus.processors {
+		s := &u.seen[i]
+		if at := p.look(); at != s.sight {
+			*s = sighting{sight: at, at: now}
+			flows = true
+			continue
+		}
+		c := p.callAt(s.sight)
+		if c == nil {
+			if poll {
+				p.nudge()
+			}
+			continue
+		}
+		flows = flows || !s.told && u.limit > 0
+		if u.limit > 0 && !s.told && now.Sub(s.at) >= u.limit {
+			s.told = true
+			c.since = s.at
+			slow = append(slow, c)
+		}
+	}
+	next := u.bus.poll
+	if flows {
+		next = u.busy
+	}
+	u.setLocked(next)
+	return slow, u.bus.logs.context()
+}
+
+// tell logs a slow call, and asks its processor to tell when it has ended. If the
+// logger panics, the other calls are told all the same.
+func (u *pulse) tell(ctx context.Context, c *callInfo) {
+	defer func() { _ = recover() }()
+	p := c.queue.proc
+	defer func() {
+		p.slow.Store(c)
+		p.requests.Or(reqSlow)
+		if p.look() != c.sight && p.slow.CompareAndSwap(c, nil) {
+			c.logEnd(ctx, u.bus.logger)
+		}
+	}()
+	c.log(ctx, u.bus.logger, "eventbus: slow handler is still running")
+}
+
+// tellSlowEnded logs that the slow call that was reported has ended.
+func (p *processor) tellSlowEnded() {
+	p.requests.And(^reqSlow)
+	p.bus.pulse.quicken()
+	if c := p.slow.Swap(nil); c != nil {
+		p.protect(telling, func() { c.logEnd(p.context, p.bus.logger) })
+	}
+}

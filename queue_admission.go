@@ -1,0 +1,472 @@
+package eventbus
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/lockrank"
+)
+
+// This file is the admission: who waits for room, and is let in in which order.
+//
+// Invariants, while admissionMu is not held:
+//
+//   - The gate says lined if and only if somebody is in line.
+//   - While somebody is in line, either the queue is full, or the next free slots
+//     are kept until it has drained to lowWaterAt, and whoever begins the event
+//     that drains it so far looks at the line.
+//   - The first list is empty, or no publisher from outside is let in.
+//   - A waiting handler has an edge in the graph, and a handler that does not wait
+//     has none.
+
+// admissionMu guards the lines of all queues of all buses and the wait-for graph.
+// There is one for the package and not one a bus, because a cycle of handlers may
+// run through several buses. Only a publish that did not get through at once takes
+// it, and the processor that lets such publishes in. It is held for a few steps:
+// never while user code runs, and no send under it waits.
+var admissionMu lockrank.Mutex
+
+func init() { admissionMu.SetRank(lockrank.Admission) }
+
+// handoverAfter is how long one waits at most for slots that are free. With
+// handlers of 1, 10 and 100 ms it makes a publish at a full queue of 50 wait for one
+// handler, in place of 25 of them.
+const handoverAfter = time.Millisecond
+
+// An admission is the line of a queue: two lists. Deferred events, which are
+// accepted and in the buffer, and waiting handlers stand in the first one in the
+// order of their tickets, publishers from outside in the second. Guarded by
+// admissionMu.
+type admission struct {
+	handlers   []*waiting    // of the first list; the deferred events are the rest of it
+	publishers []*waiting    // the second list
+	awaited    []*completion // of handlers that wait until their events are handled
+	ticket     uint64        // the last that was given out
+	handover   int           // as many of the first in line get each free slot at once
+	rush       bool          // a cycle runs through waiting handlers: they do, too
+	idle       error         // why nobody drains the queue; nil if somebody does
+	stepped    bool          // RunUntilIdle drives the bus
+	refused    int           // events of handlers since the queue is closed
+}
+
+// A waiting is a publish that waits for room. Whoever takes it out of the line
+// sends the outcome, nil for accepted, to done, which has room for it.
+type waiting struct {
+	pub    *publication
+	ticket uint64 // its place in the first list
+	passed int    // how many waiting handlers have moved up past it
+	since  time.Time
+	done   chan error
+	inLine bool
+}
+
+func (w *waiting) isHandler() bool { return w.pub.publisher.standing != outsider }
+
+func (a *admission) nextTicket() uint64 {
+	a.ticket++
+	return a.ticket
+}
+
+// isAheadOfLocked reports whether somebody is in line whom the free slots are for
+// before one of the given standing: of handlers the first list, of anybody else
+// the whole line.
+func (a *admission) isAheadOfLocked(s standing, q *queue) bool {
+	return q.firstListLocked() > 0 || s == outsider && len(a.publishers) > 0
+}
+
+func (q *queue) firstListLocked() int {
+	n, _ := q.buffer.Deferred()
+	return n + len(q.admission.handlers)
+}
+
+// joinLocked puts pub in line. Whoever joins last looks again: the processor may
+// have emptied the queue and gone to sleep before it could see that somebody waits.
+func (q *queue) joinLocked(pub *publication) *waiting {
+	a := &q.admission
+	w := &waiting{pub: pub, since: time.Now(), done: make(chan error, 1), inLine: true}
+	if w.isHandler() {
+		w.ticket = a.nextTicket()
+		a.handlers = append(a.handlers, w)
+		q.beginEdgeLocked(pub, w)
+	} else {
+		a.publishers = append(a.publishers, w)
+	}
+	q.noteLocked()
+	q.admitLocked(false)
+	return w
+}
+
+// admitLocked gives the free slots to those whom they are for: to all in line if
+// eager, if the queue has drained to half, or if nobody drains it; else to those
+// who are handed each slot at once. Half makes one wake-up do for many publishes.
+func (q *queue) admitLocked(eager bool) {
+	if q.buffer.Gate.Load()&closed != 0 { // Shutdown takes out what is left
+		return
+	}
+	a := &q.admission
+	eager = eager || a.idle != nil || q.buffer.Room() >= q.lowWater()
+	for q.firstListLocked() > 0 && (eager || a.handover > 0 || q.isUrgentLocked()) && q.letInFirstLocked() {
+		a.handover = max(0, a.handover-1)
+	}
+	for q.firstListLocked() == 0 && len(a.publishers) > 0 && (eager || a.handover > 0) && q.letInLocked(a.publishers[0]) {
+		a.publishers = slices.Delete(a.publishers, 0, 1)
+		a.handover = max(0, a.handover-1)
+	}
+	q.noteLocked()
+}
+
+// isUrgentLocked reports whether the next free slot is for the first list, however
+// full the queue is.
+func (q *queue) isUrgentLocked() bool {
+	n, _ := q.buffer.Deferred()
+	return n > 0 || q.admission.rush
+}
+
+// letInFirstLocked lets in the front of the first list, and reports whether it is
+// in.
+func (q *queue) letInFirstLocked() bool {
+	a := &q.admission
+	ticket, ok := q.buffer.FirstTicket()
+	if ok && (len(a.handlers) == 0 || ticket <= a.handlers[0].ticket) {
+		return q.buffer.PromoteFirst()
+	}
+	if !q.letInLocked(a.handlers[0]) {
+		return false
+	}
+	a.handlers = slices.Delete(a.handlers, 0, 1)
+	return true
+}
+
+// letInLocked accepts what there is room for of w's events, and reports whether
+// that is all.
+func (q *queue) letInLocked(w *waiting) bool {
+	for pub := w.pub; pub.accepted < len(pub.entries); pub.accepted++ {
+		if e := &pub.entries[pub.accepted]; !q.replaceLocked(e) && !q.buffer.Push(e) {
+			return false
+		}
+	}
+	w.settleLocked(nil)
+	return true
+}
+
+// replaceLocked lets e replace the event that waits with its key, if one does.
+func (q *queue) replaceLocked(e *entry) bool {
+	return e.meta != nil && q.buffer.Replace(e)
+}
+
+// deferLocked accepts e without room.
+func (q *queue) deferLocked(e *entry, ticket uint64) {
+	q.buffer.Defer(e, ticket, e.meta != nil && e.meta.joins != nil)
+	q.noteLocked()
+}
+
+// settleLocked gives w, which leaves the line, its outcome. The edge goes in the
+// same critical section: if it went when the handler wakes, a chain of handlers
+// would look blocked long after it is not. A handler that waits until its event is
+// handled keeps it.
+func (w *waiting) settleLocked(err error) {
+	w.inLine = false
+	if c := w.pub.completion; err == nil && c != nil {
+		c.accepted = true
+		hasRoomLocked(w)
+	} else {
+		endEdgeLocked(w.pub.by, w, nil)
+	}
+	w.done <- err
+}
+
+// lowWater returns how many events fit into a queue that has drained to half.
+func (q *queue) lowWater() int { return (q.cfg.Capacity + 1) / 2 }
+
+// noteLocked brings the gate and lowWaterAt in line with the line. The site is read
+// before the room: an event that began in between would count twice, and nobody
+// would look at the line when its queue is empty.
+func (q *queue) noteLocked() {
+	a := &q.admission
+	if len(a.handlers) == 0 {
+		a.rush = false
+	}
+	var bits uint32
+	if q.firstListLocked() > 0 || len(a.publishers) > 0 {
+		bits = lined
+		begun := q.buffer.Site().Begun()
+		q.lowWaterAt.Store(begun + uint64(max(0, q.lowWater()-q.buffer.Room())))
+	} else {
+		a.handover = 0
+	}
+	if a.handover > 0 || q.isUrgentLocked() {
+		bits |= urgent
+	}
+	gate := q.buffer.Gate.Load()
+	if gate&^(closing|closed|barred) != bits {
+		q.buffer.Gate.Store(gate&(closing|closed|barred) | bits)
+	}
+}
+
+// admit gives slots that have come free to those in line, if it is time to. The
+// processor calls it when it has begun an event.
+func (q *queue) admit() {
+	gate := q.buffer.Gate.Load()
+	if gate&lined != 0 && (gate&urgent != 0 || q.buffer.Site().Begun() >= q.lowWaterAt.Load()) {
+		q.lookAtLine()
+	}
+}
+
+func (q *queue) lookAtLine() {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	q.admitLocked(false)
+}
+
+// handOver gives each free slot at once to as many as are in line by now, since one
+// of them has waited long enough.
+func (q *queue) handOver() {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	q.admission.handover = q.firstListLocked() + len(q.admission.publishers)
+	q.admitLocked(false)
+}
+
+// await waits until w is let in or refused, ctx ends, or its time is up. One timer
+// serves what happens meanwhile: the hand-over, the report of a slow publish, and
+// the rule's timeout.
+func (q *queue) await(ctx context.Context, w *waiting) error {
+	done, alarms := ctx.Done(), q.alarms(ctx, w)
+	timer := time.NewTimer(alarms[0].after)
+	defer timer.Stop()
+	for {
+		select {
+		case err := <-w.done:
+			return err
+		case <-done:
+			err := w.pub.ended()
+			if err != nil {
+				return q.leave(w, err)
+			}
+			done = nil
+		case <-timer.C:
+			if err := alarms[0].ring(); err != nil {
+				return q.leave(w, err)
+			}
+			if alarms = alarms[1:]; len(alarms) > 0 {
+				timer.Reset(alarms[0].after - time.Since(w.since))
+			}
+		}
+	}
+}
+
+// An alarm is what happens when one has waited for some time. An error ends the
+// wait.
+type alarm struct {
+	after time.Duration
+	ring  func() error
+}
+
+// alarms returns those of w, the first first.
+func (q *queue) alarms(ctx context.Context, w *waiting) []alarm {
+	alarms := []alarm{{handoverAfter, func() error { q.handOver(); return nil }}}
+	if d := q.bus.slowWait; d > 0 {
+		alarms = append(alarms, alarm{d, func() error { q.logSlowPublish(ctx, w); return nil }})
+	}
+	if r := w.pub.rule; r.timeout > 0 {
+		alarms = append(alarms, alarm{r.timeout, func() error { return r.reject() }})
+	}
+	slices.SortStableFunc(alarms, func(a, b alarm) int { return cmp.Compare(a.after, b.after) })
+	return alarms
+}
+
+// leave takes w out of the line and returns err, or the outcome if w has one. It
+// gets one if slots are free that were kept until the queue had drained to half.
+func (q *queue) leave(w *waiting, err error) error {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	if w.inLine {
+		q.admitLocked(true)
+	}
+	if w.inLine {
+		q.removeLocked(w, err)
+	}
+	return <-w.done
+}
+
+// removeLocked takes w, for which there is no room, out of the line.
+func (q *queue) removeLocked(w *waiting, err error) {
+	is := func(o *waiting) bool { return o == w }
+	q.admission.handlers = slices.DeleteFunc(q.admission.handlers, is)
+	q.admission.publishers = slices.DeleteFunc(q.admission.publishers, is)
+	w.settleLocked(err)
+	q.noteLocked()
+}
+
+// hastenLocked makes the queues on a chain of waits give each free slot away at
+// once, and moves the waits up. If they waited for half, the cycle would stay
+// closed, and one deferred event would follow another. It reports whether that has
+// broken the chain.
+func hastenLocked(chain []*edge) (broken bool) {
+	for _, e := range chain {
+		w := e.waiting
+		if w == nil {
+			continue
+		}
+		e.on.admission.rush = true
+		e.on.moveUpLocked(w)
+		e.on.admitLocked(false)
+		broken = broken || !w.inLine
+	}
+	return broken
+}
+
+// moveUpLocked moves w up in the first list past handlers that wait. It never moves
+// past a deferred event, since an event accepted later must not overtake one
+// accepted earlier, nor past one that as many as the capacity have passed: without
+// that bound two handlers that answer each other keep a third waiting for good.
+// Tickets belong to places, so the two exchange them.
+func (q *queue) moveUpLocked(w *waiting) {
+	l := q.admission.handlers
+	for i := slices.Index(l, w); i > 0; i-- {
+		p := l[i-1]
+		if p.passed >= q.cfg.Capacity || q.buffer.Between(p.ticket, w.ticket) {
+			return
+		}
+		p.passed++
+		p.ticket, w.ticket = w.ticket, p.ticket
+		l[i-1], l[i] = w, p
+	}
+}
+
+// closeLocked closes the queue to all but its bus's handlers, or to everybody. Who
+// waits and may not any more is refused.
+func (q *queue) closeLocked(bits uint32) {
+	q.buffer.Gate.Or(bits)
+	a := &q.admission
+	stays := func(w *waiting) bool { return bits&closed == 0 && w.pub.publisher.ofBus }
+	for _, l := range []*[]*waiting{&a.handlers, &a.publishers} {
+		for _, w := range slices.Clone(*l) {
+			if !stays(w) {
+				q.noteRefusedLocked(w.pub)
+				q.removeLocked(w, ErrClosed)
+			}
+		}
+	}
+	if bits&closed != 0 {
+		q.withdrawLocked(ErrClosed)
+	}
+	q.noteLocked()
+}
+
+// setIdleLocked says that nobody drains the queue, for the reason err, or with nil
+// that somebody does. What handlers wait with gets the room there is, in order, and
+// the rest is deferred or, beyond the bound, refused.
+func (q *queue) setIdleLocked(err error) {
+	a := &q.admission
+	a.idle = err
+	q.admitLocked(false)
+	if err == nil {
+		return
+	}
+	for _, w := range slices.Clone(a.handlers) {
+		if w.pub.publisher.awaits {
+			q.removeLocked(w, err)
+		} else {
+			q.removeLocked(w, q.deferRestLocked(w))
+		}
+	}
+	q.withdrawLocked(err)
+	q.noteLocked()
+}
+
+// deferRestLocked defers what is left of w's events, in w's place.
+func (q *queue) deferRestLocked(w *waiting) error {
+	for pub := w.pub; pub.accepted < len(pub.entries); pub.accepted++ {
+		e := &pub.entries[pub.accepted]
+		if q.replaceLocked(e) {
+			continue
+		}
+		if _, n := q.buffer.Deferred(); n >= q.spillLimit() {
+			return errSpilled
+		}
+		q.deferLocked(e, w.ticket)
+	}
+	return nil
+}
+
+// beginAwaitLocked notes that a handler waits until the event of pub is handled,
+// or returns why it must not.
+func (q *queue) beginAwaitLocked(pub *publication) error {
+	if c := pub.completion; !c.noted {
+		if err := q.mustNotWaitLocked(pub.by); err != nil {
+			return err
+		}
+		c.noted = true
+		q.beginEdgeLocked(pub, nil)
+		q.admission.awaited = append(q.admission.awaited, c)
+	}
+	return nil
+}
+
+// endAwait takes back what beginAwaitLocked has noted, if it has.
+func (q *queue) endAwait(by []*drainer, c *completion) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	endEdgeLocked(by, nil, c)
+	q.admission.awaited = slices.DeleteFunc(q.admission.awaited, func(o *completion) bool { return o == c })
+}
+
+// withdrawLocked takes back the events that handlers wait for and that are
+// accepted and not begun, since nobody drains the queue.
+func (q *queue) withdrawLocked(err error) {
+	for _, c := range q.admission.awaited {
+		if c.accepted && c.refuse(err) {
+			q.buffer.Withdraw(func(e entry) bool { return e.meta != nil && e.meta.completion == c })
+		}
+	}
+}
+
+// admitJoiner accepts the entry that stands for a late joiner, whether there is room
+// or not, and reports whether the queue is open.
+func (q *queue) admitJoiner(e *entry) bool {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	if q.buffer.Gate.Load()&closed != 0 {
+		return false
+	}
+	q.admitLocked(true)
+	if q.firstListLocked() > 0 || len(q.admission.publishers) > 0 || !q.buffer.Push(e) {
+		q.deferLocked(e, q.admission.nextTicket())
+		q.admitLocked(false)
+	}
+	return true
+}
+
+// withdrawJoiner takes back the entry of a late joiner that has left.
+func (q *queue) withdrawJoiner(s *Subscription) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	q.buffer.Withdraw(func(e entry) bool { return e.meta != nil && e.meta.joins == s })
+	q.admitLocked(false)
+}
+
+// endAbandoned ends the waits that calls which Async has given up on have begun:
+// they would soon leave by themselves, but until then would stand for the next
+// handler. by is who made the calls.
+func endAbandoned(by []*drainer) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	for _, d := range by {
+		e := d.edge
+		if e == nil || !e.abandoned() {
+			continue
+		}
+		if w := e.waiting; w != nil {
+			e.on.admitLocked(true)
+			if w.inLine {
+				e.on.removeLocked(w, context.DeadlineExceeded)
+			}
+		}
+		if d.edge == e {
+			d.edge = nil
+		}
+	}
+}

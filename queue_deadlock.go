@@ -1,0 +1,105 @@
+package eventbus
+
+import "slices"
+
+// This file is the wait-for graph. A node is a drainer, an edge leads from a
+// drainer whose handler waits to the queue that it waits on, and from the queue to
+// the one that drains it. A handler whose wait would close a cycle must not wait;
+// so there is no cycle, and every wait ends. admissionMu guards the graph, which
+// spans all buses, since a cycle may run through several.
+
+// A drainer is a goroutine that drains queues, as the graph sees it.
+type drainer struct {
+	bus      *Bus
+	edge     *edge         // nil if its handler does not wait; guarded by admissionMu
+	stepping bool          // RunUntilIdle drives it; guarded by admissionMu
+	site     func() uint64 // changes whenever it begins an event or ends one
+}
+
+// An edge says that a drainer's handler waits on a queue: for room, and with
+// PublishWait until an event is handled.
+type edge struct {
+	on         *queue
+	site       uint64      // of the drainer when the wait began
+	waiting    *waiting    // nil once there was room
+	completion *completion // nil if it waits for room alone
+	abandoned  func() bool // it belongs to a call that Async has given up on
+}
+
+// edgeLocked returns d's edge. One that began at another event does not count: the
+// handler has returned, and a goroutine that outlived it waits with its context.
+// Nor does one whose event is handled, even if the handler has not yet woken.
+func (d *drainer) edgeLocked() *edge {
+	if d.edge == nil || d.edge.site != d.site() || d.edge.completion.isOver() {
+		return nil
+	}
+	return d.edge
+}
+
+// beginEdgeLocked notes that the handler of pub waits on q.
+func (q *queue) beginEdgeLocked(pub *publication, w *waiting) {
+	for _, d := range pub.by {
+		d.edge = &edge{on: q, site: d.site(), waiting: w, completion: pub.completion, abandoned: pub.abandoned}
+	}
+}
+
+// endEdgeLocked takes back the edges of the wait of w or, if that is nil, for c.
+func endEdgeLocked(by []*drainer, w *waiting, c *completion) {
+	for _, d := range by {
+		if e := d.edge; e != nil && (w != nil && e.waiting == w || c != nil && e.completion == c) {
+			d.edge = nil
+		}
+	}
+}
+
+// hasRoomLocked notes that the handler of w waits until its event is handled, and
+// for room no more.
+func hasRoomLocked(w *waiting) {
+	for _, d := range w.pub.by {
+		if d.edge != nil && d.edge.waiting == w {
+			d.edge.waiting = nil
+		}
+	}
+}
+
+// mustNotWaitLocked returns why the handler that by stands for must not wait on q:
+// it would wait for itself, or nobody drains q. If a cycle is found, the waits on
+// it are hastened first, which may break it: their slots may be free already.
+func (q *queue) mustNotWaitLocked(by []*drainer) error {
+	for _, d := range by {
+		// A second goroutine with the context of a handler that waits gets the same
+		// answer as a cycle, so that a drainer has one edge.
+		if d.edgeLocked() != nil || d.bus == q.bus && d.stepping {
+			return ErrWouldDeadlock
+		}
+	}
+	for {
+		chain, closed := q.reachLocked(by)
+		if !closed {
+			return q.admission.idle
+		}
+		if !hastenLocked(chain) {
+			return ErrWouldDeadlock
+		}
+	}
+}
+
+// reachLocked follows the graph from q, and reports whether it leads to one of by.
+// chain holds the edges on the way.
+func (q *queue) reachLocked(by []*drainer) (chain []*edge, closed bool) {
+	for on := q; ; {
+		d := &on.proc.drainer
+		if slices.Contains(by, d) {
+			return chain, true
+		}
+		e := d.edgeLocked()
+		if e == nil {
+			return nil, false
+		}
+		if slices.Contains(chain, e) {
+			panic("eventbus: BUG: handlers wait in a cycle")
+		}
+		chain = append(chain, e)
+		on = e.on
+	}
+}

@@ -1,0 +1,202 @@
+package eventbus
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An entry is an accepted event with what its queue must know beside it. Only an
+// event that has a key, an age of its own, somebody who waits for it, or that
+// stands for a late joiner, has meta: the others cost nothing for it.
+type entry struct {
+	Event
+	meta *meta
+}
+
+// A meta is what an entry carries. Its fields do not change while the entry
+// waits, but for those that a later event with the same key replaces: the buffer's
+// lock guards those of an entry with a key.
+type meta struct {
+	key        conflationKey
+	maxAge     time.Duration // 0 for the queue's
+	completion *completion   // nil if nobody waits until the event is handled
+	joins      *Subscription // the late joiner that the entry stands for, if any
+	latest     Event         // what the handlers get, if later events have replaced the first
+	replaced   bool
+}
+
+// A conflationKey tells which events replace each other. Those of a topic with
+// a key of its own replace none of another type.
+type conflationKey struct {
+	eventType EventType // "" if the key is of the queue's ConflateBy
+	key       string    // "" for an event that replaces none
+}
+
+var metas = sync.Pool{New: func() any { return new(meta) }}
+
+// recycle takes m back, which nobody refers to any more.
+func (m *meta) recycle() {
+	*m = meta{}
+	metas.Put(m)
+}
+
+// key returns the entry's key for its buffer.
+func (e entry) key() conflationKey {
+	if e.meta == nil || e.meta.key.key == "" {
+		return conflationKey{}
+	}
+	return e.meta.key
+}
+
+// replaceWith gives e's place in the queue to v. Who waited for the event before
+// learns that it was dropped.
+func (e entry) replaceWith(v entry) {
+	e.meta.completion.refuse(ErrDropped)
+	e.meta.latest, e.meta.replaced = v.Event, true
+	e.meta.maxAge, e.meta.completion = v.meta.maxAge, v.meta.completion
+	v.meta.recycle()
+}
+
+// isDead reports whether e was withdrawn: no handler will be called for it.
+func (e entry) isDead() bool {
+	return e.meta != nil && (e.meta.completion.isOver() || e.meta.joins != nil && e.meta.joins.gone.Load())
+}
+
+// event returns what the handlers get.
+func (e entry) event() Event {
+	if e.meta != nil && e.meta.replaced {
+		return e.meta.latest
+	}
+	return e.Event
+}
+
+// A completion is how PublishWait learns what became of its event. One
+// compare-and-swap decides whether the event begins or is taken back, and whether
+// the caller still waits by then. The methods take nil for an event that nobody
+// waits for.
+type completion struct {
+	state    atomic.Uint32
+	done     chan error // gets the outcome, and has room for it
+	noted    bool       // a handler waits, and its edge is in the graph; guarded by admissionMu
+	accepted bool       // and its event is; guarded by admissionMu
+}
+
+// The states of a completion.
+const (
+	completionWaits     uint32 = iota
+	completionUnwatched        // the caller waits no more; the event stays
+	completionBegun            // handlers may have been called
+	completionOver             // the outcome is known
+)
+
+func newCompletion() *completion { return &completion{done: make(chan error, 1)} }
+
+// begin reports whether the event may begin: it has not been taken back.
+func (c *completion) begin() bool {
+	return c == nil || c.state.CompareAndSwap(completionWaits, completionBegun) ||
+		c.state.CompareAndSwap(completionUnwatched, completionBegun)
+}
+
+// refuse ends the wait for an event that no handler was or will be called for. It
+// reports whether somebody still waits; if not, the event stays what it is.
+func (c *completion) refuse(err error) bool {
+	if c == nil || !c.state.CompareAndSwap(completionWaits, completionOver) {
+		return false
+	}
+	c.done <- err
+	return true
+}
+
+// unwatch says that the caller waits no more, and reports whether the event had
+// not begun by then.
+func (c *completion) unwatch() bool {
+	return c.state.CompareAndSwap(completionWaits, completionUnwatched)
+}
+
+// complete ends the wait for an event that was begun.
+func (c *completion) complete(err error) {
+	if c != nil && c.state.CompareAndSwap(completionBegun, completionOver) {
+		c.done <- err
+	}
+}
+
+// isOver reports whether the outcome is known.
+func (c *completion) isOver() bool { return c != nil && c.state.Load() == completionOver }
+
+// A rule says what a publish does when its queue is full, and what makes its
+// events conflate and expire. The queue has one; a topic may have another.
+type rule struct {
+	overflow Overflow
+	timeout  time.Duration
+	atOnce   bool // TryPublish: it neither waits nor drops, evicts or defers
+	inherits bool // a topic's rule that leaves overflow and timeout to the queue
+
+	key    func(Event) string // of conflation; nil for the queue's
+	maxAge time.Duration      // 0 for the queue's
+}
+
+// waits reports whether a publish may wait for room.
+func (r *rule) waits() bool {
+	return !r.atOnce && (r.overflow == Block || r.overflow == DropNewest && r.timeout > 0)
+}
+
+// reject is the error of a publish that finds no room.
+func (r *rule) reject() error {
+	if r.overflow == DropNewest {
+		return ErrDropped
+	}
+	return ErrQueueFull
+}
+
+// isPlain reports whether r asks nothing of an event before it is published.
+func (r *rule) isPlain() bool { return r == nil || r.key == nil && r.maxAge == 0 }
+
+// label gives e the meta that rule r and the queue want of it, and the time that
+// it must have. It runs user code.
+func (q *queue) label(e *entry, r *rule, now func() time.Time) error {
+	key, maxAge := q.cfg.ConflateBy, q.cfg.MaxAge
+	var k conflationKey
+	if r != nil && r.key != nil {
+		key, k.eventType = r.key, e.Type
+	}
+	if r != nil && r.maxAge > 0 {
+		maxAge = r.maxAge
+		e.needMeta().maxAge = maxAge
+	}
+	if maxAge > 0 && e.Time.IsZero() {
+		if err := contain("the clock", func() { e.Time = now() }); err != nil {
+			return err
+		}
+	}
+	if key == nil {
+		return nil
+	}
+	if err := contain("ConflateBy", func() { k.key = key(e.Event) }); err != nil {
+		return err
+	}
+	if k.key != "" {
+		e.needMeta().key = k
+	}
+	return nil
+}
+
+// contain runs f, user code that a publish needs of its event, and returns an error
+// if it panics.
+func contain(what string, f func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %s panicked on it: %v", ErrInvalidEvent, what, v)
+		}
+	}()
+	f()
+	return nil
+}
+
+func (e *entry) needMeta() *meta {
+	if e.meta == nil {
+		e.meta = metas.Get().(*meta)
+	}
+	return e.meta
+}
