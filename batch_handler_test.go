@@ -124,4 +124,3 @@ func TestAFailureInsideABatchHarmsNoOtherEvent(t *testing.T) {
 		require.EqualValues(t, 18, orders(b).Failed)
 	})
 }
-

@@ -120,4 +120,3 @@ func TestABatchOfAQueueThatConflatesIsConflated(t *testing.T) {
 		require.EqualValues(t, 3, orders(b).Conflated)
 	})
 }
-

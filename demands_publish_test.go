@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/race"
 )
 
 // D1: a handler may publish to its own full queue, without a hang and without a
@@ -296,6 +297,9 @@ func TestAPublishIsNotRefusedWhileThereIsRoom(t *testing.T) {
 // that it takes none from a pool is seen by TestTheFastPathsReadNoClock. Nor does
 // a dispatch allocate, however many handlers there are and types alternate.
 func TestAPublishWithRoomAllocatesNothing(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector allocates")
+	}
 	b := startedBus(t)
 	const handlers = 10
 	var handled atomic.Int64

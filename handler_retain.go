@@ -3,7 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,23 +42,10 @@ func WithLast() SubscribeOption {
 // A retention keeps the last event of a type. Its retainer is the first handler of
 // the type, so that the processor stores the event in order with all others.
 type retention struct {
-	queue *queue
-
-	mu     sync.Mutex
-	last   *Event        // nil if there is none
-	maxAge time.Duration // of the topic; 0 for the queue's
-}
-
-func (r *retention) set(e *Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last = e
-}
-
-func (r *retention) get() (last *Event, maxAge time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.last, r.maxAge
+	queue    *queue
+	maxAge   time.Duration // 0 if the event never gets too old
+	retainer *Subscription
+	last     atomic.Pointer[Event] // nil if there is none
 }
 
 // retentionOf returns the retention of t, nil if nothing keeps its last event.
@@ -84,14 +71,24 @@ func (b *Bus) keep(t EventType, q Queue, rule *rule) {
 		r.maxAge = rule.maxAge
 	}
 	b.table.kept.Store(t, r)
-	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
-	retainer.call = func(ctx context.Context, e Event) error {
+	r.retainer = &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
+	r.retainer.call = func(ctx context.Context, e Event) error {
 		if ctx.(*handlerContext).proc.turn.queue == r.queue {
-			r.set(&e)
+			r.last.Store(&e)
 		}
 		return nil
 	}
-	b.table.addLocked(retainer) // with the id 0, so that it is the first
+	b.table.addLocked(r.retainer) // with the id 0, so that it is the first
+}
+
+// forget ends what keep has begun, until the topic's next Publish or Subscribe.
+func (b *Bus) forget(t EventType) {
+	b.table.mu.Lock()
+	defer b.table.mu.Unlock()
+	if r := b.retentionOf(t); r != nil {
+		b.table.kept.Delete(t)
+		b.table.removeLocked(r.retainer)
+	}
 }
 
 // subscribeWithLast sends s to the processor of the queue that its type is kept
@@ -104,7 +101,7 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 	}
 	b.table.mu.Lock()
 	b.table.lastID++
-	s.id = b.table.lastID
+	s.id, s.joins = b.table.lastID, r.queue
 	b.table.mu.Unlock()
 	if !r.queue.admitJoiner(&entry{Event{Type: s.eventType}, &meta{joins: s}}) {
 		b.arrive(s)
@@ -115,9 +112,11 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 // on its way. It returns the first event of s, if there is one that is not too old,
 // and who gets that: s alone.
 func (b *Bus) arrive(s *Subscription) (last *Event, list *handlerList) {
-	last, maxAge := b.retentionOf(s.eventType).get()
-	if last != nil && maxAge > 0 && b.expires() && b.now().Sub(last.Time) > maxAge {
-		last = nil
+	if r := b.retentionOf(s.eventType); r != nil {
+		last = r.last.Load()
+		if last != nil && r.maxAge > 0 && b.expires() && b.now().Sub(last.Time) > r.maxAge {
+			last = nil
+		}
 	}
 	b.table.mu.Lock()
 	defer b.table.mu.Unlock()

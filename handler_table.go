@@ -188,7 +188,7 @@ func (t *table) removeLocked(s *Subscription) bool {
 // unsubscribe takes s out of wherever it is and lets go of its handler.
 func (b *Bus) unsubscribe(s *Subscription) {
 	if b.table.unsubscribe(s) {
-		b.retentionOf(s.eventType).queue.withdrawJoiner(s)
+		s.joins.withdrawJoiner(s)
 	}
 }
 

@@ -141,7 +141,7 @@ func (p *processor) poll() {
 		}
 	}
 	if p.bus.logs.due.Load() {
-		p.protect(telling, func() { p.bus.logs.flush(p.context, false) })
+		p.protect(recalling, func() { p.bus.logs.flush(p.context, false) })
 	}
 }
 

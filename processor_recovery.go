@@ -13,6 +13,7 @@ const (
 	handling  stage = iota // a handler's or, if none was running, the processor's own
 	asking                 // the logger's, on being asked for its level
 	telling                // the logger's
+	recalling              // the logger's, on being told of a call that is over, not of the one at hand
 	reporting              // the logger's or an error handler's, on being told of a handler's failure
 	alarming               // the logger's, on being told of one of those
 )
@@ -108,7 +109,7 @@ func (p *processor) handleFailure() {
 	case asking:
 		p.mute = true
 		p.setLogCalls(false)
-	case telling:
+	case telling, recalling:
 		p.setLogCalls(false)
 	case reporting:
 		t.called = busy && len(t.list.subs) > 0

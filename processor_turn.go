@@ -101,7 +101,7 @@ func (p *processor) openEntry() bool {
 			t.queue.buffer.Buried()
 			return false
 		}
-		t.completion = completion
+		t.completion, t.reached = completion, false
 	}
 	if maxAge > 0 && p.env.expires() {
 		if err := p.age(maxAge); err != nil {

@@ -270,6 +270,6 @@ func (p *processor) tellSlowEnded() {
 	p.requests.And(^reqSlow)
 	p.bus.pulse.quicken()
 	if c := p.slow.Swap(nil); c != nil {
-		p.protect(telling, func() { c.logEnd(p.context, p.bus.logger) })
+		p.protect(recalling, func() { c.logEnd(p.context, p.bus.logger) })
 	}
 }

@@ -23,8 +23,7 @@ type meta struct {
 	maxAge     time.Duration // 0 for the queue's
 	completion *completion   // nil if nobody waits until the event is handled
 	joins      *Subscription // the late joiner that the entry stands for, if any
-	latest     Event         // what the handlers get, if later events have replaced the first
-	replaced   bool
+	latest     Event         // of an entry with a key: the event itself, so that one that is replaced is let go of
 }
 
 // A conflationKey tells which events replace each other. Those of a topic with
@@ -54,7 +53,7 @@ func (e entry) key() conflationKey {
 // learns that it was dropped.
 func (e entry) replaceWith(v entry) {
 	e.meta.completion.refuse(ErrDropped)
-	e.meta.latest, e.meta.replaced = v.Event, true
+	e.meta.latest = v.meta.latest
 	e.meta.maxAge, e.meta.completion = v.meta.maxAge, v.meta.completion
 	v.meta.recycle()
 }
@@ -66,7 +65,7 @@ func (e entry) isDead() bool {
 
 // event returns what the handlers get.
 func (e entry) event() Event {
-	if e.meta != nil && e.meta.replaced {
+	if e.meta != nil && e.meta.key.key != "" {
 		return e.meta.latest
 	}
 	return e.Event
@@ -177,7 +176,9 @@ func (q *queue) label(e *entry, r *rule, now func() time.Time) error {
 		return err
 	}
 	if k.key != "" {
-		e.needMeta().key = k
+		m := e.needMeta()
+		m.key, m.latest = k, e.Event
+		e.Event = Event{Type: e.Type}
 	}
 	return nil
 }

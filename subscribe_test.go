@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/race"
 )
 
 // The filter lets the events of the three queues go on only when all of them
@@ -266,6 +267,9 @@ func TestSubscribingRefusesBadOptions(t *testing.T) {
 func silent(next eventbus.Handler) eventbus.Handler { return next }
 
 func TestFiltersAndTapsAllocateNothing(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector allocates")
+	}
 	b := newBus(t)
 	start(t, b)
 	b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { return nil }, eventbus.Where(func(eventbus.Event) bool { return true }))

@@ -182,9 +182,7 @@ func (t Topic[T]) keepOn(b *Bus) {
 // Forget lets go of the last event that b keeps for the topic with [Retain], so
 // that late joiners get none before the next. It does nothing if b keeps none.
 func (t Topic[T]) Forget(b *Bus) {
-	if r := b.retentionOf(t.eventType); r != nil {
-		r.set(nil)
-	}
+	b.forget(t.eventType)
 }
 
 // A topicHandler is the function of a topic as a Handler.

@@ -1,6 +1,9 @@
-package eventbus_test
+package chaos
 
-import "github.com/eventbus-go/eventbus"
+import (
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
+)
 
 // verifyPriority sees to it that a goroutine that serves all queues begins no
 // event while another one waits on a queue that comes first: one that had been
@@ -9,7 +12,7 @@ func (l *ledger) verifyPriority() {
 	if l.plan.mode == live {
 		return
 	}
-	for _, first := range everyQueue {
+	for _, first := range bustest.EveryQueue {
 		if l.pauses[first].happened() {
 			continue
 		}
@@ -31,7 +34,7 @@ func (l *ledger) inOrder(q eventbus.Queue) (list []begunEvent) {
 	var others [3]int // how many events of each queue were begun before
 	for _, e := range l.queues[q].begun {
 		idle := int64(0)
-		for _, other := range everyQueue {
+		for _, other := range bustest.EveryQueue {
 			begun := l.queues[other].begun
 			for others[other] < len(begun) && begun[others[other]].turn() < e.turn() {
 				others[other]++

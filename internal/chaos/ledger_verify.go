@@ -1,14 +1,12 @@
-package eventbus_test
+package chaos
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
-
-var contextErrors = []error{context.Canceled, context.DeadlineExceeded}
 
 // dueFor reports whether s must have been called with e, whose first handler
 // was called.
@@ -80,7 +78,7 @@ func (l *ledger) verifySubscribers(stats []eventbus.HandlerStats, subscribers []
 			continue
 		}
 		want := eventbus.HandlerStats{
-			Name: s.name, Type: topic(s.topic), Calls: uint64(s.calls.Load()),
+			Name: s.name, Type: bustest.Topic(s.topic), Calls: uint64(s.calls.Load()),
 			Failed: uint64(s.failures.Load()), Panicked: uint64(s.panics.Load()), Disabled: s.disabled != 0,
 		}
 		if s.all {

@@ -1,4 +1,4 @@
-package eventbus_test
+package chaos
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
 // A shape is what kind of subscription one is.
@@ -99,50 +100,50 @@ func (s *subscriber) fails(e *entry) bool { return s.faulty && e.number%5 == 3 }
 // at each event would soon leave no time for anything else.
 const maxSubscribers = 30
 
-func (c *chaos) subscribe(sh shape, script []step) {
-	c.subMu.Lock()
-	defer c.subMu.Unlock()
-	if script == nil && len(c.subscribers) >= maxSubscribers {
+func (b *subject) subscribe(sh shape, script []step) {
+	b.subMu.Lock()
+	defer b.subMu.Unlock()
+	if script == nil && len(b.subscribers) >= maxSubscribers {
 		return
 	}
-	s := &subscriber{shape: sh, script: script, order: len(c.subscribers), home: -1}
-	s.name = fmt.Sprint("handler ", s.order)
+	s := &subscriber{shape: sh, script: script, order: len(b.subscribers), home: -1}
+	s.name = fmt.Sprintf("handler %d of bus %d", s.order, b.index)
 	if sh.last && !sh.all {
-		s.home = c.plan.retained[sh.topic]
+		s.home = b.plan.retained[sh.topic]
 	}
-	s.sub = c.subscribeTo(s)
-	s.barred = c.closing.Load()
-	s.subscribed = c.now()
-	c.subscribers = append(c.subscribers, s)
-	if script == nil && s.home < 0 {
-		c.passing = append(c.passing, s)
+	s.sub = b.subscribeTo(s)
+	s.barred = b.closing.Load()
+	s.subscribed = b.now()
+	b.subscribers = append(b.subscribers, s)
+	if script == nil && (s.home < 0 || b.m.plan.features.has(passing)) {
+		b.passing = append(b.passing, s)
 	}
 }
 
-func (c *chaos) subscribeTo(s *subscriber) *eventbus.Subscription {
-	options := append(c.optionsOf(s), eventbus.WithName(s.name))
-	t := topic(s.topic)
+func (b *subject) subscribeTo(s *subscriber) *eventbus.Subscription {
+	options := append(b.optionsOf(s), eventbus.WithName(s.name))
+	t := bustest.Topic(s.topic)
 	switch {
 	case s.typed:
-		topic := eventbus.NewTopic[*entry](t, eventbus.Queue(max(c.plan.retained[s.topic], 0)), c.retainsOf(s.topic)...)
-		return topic.Subscribe(c.bus, func(ctx context.Context, e *entry) error { return c.handle(ctx) }, options...)
+		topic := eventbus.NewTopic[*entry](t, eventbus.Queue(max(b.plan.retained[s.topic], 0)), b.retainsOf(s.topic)...)
+		return topic.Subscribe(b.bus, func(ctx context.Context, e *entry) error { return b.handle(ctx) }, options...)
 	case s.all:
-		return c.bus.SubscribeAll(c.handlerOf(s), options...)
+		return b.bus.SubscribeAll(b.handlerOf(s), options...)
 	}
-	return c.bus.Subscribe(t, c.handlerOf(s), options...)
+	return b.bus.Subscribe(t, b.handlerOf(s), options...)
 }
 
 // retainsOf returns the options of the topic of type t.
-func (c *chaos) retainsOf(t int) (options []eventbus.TopicOption) {
-	if c.plan.retained[t] >= 0 {
+func (b *subject) retainsOf(t int) (options []eventbus.TopicOption) {
+	if b.plan.retained[t] >= 0 {
 		options = append(options, eventbus.Retain())
 	}
 	return options
 }
 
-func (c *chaos) optionsOf(s *subscriber) (options []eventbus.SubscribeOption) {
+func (b *subject) optionsOf(s *subscriber) (options []eventbus.SubscribeOption) {
 	if s.typed {
-		options = append(options, eventbus.Use(c.record(s)), eventbus.Use(c.layersOf(s)...))
+		options = append(options, eventbus.Use(b.record(s)), eventbus.Use(b.layersOf(s)...))
 	}
 	if s.once {
 		options = append(options, eventbus.Once())
@@ -151,7 +152,7 @@ func (c *chaos) optionsOf(s *subscriber) (options []eventbus.SubscribeOption) {
 		options = append(options, eventbus.OnQueue(eventbus.Queue(s.queue-1)))
 	}
 	if s.where > 0 {
-		options = append(options, eventbus.Where(c.filterOf(s)))
+		options = append(options, eventbus.Where(b.filterOf(s)))
 	}
 	if s.limit > 0 {
 		options = append(options, eventbus.DisableAfter(s.limit))
@@ -164,17 +165,17 @@ func (c *chaos) optionsOf(s *subscriber) (options []eventbus.SubscribeOption) {
 
 // handlerOf returns the handler of s inside all that is around it, for those who
 // subscribe without middleware.
-func (c *chaos) handlerOf(s *subscriber) eventbus.Handler {
-	h := eventbus.Handler(eventbus.HandlerFunc(func(ctx context.Context, _ eventbus.Event) error { return c.handle(ctx) }))
-	layers := c.layersOf(s)
+func (b *subject) handlerOf(s *subscriber) eventbus.Handler {
+	h := eventbus.Handler(eventbus.HandlerFunc(func(ctx context.Context, _ eventbus.Event) error { return b.handle(ctx) }))
+	layers := b.layersOf(s)
 	for i := range layers {
 		h = layers[len(layers)-1-i](h)
 	}
-	return c.record(s)(h)
+	return b.record(s)(h)
 }
 
 // layersOf returns what is between the record of a call and the handler of s.
-func (c *chaos) layersOf(s *subscriber) (layers []eventbus.Middleware) {
+func (b *subject) layersOf(s *subscriber) (layers []eventbus.Middleware) {
 	if s.forgive {
 		layers = append(layers, func(next eventbus.Handler) eventbus.Handler {
 			return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
@@ -185,33 +186,36 @@ func (c *chaos) layersOf(s *subscriber) (layers []eventbus.Middleware) {
 	}
 	if s.async > 0 {
 		layers = append(layers, func(next eventbus.Handler) eventbus.Handler {
-			return eventbus.Async(next, c.scaled(s.timeout))
+			return eventbus.Async(next, b.m.scaled(s.timeout))
 		})
 	}
 	return layers
 }
 
-func (c *chaos) filterOf(s *subscriber) func(eventbus.Event) bool {
+func (b *subject) filterOf(s *subscriber) func(eventbus.Event) bool {
 	return func(event eventbus.Event) bool {
 		e := event.Data.(*entry)
 		if s.fails(e) {
-			c.fails(&failure{by: s, entry: e, panicked: true})
-			panic(errHandler)
+			b.fails(&failure{by: s, entry: e, panicked: true})
+			if law {
+				s.calls.Add(1)
+			}
+			panic(bustest.ErrHandler)
 		}
 		return s.takes(e)
 	}
 }
 
-func (c *chaos) unsubscribe() {
-	c.subMu.Lock()
-	defer c.subMu.Unlock()
-	if len(c.passing) == 0 {
+func (b *subject) unsubscribe() {
+	b.subMu.Lock()
+	defer b.subMu.Unlock()
+	if len(b.passing) == 0 {
 		return
 	}
-	s := c.passing[0]
-	c.passing = c.passing[1:]
-	s.left.Store(c.now())
+	s := b.passing[0]
+	b.passing = b.passing[1:]
+	s.left.Store(b.now())
 	s.sub.Unsubscribe()
-	s.gone.Store(c.now())
+	s.gone.Store(b.now())
 	s.sub.Unsubscribe()
 }

@@ -1,11 +1,11 @@
-package eventbus_test
+// Package soak keeps every queue of two buses full for a long time, with all
+// kinds of failures going on, and compares the accounts of the buses with its own.
+package soak
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,36 +16,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
-var soakEvents = flag.Int64("soak", 200_000, "how many events the load soak publishes; 72000000 stand for an hour at 20,000 a second")
-
 const soakPoints = 10 // at which memory and goroutines are measured
-
-// Under load that keeps every queue full, with all kinds of failures going on,
-// memory and goroutines stay flat and the accounts exact. The bus has the
-// default capacities and rules, with short timeouts so that they run out; a
-// second one drops the oldest.
-func TestSoak(t *testing.T) {
-	long := *soakEvents > 1_000_000
-	before, began := goleak.IgnoreCurrent(), time.Now()
-	s := newSoak(t)
-	tell(t, long, "GOMAXPROCS=%d GOGC=%s, %d events", runtime.GOMAXPROCS(0), os.Getenv("GOGC"), *soakEvents)
-	for i := range soakPoints {
-		s.segment(*soakEvents / soakPoints)
-		p := s.measure()
-		s.points = append(s.points, p)
-		s.verify([numLanes]tally{}, false)
-		tell(t, long, "point %d: %v", i+1, p)
-		require.LessOrEqual(t, p.goroutines, s.atRest, "goroutines at rest")
-		require.LessOrEqual(t, p.loadGoroutines, s.atRest+len(s.feeds)+soakSlack, "goroutines under load")
-		require.LessOrEqual(t, p.heap, s.points[0].heap+heapSlack, "heap at rest")
-		require.LessOrEqual(t, p.loadHeap, s.points[0].heap+heapFull, "heap under load")
-	}
-	s.kill(before)
-	s.verifyLog(time.Since(began))
-	tell(t, long, "%v\n%s", time.Since(began).Round(time.Second), s.totals())
-}
 
 const (
 	// At rest, a fifo of the line may still reach its full size after the first
@@ -61,7 +35,7 @@ const (
 	soakSlack = 8
 )
 
-// A soak is a run of TestSoak.
+// A soak is one run of the load.
 type soak struct {
 	t           *testing.T
 	lanes       [numLanes]*lane
@@ -93,7 +67,7 @@ func (p point) String() string {
 }
 
 func newSoak(t *testing.T) *soak {
-	s := &soak{t: t, atRest: runtime.NumGoroutine() + 2*len(everyQueue)}
+	s := &soak{t: t, atRest: runtime.NumGoroutine() + 2*len(bustest.EveryQueue)}
 	common := []eventbus.Option{s.lines.logger(), eventbus.WithErrorHandler(s.onError)}
 	configs := [numLanes]eventbus.QueueConfig{
 		dataLane:   {Capacity: 1000, Overflow: eventbus.DropNewest, Timeout: time.Millisecond},
@@ -109,7 +83,7 @@ func newSoak(t *testing.T) *soak {
 	for i := range s.buses {
 		b, err := eventbus.New(options[i]...)
 		require.NoError(t, err)
-		killAtEnd(t, b)
+		bustest.KillAtEnd(t, b)
 		s.buses[i] = b
 		s.start(i)
 	}
@@ -158,7 +132,7 @@ func (s *soak) segment(n int64) {
 	}
 	work.Wait()
 	for _, b := range s.buses {
-		flush(s.t, b)
+		bustest.Flush(s.t, b)
 	}
 }
 
@@ -166,7 +140,7 @@ func (s *soak) segment(n int64) {
 // the first feed.
 func (s *soak) meddle(n int, half bool) {
 	if half && s.loaded.goroutines == 0 {
-		s.loaded.heap, s.loaded.goroutines = heap(), runtime.NumGoroutine()
+		s.loaded.heap, s.loaded.goroutines = bustest.Heap(), runtime.NumGoroutine()
 	}
 	switch {
 	case n%100 == 1:
@@ -204,24 +178,16 @@ func (s *soak) churn(l *lane) {
 	}
 }
 
-func heap() int {
-	runtime.GC()
-	runtime.GC() // what sync.Pools held goes with the second
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
-}
-
 // measure measures buses at rest. The watch may still look once, on a goroutine
 // of its own that ends by itself; a leak never does.
 func (s *soak) measure() point {
 	goroutines := runtime.NumGoroutine()
-	for end := time.Now().Add(patience); goroutines > s.atRest && time.Now().Before(end); {
+	for end := time.Now().Add(bustest.Patience); goroutines > s.atRest && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 		goroutines = runtime.NumGoroutine()
 	}
 	p := point{
-		heap: heap(), goroutines: goroutines,
+		heap: bustest.Heap(), goroutines: goroutines,
 		loadHeap: s.loaded.heap, loadGoroutines: s.loaded.goroutines, at: time.Now(),
 	}
 	for _, l := range s.lanes {
@@ -246,10 +212,10 @@ func (s *soak) kill(before goleak.Option) {
 		})
 	}
 	<-enough
-	err := s.buses[0].Shutdown(ended())
+	err := s.buses[0].Shutdown(bustest.Ended())
 	work.Wait()
 	require.ErrorIs(s.t, err, context.Canceled)
-	require.NoError(s.t, s.buses[1].Shutdown(within(s.t, patience)))
+	require.NoError(s.t, s.buses[1].Shutdown(bustest.Within(s.t, bustest.Patience)))
 	require.NoError(s.t, goleak.Find(before))
 	for _, l := range s.lanes {
 		require.False(s.t, l.busy.Load())

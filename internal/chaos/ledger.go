@@ -1,30 +1,30 @@
-package eventbus_test
+package chaos
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
-// A ledger is what the property test knows of a run without asking the bus.
+// A ledger is what the machine knows of a bus without asking it.
 type ledger struct {
-	plan     *schedule
+	m        *machine
+	index    int // of the bus
+	plan     *busPlan
 	inBubble bool // time stands still unless all goroutines are blocked
 	lanes    [3]atomic.Bool
 	queues   [3]queueLedger
 	pauses   [3]pauseLedger
-	clock    atomic.Int64 // counts what happens, to tell what came first
 
-	mu         sync.Mutex
-	entries    []*entry        // guarded by mu
-	strays     []*handlerCall  // guarded by mu: of Async handlers with a timeout
-	flushes    []flushed       // guarded by mu
-	shutdowns  []*shutdownCall // guarded by mu
-	violations []string        // guarded by mu
+	mu        sync.Mutex
+	entries   []*entry        // guarded by mu
+	strays    []*handlerCall  // guarded by mu: of Async handlers with a timeout
+	flushes   []flushed       // guarded by mu
+	shutdowns []*shutdownCall // guarded by mu
 }
 
 // A queueLedger is written by the queue's handlers without a lock. They run one
@@ -42,22 +42,25 @@ type queueLedger struct {
 type entry struct {
 	publication
 	from   stance
-	source int    // the goroutine that publishes, or the queue of the handler that does
-	number int    // of the source's publishes
-	batch  *entry // the first of its batch, if it is of one
+	by     *handlerCall // whose handler publishes, if one does with a context of its own
+	source int          // the goroutine that publishes, or the handlers of a queue
+	number int          // of the source's publishes
+	batch  *entry       // the first of its batch, if it is of one
 
-	at             time.Time // when Publish was called
+	at, settledAt  time.Time // when Publish was called, and when it returned
 	stamp          time.Time // the event's Time, zero if the bus had to set it
-	began, settled int64     // before and after Publish, by the ledger's clock
+	began, settled int64     // before and after Publish, by the machine's clock
+	closed         bool      // Shutdown had begun before
+	stepped        bool      // RunUntilIdle had been called before
 	err            error     // what it returned
 
 	seq      uint64
-	after    int64 // when the handlers of the event before it were done
+	turnAt   time.Time // when its turn had come
+	after    int64     // when the handlers of the event before it were done
 	calls    []*handlerCall
 	replays  []*handlerCall // for those who subscribed WithLast
 	expired  int64          // when its turn had come and it was too old
 	failures []string       // of its handlers, by name; "" if it has expired
-	answers  int            // that its handlers have published
 
 	// Found by verify.
 	back  bool // Shutdown handed it back
@@ -65,8 +68,8 @@ type entry struct {
 }
 
 func (e *entry) String() string {
-	return fmt.Sprintf("[event %d of source %d, stance %d: %+v; began %d, settled %d: %v; place %v, turn %d]",
-		e.number, e.source, e.from, e.publication, e.began, e.settled, e.err, e.place, e.turn())
+	return fmt.Sprintf("[bus %d, event %d of source %d, %v: %+v; began %d at %v, settled %d: %v; place %v, turn %d]",
+		e.bus, e.number, e.source, e.from, e.publication, e.began, e.at.Format("05.000000"), e.settled, e.err, e.place, e.turn())
 }
 
 // turn returns when e was begun, 0 if it was not.
@@ -87,14 +90,10 @@ type shutdownCall struct {
 	err          error
 }
 
-func (l *ledger) now() int64 { return l.clock.Add(1) }
+func (l *ledger) now() int64 { return l.m.clock.Add(1) }
 
 func (l *ledger) violated(format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.violations) < 8 {
-		l.violations = append(l.violations, fmt.Sprintf(format, args...))
-	}
+	l.m.violated("bus %d: "+format, append([]any{l.index}, args...)...)
 }
 
 // expect notes a violation unless want and got are the same.
@@ -120,11 +119,13 @@ func (l *ledger) enter(e *entry) {
 
 // verify compares the ledger with what the bus says when it is at rest. The
 // result is of its Shutdown, if there was one.
-func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result error) {
-	left := new(eventbus.ShutdownError)
-	errors.As(result, &left)
-	for _, q := range everyQueue {
-		l.noteBack(q, left.Remaining[q])
+func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result *eventbus.ShutdownError) {
+	var remaining map[eventbus.Queue][]eventbus.Event
+	if result != nil {
+		remaining = result.Remaining
+	}
+	for _, q := range bustest.EveryQueue {
+		l.noteBack(q, remaining[q])
 	}
 	var counts [3]outcomes
 	var vanished [3][]*entry
@@ -137,17 +138,19 @@ func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result 
 	for i, q := range stats.Queues {
 		l.countVanished(vanished[i], &counts[i], subscribers)
 		l.verifyAccounts(q, counts[i], joined[i])
-		all := l.sequence(q.Queue, left.Remaining[q.Queue])
+		all := l.sequence(q.Queue, remaining[q.Queue])
 		l.verifyPlaces(q.Queue, all, vanished[i])
 		l.verifyOrder(q.Queue, all)
 		l.verifyTurns(q.Queue, all)
 		l.verifyBatches(q.Queue, all)
 		l.verifyCalls(q.Queue, subscribers)
+		l.verifyBound(q.Queue, subscribers)
+		l.verifyRoom(q.Queue, subscribers)
 	}
+	l.verifyDeadlocks()
 	l.verifyPriority()
 	l.verifyWaits()
 	l.verifyFlushes()
-	l.verifyDrain()
 }
 
 // noteBack notes what Shutdown handed back of queue q.
@@ -155,7 +158,7 @@ func (l *ledger) noteBack(q eventbus.Queue, events []eventbus.Event) {
 	keys := make(map[int]bool)
 	for _, event := range events {
 		e := event.Data.(*entry)
-		if e.back || e.queue != q || event.Type != topic(e.topic) {
+		if e.back || e.queue != q || event.Type != bustest.Topic(e.topic) {
 			l.violated("the %v queue hands back an event twice, or one that is not its own", q)
 		}
 		if e.key > 0 && keys[e.key] {

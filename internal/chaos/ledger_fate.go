@@ -1,4 +1,4 @@
-package eventbus_test
+package chaos
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 // between which bounds each of them is.
 type outcomes struct {
 	accepted, dropped, rejected      uint64
+	withdrawn                        uint64 // by PublishWait, or rejected
 	handled, expired, back, vanished uint64 // of the accepted ones
 
 	evicted, conflated, unheard bounds
@@ -24,25 +25,22 @@ type bounds struct{ low, high uint64 }
 // vanished.
 func (l *ledger) settleFate(e *entry, n *outcomes, subscribers []*subscriber) (vanished bool) {
 	handled, expired := len(e.calls) > 0, e.expired != 0
-	accepted := e.accepted(l.plan.queues[e.queue], e.back)
+	told := e.acceptance(l.plan.queues[e.queue])
 	switch {
 	case e.settled == 0:
-		l.violated("a publish to the %v queue has not returned", e.queue)
-	case !accepted && (handled || expired || e.back):
-		l.violated("an event that was refused with %q was handled (%v), expired (%v) or handed back (%v)", e.err, handled, expired, e.back)
-	case accepted:
-		n.accepted++
-	case errors.Is(e.err, eventbus.ErrDropped):
-		n.dropped++
-	default:
-		n.rejected++
+		l.violated("%v: the publish has not returned", e)
+	case e.neverHandled() && (handled || e.back && law):
+		l.violated("%v: it says that no handler is called; it was handled (%v) or handed back (%v)", e, handled, e.back)
+	case told != accepted && (handled || expired || e.back):
+		l.violated("%v: it was refused, and handled (%v), expired (%v) or handed back (%v)", e, handled, expired, e.back)
+	case handled && (expired || e.back) || expired && e.back:
+		l.violated("%v: it was handled (%v), expired (%v) and handed back (%v)", e, handled, expired, e.back)
 	}
-	if handled && (expired || e.back) || expired && e.back {
-		l.violated("an event of the %v queue was handled (%v), expired (%v) and handed back (%v)", e.queue, handled, expired, e.back)
-	}
-	if !accepted {
+	if told != accepted {
+		n.refuse(e, told)
 		return false
 	}
+	n.accepted++
 	switch {
 	case handled:
 		n.handled++
@@ -57,6 +55,18 @@ func (l *ledger) settleFate(e *entry, n *outcomes, subscribers []*subscriber) (v
 		return true
 	}
 	return false
+}
+
+// refuse counts e, which was not accepted or was withdrawn.
+func (n *outcomes) refuse(e *entry, told acceptance) {
+	switch {
+	case told == isWithdrawn:
+		n.withdrawn++
+	case errors.Is(e.err, eventbus.ErrDropped):
+		n.dropped++
+	default:
+		n.rejected++
+	}
 }
 
 func count(is bool) uint64 {
@@ -88,7 +98,7 @@ func (l *ledger) countVanished(vanished []*entry, n *outcomes, subscribers []*su
 			counts *bounds
 			sure   bool // if it is the only one
 		}{
-			{plan.mayEvict(e.publication), &n.evicted, true},
+			{plan.evicts(), &n.evicted, true},
 			{plan.keys && e.key > 0, &n.conflated, true},
 			{!l.plan.ear && mayBeUnheard(e, subscribers), &n.unheard, mustBeUnheard(e, subscribers)}, // or filters have turned it away
 		}
@@ -108,19 +118,21 @@ func (l *ledger) countVanished(vanished []*entry, n *outcomes, subscribers []*su
 
 // verifyAccounts compares the counters of a queue. joined is how many
 // subscriptions have travelled through it.
-func (l *ledger) verifyAccounts(q eventbus.QueueStats, n outcomes, joined uint64) {
+func (l *ledger) verifyAccounts(q eventbus.QueueStats, n outcomes, joined bounds) {
 	own, plan := &l.queues[q.Queue], l.plan.queues[q.Queue]
 	open := count(own.pending != nil) // its handler has ended RunUntilIdle, and nobody went on
-	expect(l, n.accepted+joined, q.Accepted, "%v queue: Accepted", q.Queue)
+	extra, back := q.Accepted-n.accepted, withdrawn(q)
+	expectBetween(l, joined.low, joined.high+n.withdrawn, extra, "%v queue: Accepted, beyond what was published,", q.Queue)
+	expectBetween(l, 0, n.withdrawn+joined.high-joined.low, back, "%v queue: Withdrawn", q.Queue)
 	expect(l, n.dropped, q.Dropped, "%v queue: Dropped", q.Queue)
-	expect(l, n.rejected, q.Rejected, "%v queue: Rejected", q.Queue)
+	expectBetween(l, n.rejected+n.withdrawn-min(back, n.withdrawn), n.rejected+n.withdrawn, q.Rejected, "%v queue: Rejected", q.Queue)
 	expect(l, n.expired, q.Expired, "%v queue: Expired", q.Queue)
-	expect(l, n.handled+n.vanished+joined-open, q.Handled+q.Evicted+q.Conflated, "%v queue: Handled + Evicted + Conflated", q.Queue)
+	expect(l, n.handled+n.vanished+extra-open, q.Handled+q.Evicted+q.Conflated+back, "%v queue: Handled + Evicted + Conflated + Withdrawn", q.Queue)
 	expect(l, int(n.back), q.Depth, "%v queue: Depth", q.Queue)
 	expect(l, 0, q.Deferred, "%v queue: Deferred", q.Queue)
-	expect(l, q.Accepted, q.Handled+q.Evicted+q.Conflated+q.Expired+uint64(q.Depth)+open, "%v queue: the sum of all fates", q.Queue)
+	expect(l, q.Accepted, q.Handled+q.Evicted+q.Conflated+q.Expired+back+uint64(q.Depth)+open, "%v queue: the sum of all fates", q.Queue)
 	if plan.evicts() {
-		n.evicted.high += joined
+		n.evicted.high += joined.high
 	}
 	expectBetween(l, n.evicted.low, n.evicted.high, q.Evicted, "%v queue: Evicted", q.Queue)
 	expectBetween(l, n.conflated.low, n.conflated.high, q.Conflated, "%v queue: Conflated", q.Queue)
@@ -134,15 +146,17 @@ func (l *ledger) verifyAccounts(q eventbus.QueueStats, n outcomes, joined uint64
 }
 
 // joinedIn returns how many subscriptions that wanted the last event of a type
-// have arrived, of each queue. They are counted like events.
-func joinedIn(stats eventbus.Stats, subscribers []*subscriber) (joined [3]uint64) {
+// have arrived, of each queue: those that Stats lists have, and others may have
+// left on their way, or after it. They are counted like events.
+func joinedIn(stats eventbus.Stats, subscribers []*subscriber) (joined [3]bounds) {
 	present := make(map[string]bool)
 	for _, h := range stats.Handlers {
 		present[h.Name] = true
 	}
 	for _, s := range subscribers {
-		if s.home >= 0 && present[s.name] {
-			joined[s.home]++
+		if s.home >= 0 {
+			joined[s.home].high++
+			joined[s.home].low += count(present[s.name])
 		}
 	}
 	return joined

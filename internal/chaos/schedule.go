@@ -1,22 +1,30 @@
-package eventbus_test
+package chaos
 
 import "time"
 
-// A schedule is all that chance decides about a run of the property test: how
-// the bus is configured, who publishes what, and what the handlers do. The run
-// itself is concurrent, so two runs of one schedule need not be the same.
+// A schedule is all that chance decides about a run: how the buses are
+// configured, who publishes what, and what the handlers do. The run itself is
+// concurrent, so two runs of one schedule need not be the same.
 type schedule struct {
+	features feature
+	patience int // how many ticks without any event pass before the machine helps
+	buses    []busPlan
+	rounds   []round
+}
+
+// A busPlan is one bus of a schedule.
+type busPlan struct {
 	poll, slow time.Duration
 	spin       time.Duration // in real time alone: in a bubble no time passes while a processor spins
 	mode       mode
 	ear        bool // a tap is there from the beginning, first, and hears every event
 	layers     int  // of middleware around every handler
+	clocked    bool // the bus has a clock of its own
 	trouble    trouble
 	queues     [3]queuePlan
 	retained   [topics]int // the queue whose last event of the topic is kept; -1 if none is
 	handlers   []handlerPlan
-	rounds     []round
-	end        control // the Shutdown at the end, if there was none before
+	end        control // the Shutdown at the end
 }
 
 // A mode is who runs the handlers.
@@ -28,14 +36,6 @@ const (
 	stepped             // RunUntilIdle: the bus is never started
 )
 
-// Trouble is how the logger and the error handler fail: at every n-th call, if
-// n is not 0.
-type trouble struct {
-	n     int64
-	exits bool // they call runtime.Goexit and do not panic
-	debug bool // DEBUG is on
-}
-
 // A handlerPlan is a handler that is subscribed all the time. In its n-th call
 // it does the n-th step of its script, which begins anew at its end.
 type handlerPlan struct {
@@ -46,6 +46,7 @@ type handlerPlan struct {
 type step struct {
 	do      action
 	publish publication // for those that publish
+	control control     // for those that make another call
 	shape   shape       // of whom it subscribes
 	pause   time.Duration
 }
@@ -61,27 +62,25 @@ const (
 	doSleep
 	doPublish
 	doPublishTwice
+	doPublishSlowly     // twice, with a pause between
 	doPublishAsStranger // with a context that is not the handler's, and a deadline
+	doPublishLater      // on a goroutine that may outlive the handler, with the handler's context
+	doReturnWait        // PublishWait, and return its error
 	doSubscribe
 	doUnsubscribe
-	doStop
-	doStart
-	doFlush
-	doStep
-	doPause
-	doResume
-	doShutdown
+	doControl // a call of any bus
 )
 
 // actions holds each action as often as it is to be likely.
 var actions = []action{
 	doNothing, doNothing, doNothing, doNothing, doNothing,
-	doPublish, doPublish, doPublish, doPublish, doPublish, doPublish, doPublishTwice, doPublishTwice, doPublishAsStranger,
+	doPublish, doPublish, doPublish, doPublish, doPublish, doPublish, doPublishTwice, doPublishTwice,
+	doPublishSlowly, doPublishAsStranger, doPublishLater, doReturnWait,
 	doFail, doFail, doPanic, doPanicNil, doExit, doSleep, doSleep,
-	doSubscribe, doUnsubscribe, doStop, doStart, doFlush, doStep, doPause, doResume,
+	doSubscribe, doSubscribe, doUnsubscribe, doControl, doControl, doControl, doControl, doControl,
 }
 
-func (a action) publishes() bool { return a >= doPublish && a <= doPublishAsStranger }
+func (a action) publishes() bool { return a >= doPublish && a <= doReturnWait }
 
 // A round is what goes on at the same time. After it the accounts are compared.
 type round struct {
@@ -89,9 +88,10 @@ type round struct {
 	controllers [][]control
 }
 
-// A control is a call of the bus that publishes nothing.
+// A control is a call of a bus that publishes nothing.
 type control struct {
 	call  call
+	bus   int
 	shape shape         // of whom it subscribes
 	queue int           // that it pauses or resumes
 	limit time.Duration // as in publication
@@ -103,6 +103,7 @@ type call uint8
 const (
 	callStart call = iota
 	callStop
+	callRestart // end the context of the last Start, and start at once
 	callFlush
 	callStats
 	callSubscribe
@@ -115,11 +116,17 @@ const (
 
 // calls holds each call as often as it is to be likely.
 var calls = []call{
-	callStart, callStart, callStart, callStop, callStop, callFlush, callFlush, callStats,
+	callStart, callStart, callStart, callStop, callStop, callRestart, callFlush, callFlush, callStats,
 	callSubscribe, callSubscribe, callSubscribe, callUnsubscribe, callUnsubscribe,
 	callPause, callResume, callStep,
 }
 
+// handlerCalls is calls for handlers.
+var handlerCalls = []call{callStop, callStart, callRestart, callFlush, callFlush, callStep, callStep, callPause, callPause, callResume, callResume}
+
 // topics is how many event types there are. Nobody but taps is subscribed to the
 // last one all the time, nor to others if chance wills it.
 const topics = 4
+
+// maxBuses is how many buses there are at most.
+const maxBuses = 3

@@ -1,4 +1,4 @@
-package eventbus_test
+package soak
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
 // The lanes of the load soak: the queues of one bus, and one of another.
@@ -81,7 +82,7 @@ func (t *tally) take(e eventbus.Event) {
 }
 
 func newLane(s *soak, index int) *lane {
-	return &lane{soak: s, index: index, queue: eventbus.Queue(index % 3), topic: topic(index)}
+	return &lane{soak: s, index: index, queue: eventbus.Queue(index % 3), topic: bustest.Topic(index)}
 }
 
 func (l *lane) stats() eventbus.QueueStats { return l.bus.Stats().Queues[l.queue] }
@@ -134,11 +135,11 @@ func (l *lane) trouble(context.Context, eventbus.Event) error {
 		time.Sleep(12 * time.Millisecond)
 	case n%1000 == 100:
 		l.failed++
-		return errHandler
+		return bustest.ErrHandler
 	case n%1000 == 300:
 		l.failed++
 		l.panicked++
-		panic(errHandler)
+		panic(bustest.ErrHandler)
 	case n%1000 == 500:
 		l.failed++
 		l.panicked++

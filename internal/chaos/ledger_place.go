@@ -1,4 +1,4 @@
-package eventbus_test
+package chaos
 
 import (
 	"slices"
@@ -25,12 +25,18 @@ func (l *ledger) verifyPlaces(q eventbus.Queue, all, vanished []*entry) {
 	if !plan.keys {
 		return
 	}
+	var back []*entry // taken back by PublishWait, and before that they may have replaced others
+	for _, e := range l.entries {
+		if e.queue == q && e.acceptance(plan) == isWithdrawn {
+			back = append(back, e)
+		}
+	}
 	for key := 1; key <= 6; key++ {
-		l.findPlaces(keyed(all, key), keyed(vanished, key), plan.evicts())
+		l.findPlaces(ofKey(all, key), ofKey(vanished, key), ofKey(back, key), plan.evicts())
 	}
 }
 
-func keyed(list []*entry, key int) (with []*entry) {
+func ofKey(list []*entry, key int) (with []*entry) {
 	for _, e := range list {
 		if e.key == key {
 			with = append(with, e)
@@ -44,7 +50,7 @@ func keyed(list []*entry, key int) (with []*entry) {
 // been accepted before it was published, and before each that was published
 // after it had been accepted. If events may have been evicted, it is not certain
 // that it was replaced.
-func (l *ledger) findPlaces(survivors, vanished []*entry, evicts bool) {
+func (l *ledger) findPlaces(survivors, vanished, back []*entry, evicts bool) {
 	before := &entry{settled: -1, began: -1}
 	for _, s := range survivors {
 		for _, e := range vanished {
@@ -61,7 +67,7 @@ func (l *ledger) findPlaces(survivors, vanished []*entry, evicts bool) {
 		before = s
 	}
 	for _, e := range vanished {
-		if !evicts && !slices.ContainsFunc(survivors, func(s *entry) bool { return s.settled > e.began }) {
+		if !evicts && !slices.ContainsFunc(slices.Concat(survivors, back), func(s *entry) bool { return s.settled > e.began }) {
 			l.violated("%v queue: %v is lost, and nothing has replaced it", e.queue, e)
 		}
 	}
@@ -85,27 +91,19 @@ func (l *ledger) verifyOrder(q eventbus.Queue, all []*entry) {
 // whose publish had returned before that of another began comes first: it was in
 // the queue or deferred by then. So does, in a bubble, one whose publish began
 // at an earlier time than that of another from outside. Time passes there when
-// all goroutines are blocked, so by then the first was accepted or in line. But
-// what a handler publishes may get ahead of what was detached.
+// all goroutines are blocked, so by then the first was accepted or in line.
 func (l *ledger) verifyTurns(q eventbus.Queue, all []*entry) {
-	var settled, firm, called *entry // the first of those after e; firm of those that were not detached
+	var settled, called *entry // the first of those after e
 	for _, e := range slices.Backward(all) {
-		first := settled
-		if e.from != outside || e.place.shared {
-			first = firm
+		if settled != nil && settled.place.settled < e.place.began {
+			l.violated("%v queue: %v comes before %v, which had been accepted when it was published", q, e, settled)
 		}
-		if first != nil && first.place.settled < e.place.began {
-			l.violated("%v queue: %v comes before %v, which had been accepted when it was published", q, e, first)
-		}
-		dated := !e.place.shared && (e.batch == nil || e.batch == e || !l.plan.queues[q].keys) // batches are taken one by one there
+		dated := !e.place.shared && (e.batch == nil || e.batch == e || law || !l.plan.queues[q].keys)
 		if l.inBubble && e.from == outside && dated && called != nil && called.at.Before(e.at) {
 			l.violated("%v queue: %v comes before %v, which was in line when it was published", q, e, called)
 		}
 		if settled == nil || e.place.settled < settled.place.settled {
 			settled = e
-		}
-		if !l.plan.queues[q].mayHaveDetached(e) && (firm == nil || e.place.settled < firm.place.settled) {
-			firm = e
 		}
 		if dated && (called == nil || e.at.Before(called.at)) {
 			called = e

@@ -1,0 +1,78 @@
+package chaos
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/bustest"
+)
+
+// An Async handler with a timeout does less than others: once it is abandoned,
+// it runs beside the handlers that come after it.
+
+// actAside does a step of such a handler.
+func (b *subject) actAside(ctx context.Context, call *handlerCall, step step) error {
+	stray := &handlerCall{by: call.by, entry: call.entry}
+	defer b.endAside(stray)
+	switch step.do {
+	case doFail:
+		return bustest.ErrHandler
+	case doPanic, doPanicNil:
+		call.how = step.do
+		panic(bustest.ErrHandler)
+	case doExit:
+		runtime.Goexit()
+	case doSleep:
+		time.Sleep(b.m.scaled(step.pause))
+		return ctx.Err()
+	case doPublish, doPublishTwice, doPublishSlowly, doPublishAsStranger, doPublishLater, doReturnWait:
+		time.Sleep(b.m.scaled(step.pause))
+		if step.do == doPublishAsStranger {
+			ctx = context.WithoutCancel(ctx) // and so anybody's
+		}
+		b.respondAside(ctx, call, step.publish, step.do == doPublishAsStranger)
+	}
+	return nil
+}
+
+func (b *subject) endAside(stray *handlerCall) {
+	stray.ended = b.now()
+	b.mu.Lock()
+	b.strays = append(b.strays, stray)
+	b.mu.Unlock()
+	b.m.aside.Add(-1)
+}
+
+// respondAside publishes p, after the call has run for some time. A publish that
+// begins after the call's failure was reported comes from nobody; one that begins
+// before may turn out to be that of a handler.
+func (b *subject) respondAside(ctx context.Context, call *handlerCall, p publication, cutOff bool) {
+	if p.generations = call.entry.generations - 1; p.generations < 0 {
+		return
+	}
+	from := either
+	if call.reported.Load() != 0 && !cutOff {
+		from = abandoned
+	}
+	if p.limit == 0 {
+		p.limit = time.Second // the call is not one that a bus helps for ever
+	}
+	b.m.subjects[p.bus].publish(ctx, p, &entry{source: b.m.otherSource(), by: call}, from)
+}
+
+// respondLater publishes p on a goroutine, with the context of a handler that
+// may have returned by then, and so be at a later call.
+func (b *subject) respondLater(ctx context.Context, call *handlerCall, p publication, pause time.Duration) {
+	if p.limit == 0 {
+		p.limit = time.Second
+	}
+	b.m.asides.Add(1)
+	b.m.aside.Add(1)
+	go func() {
+		defer b.m.aside.Add(-1)
+		time.Sleep(b.m.scaled(pause))
+		e := &entry{source: b.m.otherSource(), by: call}
+		b.m.subjects[p.bus].publish(ctx, p, e, either)
+	}()
+}
