@@ -168,13 +168,18 @@ func (c caller) endOf(ctx context.Context) error {
 		if o.handler != nil && o.handler.session.ctx.Err() != nil {
 			own = true
 			if b := o.handler.proc.bus; b.endSession(o.handler.session) {
-				return ErrClosed
+				return contextError(ctx)
 			}
 		}
 	}
 	if own {
 		return nil
 	}
+	return contextError(ctx)
+}
+
+// contextError returns the error of ctx, which is done.
+func contextError(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -220,7 +225,11 @@ func (q *queue) discard(e *entry, why error) (published bool) {
 		return true
 	}
 	e.Event = e.event()
-	if m.joins != nil {
+	switch {
+	case m.joins != nil && why == ErrClosed:
+		q.bus.table.drop(m.joins)
+		return false
+	case m.joins != nil:
 		q.bus.arrive(m.joins)
 		return false
 	}

@@ -105,14 +105,6 @@ func (b *Bus) Shutdown(ctx context.Context) error {
 	return b.claim(s)
 }
 
-// contextError returns the error of ctx, which is done.
-func contextError(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return errDone
-}
-
 // claim returns the result of s. What is left goes to the first who asks.
 func (b *Bus) claim(s *shutdown) error {
 	if s.left == nil {
@@ -380,7 +372,7 @@ func (q *queue) unload() (events []Event) {
 		case q.discard(e, ErrClosed):
 			events = append(events, e.Event)
 		default:
-			q.buffer.Withdraw(func(entry) bool { return false })
+			q.buffer.Withdraw(conflationKey{}, func(entry) bool { return false })
 		}
 	}
 	return events

@@ -43,7 +43,7 @@ func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error 
 		return to.rejectEvents(ctx, e.Type, err, 1)
 	}
 	c := newCompletion()
-	en.needMeta().completion = c
+	en.needMeta().completion, c.key = c, en.key()
 	pub := newPublication(ctx, to, r)
 	pub.entries, pub.completion, pub.publisher.awaits = []entry{en}, c, true
 	if len(pub.by) > 0 {

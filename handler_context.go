@@ -42,7 +42,9 @@ func callerOf(ctx context.Context) caller {
 	case *handlerContext:
 		return caller{handler: v}
 	case *asyncContext:
-		if v.call.isAbandoned() && ctx.Err() == nil { // cut off, with an end of its own since
+		// The call's context has ended. One that was cut off from it, and has an end of
+		// its own since, has not: the cause is that of the nearest context with an end.
+		if v.call.isAbandoned() && context.Cause(ctx) == nil {
 			return caller{}
 		}
 		return caller{call: v.call, handler: v.call.outer.handler}
@@ -159,5 +161,5 @@ func (p *processor) delivery() (Delivery, bool) {
 		return Delivery{}, false
 	}
 	return Delivery{Event: t.entry.Event, Queue: t.queue.id, Handler: t.list.subs[i].name,
-		Seq: t.queue.buffer.Site().Begun(), Draining: p.bus.draining.Load()}, true
+		Seq: t.queue.buffer.Begun() - t.queue.buried, Draining: p.bus.draining.Load()}, true
 }

@@ -92,7 +92,7 @@ func (b *Bus) forget(t EventType) {
 }
 
 // subscribeWithLast sends s to the processor of the queue that its type is kept
-// of. If there is none, or it begins no event any more, s begins at once.
+// of. If nothing keeps it, s begins at once. After Shutdown it never begins.
 func (b *Bus) subscribeWithLast(s *Subscription) {
 	r := b.retentionOf(s.eventType)
 	if r == nil {
@@ -104,7 +104,7 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 	s.id, s.joins = b.table.lastID, r.queue
 	b.table.mu.Unlock()
 	if !r.queue.admitJoiner(&entry{Event{Type: s.eventType}, &meta{joins: s}}) {
-		b.arrive(s)
+		b.table.drop(s)
 	}
 }
 

@@ -211,6 +211,13 @@ func (t *table) unsubscribe(s *Subscription) (onItsWay bool) {
 	return onItsWay
 }
 
+// drop gives up s, which is on its way to the table and will not arrive.
+func (t *table) drop(s *Subscription) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.call = nil
+}
+
 // disable takes s out of the table, but not out of the accounts, and reports
 // whether it was there.
 func (b *Bus) disable(s *Subscription) bool {

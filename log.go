@@ -168,7 +168,7 @@ func (q *queue) logSlowPublish(ctx context.Context, w *waiting) {
 	defer func() { _ = recover() }() // the logger's
 	args := []any{"queue", q.id, "type", w.pub.entries[0].Type, "wait", time.Since(w.since)}
 	if c := q.proc.callAt(q.proc.look()); c != nil {
-		args = append(args, "handler", c.handler, "handles", c.eventType)
+		args = append(args, "running", c.handler, "handles", c.eventType)
 	}
 	q.bus.logger.WarnContext(ctx, "eventbus: publish still waits for room", withCount(args, withheld)...)
 }

@@ -98,7 +98,7 @@ func (p *processor) openEntry() bool {
 			return p.join(joins)
 		}
 		if !completion.begin() {
-			t.queue.buffer.Buried()
+			t.queue.bury()
 			return false
 		}
 		t.completion, t.reached = completion, false
@@ -114,6 +114,12 @@ func (p *processor) openEntry() bool {
 		p.setList(p.env.handlersOf(t.entry.Type))
 	}
 	return true
+}
+
+// bury counts the event at hand as one that was withdrawn.
+func (q *queue) bury() {
+	q.buried++
+	q.buffer.Buried()
 }
 
 // age returns an error if the event at hand is older than limit.
@@ -142,7 +148,7 @@ func (p *processor) setList(l *handlerList) {
 func (p *processor) join(s *Subscription) bool {
 	last, list := p.env.arrive(s)
 	if list == nil {
-		p.turn.queue.buffer.Buried()
+		p.turn.queue.bury()
 		return false
 	}
 	if last != nil {

@@ -164,6 +164,7 @@ type queue struct {
 	failed    atomic.Uint64
 	panicked  atomic.Uint64
 	expiries  *logThrottle
+	buried    uint64 // begun events that were withdrawn; the processor's
 
 	reported atomic.Int64 // the highest QueueStats.Handled so far
 }

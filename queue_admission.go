@@ -419,7 +419,7 @@ func (q *queue) endAwait(by []*drainer, c *completion) {
 func (q *queue) withdrawLocked(err error) {
 	for _, c := range q.admission.awaited {
 		if c.accepted && c.refuse(err) {
-			q.buffer.Withdraw(func(e entry) bool { return e.meta != nil && e.meta.completion == c })
+			q.buffer.Withdraw(c.key, func(e entry) bool { return e.meta != nil && e.meta.completion == c })
 		}
 	}
 }
@@ -444,7 +444,7 @@ func (q *queue) admitJoiner(e *entry) bool {
 func (q *queue) withdrawJoiner(s *Subscription) {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
-	q.buffer.Withdraw(func(e entry) bool { return e.meta != nil && e.meta.joins == s })
+	q.buffer.Withdraw(conflationKey{}, func(e entry) bool { return e.meta != nil && e.meta.joins == s })
 	q.admitLocked(false)
 }
 

@@ -77,9 +77,10 @@ func (e entry) event() Event {
 // waits for.
 type completion struct {
 	state    atomic.Uint32
-	done     chan error // gets the outcome, and has room for it
-	noted    bool       // a handler waits, and its edge is in the graph; guarded by admissionMu
-	accepted bool       // and its event is; guarded by admissionMu
+	done     chan error    // gets the outcome, and has room for it
+	key      conflationKey // of the event
+	noted    bool          // a handler waits, and its edge is in the graph; guarded by admissionMu
+	accepted bool          // and its event is; guarded by admissionMu
 }
 
 // The states of a completion.

@@ -83,16 +83,16 @@ func (b *Buffer[T, K]) PromoteFirst() bool {
 	return true
 }
 
-// Withdraw takes back an accepted item, which is dead from now on. A deferred one
-// leaves at once, one in a chunk gives its room back and leaves when its turn
-// comes.
-func (b *Buffer[T, K]) Withdraw(is func(T) bool) {
+// Withdraw takes back an accepted item, which is dead from now on and has the given
+// key: no other may take its place. A deferred one leaves at once, one in a chunk
+// gives its room back and leaves when its turn comes.
+func (b *Buffer[T, K]) Withdraw(key K, is func(T) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mu.withdrawn++
+	delete(b.mu.keys, key)
 	for i := b.mu.gone; i < len(b.mu.deferred); i++ {
 		if d := &b.mu.deferred[i]; is(d.item) {
-			b.releaseLocked(&d.item)
 			if d.free {
 				b.mu.free--
 			}
