@@ -73,6 +73,7 @@ func busCarrier(subscribe func(*eventbus.Bus), send sender, opts ...eventbus.Opt
 	}
 	return &carrier{
 		publish: func(n int) error { return send(ctx, b, n) },
+		send:    func(e eventbus.Event) error { return b.Publish(ctx, eventbus.DataQueue, e) },
 		close: func() error {
 			defer cancel()
 			deadline, release := context.WithTimeout(context.Background(), 10*time.Second)

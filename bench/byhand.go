@@ -76,6 +76,20 @@ func openHandPipeline(hs []handler) (*carrier, error) {
 	}, nil
 }
 
+// openHandPoll is the loop with a stop and a poll: one goroutine, one channel, one ticker.
+func openHandPoll(hs []handler) (*carrier, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ch := make(chan eventbus.Event, dataCapacity)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { consumeUntil(ctx, stop, ch, hs) })
+	return &carrier{
+		publish: func(n int) error { sendPlain(ch, n); return nil },
+		send:    func(e eventbus.Event) error { ch <- e; return nil },
+		close:   func() error { close(stop); wg.Wait(); cancel(); return nil },
+	}, nil
+}
+
 // openHandIdle is three goroutines that can be stopped and look up every 100 ms, each on a channel of its own.
 func openHandIdle(hs []handler) (*carrier, error) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -16,6 +16,9 @@ type carrier struct {
 	// pays for its own call and for nothing else.
 	publish func(n int) error
 
+	// send publishes e, where events differ. Peers have none.
+	send func(e eventbus.Event) error
+
 	// settle, where events can get lost, is called after the last publish returned and returns when each event has
 	// been handled or lost. It is nil where every event must arrive.
 	settle func() error

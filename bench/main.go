@@ -59,7 +59,7 @@ func parseFlags(args []string) (config, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.IntVar(&cfg.rounds, "rounds", 15, fmt.Sprintf("turns of each side, at least %d", minRounds))
 	fs.BoolVar(&quick, "quick", false, "fewer events and samples")
-	fs.StringVar(&only, "only", "", "run what matches this `regexp`, such as 'bars/pipeline', 'memory', 'figures/spin', 'peers' or 'growth/handlers'")
+	fs.StringVar(&only, "only", "", "run what matches this `regexp`, such as 'bars/pipeline', 'open/bursts', 'memory', 'figures/spin', 'peers' or 'growth/handlers'")
 	fs.StringVar(&cfg.out, "out", "RESULTS.md", "write the tables to this `file`, and the plots to plots/ beside it; by default not when -quick or -only is given")
 	fs.StringVar(&cfg.cpuProfile, "cpuprofile", "", "write a CPU profile to this `file`")
 	if err := fs.Parse(args); err != nil {

@@ -20,7 +20,7 @@ func report(cfg config, w io.Writer) error {
 	fmt.Fprint(w, "# Benchmark results\n\n")
 	writeMachine(w, cfg, os.Args[1:])
 	for _, section := range []func(config, io.Writer) error{
-		reportBars, reportNotes, reportMemory, reportFigures, reportPeers, reportGrowth,
+		reportBars, reportOpen, reportNotes, reportMemory, reportFigures, reportPeers, reportGrowth,
 	} {
 		if err := section(cfg, w); err != nil {
 			return err

@@ -24,12 +24,23 @@ func quantile(values []float64, q float64) float64 {
 func median(values []float64) float64 { return quantile(values, 0.5) }
 
 // ratios divides a by b pair by pair: round by round, what disturbs the machine for a while weighs on both.
-func ratios(a, b []sample) []float64 {
+func ratios(a, b []sample) []float64 { return ratiosOf(a, b, sample.nsPerEvent) }
+
+// ratiosOf is ratios of one field.
+func ratiosOf(a, b []sample, field func(sample) float64) []float64 {
 	rs := make([]float64, min(len(a), len(b)))
 	for i := range rs {
-		rs[i] = a[i].ns / b[i].ns
+		rs[i] = field(a[i]) / field(b[i])
 	}
 	return rs
+}
+
+func geometricMean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += math.Log(v)
+	}
+	return math.Exp(sum / float64(len(values)))
 }
 
 // pick returns one field of every sample.
@@ -44,6 +55,8 @@ func pick(samples []sample, field func(sample) float64) []float64 {
 func (s sample) nsPerEvent() float64     { return s.ns }
 func (s sample) allocsPerEvent() float64 { return s.allocs }
 func (s sample) tailNs() float64         { return s.tail }
+func (s sample) farNs() float64          { return s.far }
+func (s sample) lateNs() float64         { return s.late }
 
 // lost adds up what all rounds lost.
 func lost(samples []sample) (n int) {

@@ -40,6 +40,15 @@ func TestRatiosStopAtTheShorterSide(t *testing.T) {
 	require.Len(t, ratios(make([]sample, 3), make([]sample, 2)), 2)
 }
 
+func TestRatiosOfAnotherField(t *testing.T) {
+	require.Equal(t, []float64{4}, ratiosOf([]sample{{ns: 1, tail: 8}}, []sample{{ns: 1, tail: 2}}, sample.tailNs))
+}
+
+func TestGeometricMean(t *testing.T) {
+	require.InDelta(t, 2.0, geometricMean([]float64{0.5, 8}), 1e-12)
+	require.InDelta(t, 3.0, geometricMean([]float64{3}), 1e-12)
+}
+
 func TestVerdict(t *testing.T) {
 	c := Case{Bar: 1.25, Reach: 1.10}
 	for _, tt := range []struct {
