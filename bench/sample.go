@@ -14,6 +14,7 @@ type sample struct {
 	allocs float64 // an event
 	tail   float64 // ns an event, 99th percentile, where single events are timed; else 0
 	far    float64 // ns an event, 99.9th percentile, under an open load; else 0
+	worst  float64 // ns, the longest, at a full queue; else 0
 	late   float64 // ns, 99th percentile of how late the publisher of an open load was; else 0
 	lost   int     // handler calls that never came
 }

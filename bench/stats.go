@@ -56,6 +56,7 @@ func (s sample) nsPerEvent() float64     { return s.ns }
 func (s sample) allocsPerEvent() float64 { return s.allocs }
 func (s sample) tailNs() float64         { return s.tail }
 func (s sample) farNs() float64          { return s.far }
+func (s sample) worstNs() float64        { return s.worst }
 func (s sample) lateNs() float64         { return s.late }
 
 // lost adds up what all rounds lost.

@@ -67,6 +67,9 @@ func ns(v float64) string {
 	return grouped(math.Round(v))
 }
 
+// ms prints nanoseconds as milliseconds.
+func ms(v float64) string { return fmt.Sprintf("%.2f", v/1e6) }
+
 // grouped prints a whole number with commas between thousands, and any other as it is.
 func grouped(v float64) string {
 	digits := strconv.FormatFloat(v, 'f', -1, 64)

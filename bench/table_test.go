@@ -35,6 +35,7 @@ func TestFiguresAreReadable(t *testing.T) {
 		"999":        ns(999.4),
 		"1,000":      ns(999.6),
 		"1,234,568":  ns(1234567.8),
+		"1.23":       ms(1_234_000),
 		"0.5":        grouped(0.5),
 		"10,000":     grouped(10_000),
 		"4,970,000":  perSecond(4_971_234),
