@@ -56,14 +56,16 @@ func newBatch() []eventbus.Event {
 
 // runPublishOnly returns a runner that times nothing but send: on a bus that does not run and has room for all it sends.
 // Between fills, out of the time, RunUntilIdle empties the queue.
-func runPublishOnly(send sender) runner {
+func runPublishOnly(send sender, also ...func(*eventbus.Bus)) runner {
 	return func(events int) (sample, error) {
 		b, err := newBus()
 		if err != nil {
 			return sample{}, err
 		}
 		ts := newTallies(1)
-		subscribeAll(handlers(ts))(b)
+		for _, subscribe := range append(also, subscribeAll(handlers(ts))) {
+			subscribe(b)
+		}
 		ctx := context.Background()
 		if _, err := fill(ctx, b, ts, send, max(events/10, 1)); err != nil {
 			return sample{}, err
@@ -103,9 +105,13 @@ func fill(ctx context.Context, b *eventbus.Bus, ts []tally, send sender, events 
 }
 
 // runEndToEnd is the case of one publisher and one handler with events sent by send.
-func runEndToEnd(send sender) runner {
+func runEndToEnd(send sender, also ...func(*eventbus.Bus)) runner {
 	return load{publishers: 1, handlers: 1}.run(func(hs []handler) (*carrier, error) {
-		return busCarrier(subscribeAll(hs), send)
+		return busCarrier(func(b *eventbus.Bus) {
+			for _, subscribe := range append(also, subscribeAll(hs)) {
+				subscribe(b)
+			}
+		}, send)
 	})
 }
 
@@ -113,8 +119,8 @@ func runEndToEnd(send sender) runner {
 // is the same for both.
 var batchCases = []struct {
 	name   string
-	run    func(sender) runner
-	events int // a round
+	run    func(send sender, also ...func(*eventbus.Bus)) runner // what else subscribes
+	events int                                                   // a round
 	bar    float64
 }{
 	{"the publisher alone", runPublishOnly, 500_000, batchBar},

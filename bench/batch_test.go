@@ -17,3 +17,13 @@ func TestEverySenderSendsEveryEvent(t *testing.T) {
 		}
 	}
 }
+
+func TestPlainEventsBesideATopicAreAllHandled(t *testing.T) {
+	for _, c := range batchCases {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := c.run(publishBeside, hearQuotes)(2*dataCapacity + 7)
+			require.NoError(t, err)
+			require.Zero(t, s.lost)
+		})
+	}
+}

@@ -86,7 +86,7 @@ func busCarrier(subscribe func(*eventbus.Bus), send sender, opts ...eventbus.Opt
 // balanced reports an event that the bus accepted and did not handle, or refused, or whose handler failed.
 func balanced(stats eventbus.Stats) error {
 	for _, q := range stats.Queues {
-		if q.Accepted != q.Handled || q.Dropped+q.Evicted+q.Rejected+q.Failed+q.Panicked > 0 {
+		if q.Accepted != q.Handled+q.Conflated || q.Dropped+q.Evicted+q.Rejected+q.Failed+q.Panicked > 0 {
 			return fmt.Errorf("the %v queue's accounts after the round: %+v", q.Queue, q)
 		}
 	}

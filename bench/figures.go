@@ -15,6 +15,7 @@ func reportFigures(cfg config, w io.Writer) error {
 		{"stepping", reportStepping},
 		{"spin", reportSpin},
 		{"batch", reportBatch},
+		{"beside", reportBeside},
 		{"full", reportFull},
 	} {
 		if !cfg.wants("figures/" + figure.name) {
