@@ -17,6 +17,7 @@ func reportFigures(cfg config, w io.Writer) error {
 		{"batch", reportBatch},
 		{"beside", reportBeside},
 		{"full", reportFull},
+		{"subscribing", reportSubscribing},
 	} {
 		if !cfg.wants("figures/" + figure.name) {
 			continue

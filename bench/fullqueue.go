@@ -15,18 +15,18 @@ import (
 // fullBar is how many times as long as at a full channel a publish may wait: no longer, with room for the timer's error.
 const fullBar = 1.1
 
-// A narrow is a queue whose handler is slow, as the publisher from outside sees it.
-type narrow struct {
+// A slowQueue is a queue whose handler is slow, as the publisher from outside sees it.
+type slowQueue struct {
 	try     func() (full bool, err error) // publishes an event if there is room
 	publish func() error                  // publishes an event, and waits for room
 	close   func() error
 }
 
-// A narrowOpener starts a narrow with orderCapacity places.
-type narrowOpener func(handler) (*narrow, error)
+// A slowOpener starts a slowQueue with orderCapacity places.
+type slowOpener func(handler) (*slowQueue, error)
 
-// openNarrowBus is the order queue of a bus with all its defaults.
-func openNarrowBus(h handler) (*narrow, error) {
+// openSlowBus is the order queue of a bus with all its defaults.
+func openSlowBus(h handler) (*slowQueue, error) {
 	b, err := newBus()
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func openNarrowBus(h handler) (*narrow, error) {
 		return nil, err
 	}
 	e := typed(eventbus.OrderPlaced)
-	return &narrow{
+	return &slowQueue{
 		try: func() (bool, error) {
 			err := b.TryPublish(ctx, eventbus.OrderQueue, e)
 			if errors.Is(err, eventbus.ErrQueueFull) {
@@ -60,13 +60,13 @@ func openNarrowBus(h handler) (*narrow, error) {
 	}, nil
 }
 
-// openNarrowHand is a buffered channel with one goroutine that consumes it.
-func openNarrowHand(h handler) (*narrow, error) {
+// openSlowHand is a buffered channel with one goroutine that consumes it.
+func openSlowHand(h handler) (*slowQueue, error) {
 	ch := make(chan eventbus.Event, orderCapacity)
 	e := typed(eventbus.OrderPlaced)
 	var wg sync.WaitGroup
 	wg.Go(func() { consume(context.Background(), ch, []handler{h}) })
-	return &narrow{
+	return &slowQueue{
 		try: func() (bool, error) {
 			select {
 			case ch <- e:
@@ -82,12 +82,12 @@ func openNarrowHand(h handler) (*narrow, error) {
 
 // runFull returns a runner that fills the queue of a handler that takes so long, and times one publish at the full queue,
 // again and again. The sample's ns is the median of the round, and its worst the longest.
-func runFull(open narrowOpener, takes time.Duration) runner {
+func runFull(open slowOpener, takes time.Duration) runner {
 	return func(publishes int) (sample, error) {
 		var over atomic.Bool // then the handler hurries, so that what is left drains
 		begun := make(chan struct{})
 		begin := sync.OnceFunc(func() { close(begun) })
-		n, err := open(func(context.Context, eventbus.Event) error {
+		q, err := open(func(context.Context, eventbus.Event) error {
 			begin()
 			if !over.Load() {
 				time.Sleep(takes)
@@ -97,9 +97,9 @@ func runFull(open narrowOpener, takes time.Duration) runner {
 		if err != nil {
 			return sample{}, err
 		}
-		waits, err := timeWaits(n, begun, publishes)
+		waits, err := timeWaits(q, begun, publishes)
 		over.Store(true)
-		if err = errors.Join(err, n.close()); err != nil {
+		if err = errors.Join(err, q.close()); err != nil {
 			return sample{}, err
 		}
 		return sample{ns: median(waits), tail: quantile(waits, 0.99), worst: quantile(waits, 1)}, nil
@@ -107,17 +107,17 @@ func runFull(open narrowOpener, takes time.Duration) runner {
 }
 
 // timeWaits begins once the handler is at an event, so that the queue it fills stays full.
-func timeWaits(n *narrow, begun <-chan struct{}, publishes int) (waits []float64, err error) {
-	if err := n.publish(); err != nil {
+func timeWaits(q *slowQueue, begun <-chan struct{}, publishes int) (waits []float64, err error) {
+	if err := q.publish(); err != nil {
 		return nil, err
 	}
 	<-begun
 	for range publishes {
-		if err := fillUp(n); err != nil {
+		if err := fillUp(q); err != nil {
 			return nil, err
 		}
 		start := time.Now()
-		if err := n.publish(); err != nil {
+		if err := q.publish(); err != nil {
 			return nil, err
 		}
 		waits = append(waits, float64(time.Since(start)))
@@ -126,9 +126,9 @@ func timeWaits(n *narrow, begun <-chan struct{}, publishes int) (waits []float64
 }
 
 // fillUp publishes until the queue is full.
-func fillUp(n *narrow) error {
+func fillUp(q *slowQueue) error {
 	for range 10 * orderCapacity {
-		if full, err := n.try(); full || err != nil {
+		if full, err := q.try(); full || err != nil {
 			return err
 		}
 	}
@@ -159,7 +159,7 @@ func reportFull(cfg config, w io.Writer) error {
 	t.row("a handler takes", "bus, ms", "longest", "by hand, ms", "longest", "bus ÷ by hand", "middle half", "bar", "verdict")
 	for _, c := range fullCases {
 		d, err := compare(fmt.Sprintf("figures/full/%v", c.takes), Case{
-			Events: c.publishes, Bus: runFull(openNarrowBus, c.takes), Hand: runFull(openNarrowHand, c.takes),
+			Events: c.publishes, Bus: runFull(openSlowBus, c.takes), Hand: runFull(openSlowHand, c.takes),
 		}, cfg)
 		if err != nil {
 			return err

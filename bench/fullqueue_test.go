@@ -9,7 +9,7 @@ import (
 
 func TestFullQueueMakesOnePublishWaitForTheHandler(t *testing.T) {
 	const takes = 5 * time.Millisecond
-	for name, open := range map[string]narrowOpener{"bus": openNarrowBus, "hand": openNarrowHand} {
+	for name, open := range map[string]slowOpener{"bus": openSlowBus, "hand": openSlowHand} {
 		t.Run(name, func(t *testing.T) {
 			s, err := runFull(open, takes)(3)
 			require.NoError(t, err)
@@ -20,6 +20,6 @@ func TestFullQueueMakesOnePublishWaitForTheHandler(t *testing.T) {
 }
 
 func TestFillUpReportsAQueueThatNeverRefuses(t *testing.T) {
-	err := fillUp(&narrow{try: func() (bool, error) { return false, nil }})
+	err := fillUp(&slowQueue{try: func() (bool, error) { return false, nil }})
 	require.ErrorContains(t, err, "does not become full")
 }
