@@ -46,6 +46,11 @@ func publishBatches(ctx context.Context, b *eventbus.Bus, n int) error {
 	return nil
 }
 
+// openBusBatches is openBus with batches.
+func openBusBatches(hs []handler) (*carrier, error) {
+	return busCarrier(subscribeAll(hs), publishBatches)
+}
+
 func newBatch() []eventbus.Event {
 	events := make([]eventbus.Event, batchSize)
 	for i := range events {

@@ -11,8 +11,10 @@ import (
 type peer struct {
 	name   string
 	module string // whose version is shown; empty for what is written here
-	events int    // a round
+	events int    // a round; more where 200,000 would fit into a few of its bounds
 	open   opener
+
+	publishers int // at most; 0 for any number
 
 	use       string // what is measured, where there is a choice
 	order     string
@@ -44,14 +46,28 @@ func peers() []peer {
 			source:    "`byhand.go`",
 		},
 		naive, asaskevichSync, asaskevichAsync, watermill, cskr, ethereum, moby, docker,
+		tailscale, libp2p, kelindar, disruptorSingly,
+		{
+			name: fmt.Sprintf("this bus, batches of %d", batchSize), events: 200_000, open: openBusBatches,
+			use:       "`PublishBatch` to the data queue, all defaults",
+			order:     "of each publisher, nothing between the events of a batch; handlers in subscription order, one at a time",
+			bound:     "1000; full: waits up to 1 s, then refuses with an error and counts it",
+			isolation: "error, panic, Goexit and a stuck handler, each reported",
+			cycle:     "is deferred, up to another 1000",
+			source:    "package documentation",
+		},
+		disruptorBatches,
 	}
 }
 
-// peerLoads are the workloads that every peer does.
-var peerLoads = []struct {
+// A peerLoad is a workload with its name.
+type peerLoad struct {
 	name string
 	load load
-}{
+}
+
+// peerLoads are the workloads that every peer does.
+var peerLoads = []peerLoad{
 	{"1 publisher, 1 handler", load{publishers: 1, handlers: 1}},
 	{"4 publishers, 1 handler", load{publishers: 4, handlers: 1}},
 	{"1 publisher, 10 handlers", load{publishers: 1, handlers: 10}},
@@ -74,32 +90,18 @@ func reportPeers(cfg config, w io.Writer) error {
 		return nil
 	}
 	all := peers()
-	figures := make([][]string, len(all))
-	for i, p := range all {
-		figures[i] = []string{p.title()}
-	}
-	losses := make([]int, len(all))
-	allocs := make([]string, len(all))
+	figures := make([]peerFigures, len(all))
 	head := []string{"bus"}
-	for n, work := range peerLoads {
+	for _, work := range peerLoads {
 		head = append(head, work.name)
-		samples, err := cfg.takeTurns("peers/"+work.name, peerSides(all, work.load, cfg)...)
-		if err != nil {
+		if err := measurePeers(all, figures, work, cfg); err != nil {
 			return err
-		}
-		const hand = 1
-		for i := range all {
-			figures[i] = append(figures[i], fmt.Sprintf("%s (%s)",
-				ns(median(pick(samples[i], sample.nsPerEvent))), ratio(median(ratios(samples[i], samples[hand])))))
-			losses[i] += lost(samples[i])
-			if n == 0 {
-				allocs[i] = count(median(pick(samples[i], sample.allocsPerEvent)))
-			}
 		}
 	}
 	t := table{rows: [][]string{append(head, "allocations, 1 and 1", "calls lost")}}
-	for i := range all {
-		t.row(append(figures[i], allocs[i], fmt.Sprint(losses[i]))...)
+	for i, p := range all {
+		f := figures[i]
+		t.row(append(append([]string{p.title()}, f.cells...), f.allocs, fmt.Sprint(f.lost))...)
 	}
 	fmt.Fprint(w, peersText)
 	t.write(w)
@@ -107,10 +109,48 @@ func reportPeers(cfg config, w io.Writer) error {
 	return nil
 }
 
-func peerSides(all []peer, l load, cfg config) []side {
-	sides := make([]side, len(all))
+// peerFigures is a row of the table.
+type peerFigures struct {
+	cells  []string // ns an event, for each of the loads
+	allocs string   // an event, of the first load
+	lost   int
+}
+
+// measurePeers does the work with every peer that can, and adds what came of it to figures.
+func measurePeers(all []peer, figures []peerFigures, work peerLoad, cfg config) error {
+	samples, err := cfg.takeTurns("peers/"+work.name, peerSides(all, work.load, cfg)...)
+	if err != nil {
+		return err
+	}
+	const hand = 1
+	next := 0 // of the samples
 	for i, p := range all {
-		sides[i] = side{p.name, cfg.events(p.events), l.run(p.open)}
+		f := &figures[i]
+		if !p.can(work.load) {
+			f.cells = append(f.cells, "–")
+			continue
+		}
+		got := samples[next]
+		next++
+		f.cells = append(f.cells, fmt.Sprintf("%s (%s)",
+			ns(median(pick(got, sample.nsPerEvent))), ratio(median(ratios(got, samples[hand])))))
+		f.lost += lost(got)
+		if f.allocs == "" {
+			f.allocs = count(median(pick(got, sample.allocsPerEvent)))
+		}
+	}
+	return nil
+}
+
+// can reports whether p may be used by as many publishers.
+func (p peer) can(l load) bool { return p.publishers == 0 || l.publishers <= p.publishers }
+
+// peerSides are the peers that can do l.
+func peerSides(all []peer, l load, cfg config) (sides []side) {
+	for _, p := range all {
+		if p.can(l) {
+			sides = append(sides, side{p.name, cfg.events(p.events), l.run(p.open)})
+		}
 	}
 	return sides
 }
