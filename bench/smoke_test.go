@@ -187,14 +187,14 @@ func TestReportWritesTablesAndPlots(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config{
 		rounds: 1, fraction: 100, progress: io.Discard, out: filepath.Join(dir, "RESULTS.md"),
-		only: regexp.MustCompile(`latency|memory|figures|growth/payload|growth/GOMAXPROCS`),
+		only: regexp.MustCompile(`latency|open|memory|figures|growth/payload|growth/GOMAXPROCS`),
 	}
 	var stdout bytes.Buffer
 	require.NoError(t, run(cfg, &stdout))
 	written, err := os.ReadFile(cfg.out)
 	require.NoError(t, err)
 	require.Equal(t, stdout.String(), string(written))
-	for _, want := range []string{"latency into an idle bus", "full and deferred", "plain events, a candle a call", "polls for 20 µs", "the publisher alone", "1 KiB value", "plots/GOMAXPROCS.svg"} {
+	for _, want := range []string{"latency into an idle bus", "full and deferred", "plain events, a candle a call", "polls for 20 µs", "the publisher alone", "geometric mean", "Plain events beside", "A publish at a full queue", "come and go", "1 KiB value", "plots/GOMAXPROCS.svg"} {
 		require.Contains(t, string(written), want)
 	}
 	require.NotContains(t, string(written), "4 publishers, 10 handlers")

@@ -49,6 +49,11 @@ func TestGeometricMean(t *testing.T) {
 	require.InDelta(t, 3.0, geometricMean([]float64{3}), 1e-12)
 }
 
+func TestTailIsThatOfSingleEventsWhereTheyAreTimed(t *testing.T) {
+	require.Equal(t, 8.0, tailNsOf([]sample{{ns: 1, tail: 7}, {ns: 1, tail: 8}, {ns: 1, tail: 900}}))
+	require.InDelta(t, 2.98, tailNsOf([]sample{{ns: 1}, {ns: 3}, {ns: 2}}), 1e-12)
+}
+
 func TestVerdict(t *testing.T) {
 	c := Case{Bar: 1.25, Reach: 1.10}
 	for _, tt := range []struct {
