@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -28,7 +29,6 @@ func (kelindarEvent) Type() uint32 { return 1 }
 
 func openKelindar(hs []handler) (*carrier, error) {
 	ctx := context.Background()
-	before := runtime.NumGoroutine()
 	d := event.NewDispatcher()
 	var ends []func()
 	for _, h := range hs {
@@ -46,18 +46,24 @@ func openKelindar(hs []handler) (*carrier, error) {
 			for _, end := range ends {
 				end()
 			}
-			return closeKelindar(d, before+1)
+			return closeKelindar(d)
 		},
 	}, nil
 }
 
 // closeKelindar closes d when its subscribers have ended, which they do at its next tick and without saying so: after
-// Close it does not tick any more. What is left then is one goroutine more than before.
-func closeKelindar(d *event.Dispatcher, goroutines int) error {
-	for end := time.Now().Add(patience); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+// Close it does not tick any more, and they would stay.
+func closeKelindar(d *event.Dispatcher) error {
+	for end := time.Now().Add(patience); kelindarListens(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			return errors.Join(errors.New("the subscribers do not end"), d.Close())
 		}
 	}
 	return d.Close()
+}
+
+// kelindarListens looks for the goroutine of a subscriber, which may not have run yet.
+func kelindarListens() bool {
+	stacks := make([]byte, 1<<20)
+	return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("created by github.com/kelindar/event.(*group"))
 }
