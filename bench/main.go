@@ -5,8 +5,8 @@
 // called for each event, prints its tables, and writes them to RESULTS.md with the machine, the Go version and the
 // command. Run it in this directory:
 //
-//	go run .                                  everything: some minutes on two cores
-//	go run . -quick                           the same with fewer events: about a minute, writes nothing
+//	go run .                                  everything: about seven minutes on two cores
+//	go run . -quick                           the same with fewer events: about two minutes, writes nothing
 //	go run . -only 'bars/4 publishers'        the parts and cases that match, writes nothing
 //	go run . -only 'bars/p' -cpuprofile c.prof
 //

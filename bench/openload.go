@@ -134,8 +134,9 @@ One publisher, one handler. Events are due at fixed times, whether or not those 
 from when it was due, not from when it was sent, to inside its handler: a stall counts for every event that it holds up. By
 hand is one goroutine that selects on a buffered channel of the same capacity, a stop and one ticker of 100 ms, its poll.
 The percentiles are of the single events of a round, and the figures their medians over the rounds; the ratio is that of
-the 99th percentiles of one round. Between events the publisher gives way and looks at the clock; how late it came to an
-event itself is in the last columns, and part of the latencies of both sides.
+the 99th percentiles of one round. Between events the publisher gives way and looks at the clock. How late it came to
+what was due, because it was held up or still waited for room, is in the last columns, and part of the latencies of both
+sides.
 
 `
 

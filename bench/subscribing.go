@@ -52,7 +52,8 @@ func openRegistryBus() (*registry, error) {
 	}, nil
 }
 
-// openRegistryHand is a linked list under a mutex, which keeps the order of the handlers and lets each come and go in a few steps.
+// openRegistryHand is a linked list under a mutex, which keeps the order of the handlers and lets each come and go in a few
+// steps.
 func openRegistryHand() (*registry, error) {
 	var mu sync.Mutex
 	var handlers list.List
@@ -81,8 +82,8 @@ func openRegistryHand() (*registry, error) {
 	}, nil
 }
 
-// runSubscribing returns a runner that subscribes handlers and, in another order, unsubscribes them, and checks in between and after that
-// an event meets those who are there. The sample's ns is of one handler that comes and goes.
+// runSubscribing returns a runner that subscribes handlers and, in another order, unsubscribes them, and checks in between
+// and after that an event meets those who are there. The sample's ns is of one handler that comes and goes.
 func runSubscribing(open func() (*registry, error)) runner {
 	return func(n int) (sample, error) {
 		c, err := open()
@@ -131,12 +132,12 @@ func (c *registry) meets(calls *int, want int) error {
 
 const subscribingText = `### Handlers that come and go
 
-So many handlers of one type subscribe to a bus that runs and unsubscribe in another order. An event that each
-of them gets in between is not in the time. By hand is a linked list under a mutex, which has nothing to tell a processor.
+So many handlers of one type subscribe to a bus that runs and unsubscribe in another order. An event that each of them gets
+in between is not in the time. By hand is a linked list under a mutex, which has no processor to tell.
 
 `
 
-// reportSubscribing measures the handlerCounts in turn.
+// reportSubscribing measures each number of handlers in turn.
 func reportSubscribing(cfg config, w io.Writer) error {
 	var t table
 	t.row("handlers", "bus, ms", "99th of the rounds", "ns a handler", "by hand, ms", "ns a handler", "bar, ms", "verdict")
