@@ -125,8 +125,17 @@ func (b *Buffer[T, K]) makeChunks() {
 // room.
 func (b *Buffer[T, K]) Add(v *T) bool {
 	b.mu.Lock()
-	ok := b.Gate.Load() == 0 && (b.conflates.Load() && b.replaceLocked(v) ||
-		(b.mu.accepted < b.mu.limit || b.extendLocked()) && b.acceptLocked(v))
+	ok := b.Gate.Load() == 0
+	switch {
+	case !ok:
+	case b.conflates.Load():
+		ok = b.replaceLocked(v) || b.roomLocked() > 0 && b.acceptLocked(v) && b.raiseLocked()
+	case b.mu.accepted < b.mu.limit || b.extendLocked():
+		b.mu.accepted++
+		b.pushLocked(v)
+	default:
+		ok = false
+	}
 	b.mu.Unlock()
 	return ok
 }
