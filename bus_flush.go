@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus/internal/buffer"
 )
 
 // This file answers how quiet a bus is. The grades, each of which Flush or Shutdown
@@ -80,13 +82,14 @@ func (b *Bus) isLeft() bool { return !b.running.Load() && b.haveExited() }
 // rest reports whether the bus is idle or paused, and returns the queues that hold
 // events. What was accepted is never too low and what is gone never too high, and
 // that is read first, for all queues: if they agree, there was a moment at which
-// nothing was left in any. So is whether a queue rests: its handlers could publish
-// to one that was looked at.
+// nothing was left in any. A queue that holds events must have rested from before the
+// first look to after the last: its handlers could publish to one that was looked at.
 func (b *Bus) rest() (held []*queue, rested bool) {
 	var gone [numQueues]uint64
+	var at [numQueues]buffer.Site
 	var resting [numQueues]bool
 	for i, q := range b.queues {
-		resting[i] = q.isResting()
+		at[i], resting[i] = q.isResting()
 		gone[i] = q.buffer.Gone()
 	}
 	for i, q := range b.queues {
@@ -97,6 +100,11 @@ func (b *Bus) rest() (held []*queue, rested bool) {
 			return nil, false
 		}
 		held = append(held, q)
+	}
+	for _, q := range held {
+		if now, still := q.isResting(); !still || now != at[q.id] {
+			return nil, false
+		}
 	}
 	return held, true
 }

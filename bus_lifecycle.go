@@ -190,8 +190,12 @@ func (b *Bus) Resume(q Queue) error {
 func (b *Bus) setPaused(q *queue, on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !on {
+		q.held.Store(false)
+	}
 	q.paused.Store(on)
 	q.proc.request(reqPauses)
+	q.held.Store(on)
 	admissionMu.Lock()
 	q.setIdleLocked(b.idleReason(q))
 	admissionMu.Unlock()

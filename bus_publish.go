@@ -198,8 +198,8 @@ func (b *Bus) carryOut(ctx context.Context, q *queue, pub *publication) error {
 	if w != nil {
 		err = q.await(ctx, w)
 	}
-	for i := range pub.evicted {
-		q.discard(&pub.evicted[i], ErrDropped)
+	for _, old := range pub.evicted {
+		b.joinEvicted(old)
 	}
 	if n := len(pub.evicted); n > 0 {
 		q.logDrops(ctx, "evicted the oldest event", pub.evicted[0].Type, uint64(n))
@@ -216,24 +216,11 @@ func (b *Bus) carryOut(ctx context.Context, q *queue, pub *publication) error {
 	return q.rejectEvents(ctx, rest[0].Type, err, uint64(len(rest)))
 }
 
-// discard tells who waits for e, which has left the queue without being begun, and
-// lets a late joiner in that it stands for. It reports whether somebody published e
-// and it is not withdrawn.
-func (q *queue) discard(e *entry, why error) (published bool) {
-	m := e.meta
-	if m == nil {
-		return true
+// joinEvicted lets the late joiner in that e stands for, which was evicted.
+func (b *Bus) joinEvicted(e entry) {
+	if e.meta != nil && e.meta.joins != nil {
+		b.arrive(e.meta.joins.sub)
 	}
-	e.Event = e.event()
-	switch {
-	case m.joins != nil && why == ErrClosed:
-		q.bus.table.drop(m.joins)
-		return false
-	case m.joins != nil:
-		q.bus.arrive(m.joins)
-		return false
-	}
-	return !m.completion.refuse(why) && !m.completion.isOver()
 }
 
 // rejectCall counts n events that are not accepted and says what is wrong with the

@@ -360,20 +360,12 @@ func (b *Bus) pausedQueues() (held []*queue) {
 }
 
 // unload takes out what is left in a queue that is closed. Who waits for an event
-// from outside learns that it was not handled: that one is withdrawn, not handed
-// back too.
+// learns that it was not handled: that one is withdrawn, not handed back too.
 func (q *queue) unload() (events []Event) {
 	admissionMu.Lock()
-	entries := q.buffer.Unload()
-	admissionMu.Unlock()
-	for i := range entries {
-		switch e := &entries[i]; {
-		case e.isDead():
-		case q.discard(e, ErrClosed):
-			events = append(events, e.Event)
-		default:
-			q.buffer.Withdraw(conflationKey{}, func(entry) bool { return false })
-		}
+	defer admissionMu.Unlock()
+	for _, e := range q.buffer.Unload() {
+		events = append(events, e.event())
 	}
 	return events
 }

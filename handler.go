@@ -49,8 +49,7 @@ type Subscription struct {
 
 	call  func(context.Context, Event) error // nil once it has left, so that the handler is not kept; guarded by table.mu
 	place place                              // guarded by table.mu
-	joins *queue                             // on its way to the table it travels through that one; nil without WithLast
-	gone  atomic.Bool                        // it left before it got into the table; written under table.mu
+	joins *joiner                            // on its way to the table; nil without WithLast
 
 	failed   atomic.Uint64
 	panicked atomic.Uint64

@@ -101,9 +101,9 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 	}
 	b.table.mu.Lock()
 	b.table.lastID++
-	s.id, s.joins = b.table.lastID, r.queue
+	s.id, s.joins = b.table.lastID, &joiner{sub: s, queue: r.queue}
 	b.table.mu.Unlock()
-	if !r.queue.admitJoiner(&entry{Event{Type: s.eventType}, &meta{joins: s}}) {
+	if !r.queue.admitJoiner(s.joins) {
 		b.table.drop(s)
 	}
 }

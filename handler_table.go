@@ -188,7 +188,7 @@ func (t *table) removeLocked(s *Subscription) bool {
 // unsubscribe takes s out of wherever it is and lets go of its handler.
 func (b *Bus) unsubscribe(s *Subscription) {
 	if b.table.unsubscribe(s) {
-		s.joins.withdrawJoiner(s)
+		s.joins.queue.withdrawJoiner(s.joins)
 	}
 }
 
@@ -205,13 +205,10 @@ func (t *table) unsubscribe(s *Subscription) (onItsWay bool) {
 	}
 	t.removeLocked(s)
 	s.call, s.place = nil, placeNone
-	if onItsWay {
-		s.gone.Store(true)
-	}
 	return onItsWay
 }
 
-// drop gives up s, which is on its way to the table and will not arrive.
+// drop gives up s, which will not arrive in the table.
 func (t *table) drop(s *Subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

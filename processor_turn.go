@@ -95,7 +95,7 @@ func (p *processor) openEntry() bool {
 		t.entry.meta = nil
 		m.recycle()
 		if joins != nil {
-			return p.join(joins)
+			return p.join(joins.sub)
 		}
 		if !completion.begin() {
 			t.queue.bury()
@@ -119,7 +119,7 @@ func (p *processor) openEntry() bool {
 // bury counts the event at hand as one that was withdrawn.
 func (q *queue) bury() {
 	q.buried++
-	q.buffer.Buried()
+	q.buffer.Bury()
 }
 
 // age returns an error if the event at hand is older than limit.

@@ -149,6 +149,7 @@ type queue struct {
 
 	lowWaterAt atomic.Uint64 // how many events are begun when the queue has drained to half; valid while the gate says lined
 	paused     atomic.Bool   // written under Bus.mu and admissionMu
+	held       atomic.Bool   // and the processor is held for that: it begins no event; written under Bus.mu
 
 	proc *processor // drains the queue
 
@@ -184,7 +185,8 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	q.plain = cfg.ConflateBy == nil && cfg.MaxAge == 0
 	q.buffer = buffer.New(buffer.Config[entry, conflationKey]{
 		Capacity: cfg.Capacity, Evicts: cfg.Overflow == DropOldest,
-		Key: entry.key, Replace: entry.replaceWith, Dead: entry.isDead,
+		Key: entry.key, Place: entry.setPlace, Replace: entry.replaceWith,
+		Evict: entry.wasEvicted, Dead: entry.isDead, Unload: entry.wasUnloaded,
 	})
 	if cfg.ConflateBy != nil {
 		q.buffer.Conflate()
@@ -194,12 +196,13 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	return q
 }
 
-// ended returns how many events the processor is done with.
-func (q *queue) ended() uint64 { return q.buffer.Counts().Ended }
-
 // isResting reports whether the queue is paused and its processor busy with no
-// event of it, so that nothing is about to happen.
-func (q *queue) isResting() bool { return q.paused.Load() && !q.buffer.Site().Busy() }
+// event of it, so that nothing is about to happen, and where it is.
+func (q *queue) isResting() (at buffer.Site, resting bool) {
+	held := q.held.Load()
+	at = q.buffer.Site()
+	return at, held && !at.Busy()
+}
 
 // handled returns how many events were handled: not those that were too old. An
 // event is counted in expired before it is in Ended, so the difference is never

@@ -168,8 +168,7 @@ func (q *queue) deferLocked(e *entry, ticket uint64) {
 // handled keeps it.
 func (w *waiting) settleLocked(err error) {
 	w.inLine = false
-	if c := w.pub.completion; err == nil && c != nil {
-		c.accepted = true
+	if err == nil && w.pub.completion != nil {
 		hasRoomLocked(w)
 	} else {
 		endEdgeLocked(w.pub.by, w, nil)
@@ -415,36 +414,39 @@ func (q *queue) endAwait(by []*drainer, c *completion) {
 }
 
 // withdrawLocked takes back the events that handlers wait for and that are
-// accepted and not begun, since nobody drains the queue.
+// accepted and not begun, since nobody drains the queue. The room is given away.
 func (q *queue) withdrawLocked(err error) {
 	for _, c := range q.admission.awaited {
-		if c.accepted && c.refuse(err) {
-			q.buffer.Withdraw(c.key, func(e entry) bool { return e.meta != nil && e.meta.completion == c })
-		}
+		q.buffer.Withdraw(c.key, func(e entry) bool { return e.meta != nil && e.meta.completion == c },
+			func() (uint64, bool) { return c.revoke(err) })
 	}
+	q.admitLocked(false)
 }
 
-// admitJoiner accepts the entry that stands for a late joiner, whether there is room
-// or not, and reports whether the queue is open.
-func (q *queue) admitJoiner(e *entry) bool {
+// admitJoiner accepts the entry of a late joiner, whether there is room or not, and
+// reports whether the queue is open.
+func (q *queue) admitJoiner(j *joiner) bool {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
 	if q.buffer.Gate.Load()&closed != 0 {
 		return false
 	}
+	j.travels = true
+	e := entry{Event{Type: j.sub.eventType}, &meta{joins: j}}
 	q.admitLocked(true)
-	if q.firstListLocked() > 0 || len(q.admission.publishers) > 0 || !q.buffer.Push(e) {
-		q.deferLocked(e, q.admission.nextTicket())
+	if q.firstListLocked() > 0 || len(q.admission.publishers) > 0 || !q.buffer.Push(&e) {
+		q.deferLocked(&e, q.admission.nextTicket())
 		q.admitLocked(false)
 	}
 	return true
 }
 
 // withdrawJoiner takes back the entry of a late joiner that has left.
-func (q *queue) withdrawJoiner(s *Subscription) {
+func (q *queue) withdrawJoiner(j *joiner) {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
-	q.buffer.Withdraw(conflationKey{}, func(e entry) bool { return e.meta != nil && e.meta.joins == s })
+	q.buffer.Withdraw(conflationKey{}, func(e entry) bool { return e.meta != nil && e.meta.joins == j },
+		func() (uint64, bool) { return j.place, j.leave() })
 	q.admitLocked(false)
 }
 

@@ -22,7 +22,8 @@ type meta struct {
 	key        conflationKey
 	maxAge     time.Duration // 0 for the queue's
 	completion *completion   // nil if nobody waits until the event is handled
-	joins      *Subscription // the late joiner that the entry stands for, if any
+	joins      *joiner       // the late joiner that the entry stands for, if any
+	place      uint64        // in its queue's buffer
 	latest     Event         // of an entry with a key: the event itself, so that one that is replaced is let go of
 }
 
@@ -49,18 +50,66 @@ func (e entry) key() conflationKey {
 	return e.meta.key
 }
 
+// setPlace notes e's place in the buffer.
+func (e entry) setPlace(place uint64) {
+	if e.meta != nil {
+		e.meta.place = place
+		e.meta.completion.setPlace(place)
+		e.meta.joins.setPlace(place)
+	}
+}
+
 // replaceWith gives e's place in the queue to v. Who waited for the event before
 // learns that it was dropped.
 func (e entry) replaceWith(v entry) {
 	e.meta.completion.refuse(ErrDropped)
 	e.meta.latest = v.meta.latest
 	e.meta.maxAge, e.meta.completion = v.meta.maxAge, v.meta.completion
+	e.meta.completion.setPlace(e.meta.place)
 	v.meta.recycle()
+}
+
+// wasEvicted tells who waits for e.
+func (e entry) wasEvicted() {
+	if e.meta != nil {
+		e.meta.completion.refuse(ErrDropped)
+		e.meta.joins.leave()
+	}
 }
 
 // isDead reports whether e was withdrawn: no handler will be called for it.
 func (e entry) isDead() bool {
-	return e.meta != nil && (e.meta.completion.isOver() || e.meta.joins != nil && e.meta.joins.gone.Load())
+	return e.meta != nil && (e.meta.completion.isOver() || e.meta.joins != nil && !e.meta.joins.travels)
+}
+
+// wasUnloaded withdraws e if somebody waits for it, or it stands for a late joiner:
+// that one is not handed back.
+func (e entry) wasUnloaded() (withdrawn bool) {
+	return e.meta != nil && (e.meta.completion.refuse(ErrClosed) || e.meta.joins.leave())
+}
+
+// A joiner is a late joiner on its way through a queue. The buffer's lock guards it.
+// The methods take nil.
+type joiner struct {
+	sub     *Subscription
+	queue   *queue
+	travels bool // it is in the buffer
+	place   uint64
+}
+
+func (j *joiner) setPlace(place uint64) {
+	if j != nil {
+		j.place = place
+	}
+}
+
+// leave takes j off its way, and reports whether it was there.
+func (j *joiner) leave() bool {
+	if j == nil || !j.travels {
+		return false
+	}
+	j.travels = false
+	return true
 }
 
 // event returns what the handlers get.
@@ -76,11 +125,12 @@ func (e entry) event() Event {
 // the caller still waits by then. The methods take nil for an event that nobody
 // waits for.
 type completion struct {
-	state    atomic.Uint32
-	done     chan error    // gets the outcome, and has room for it
-	key      conflationKey // of the event
-	noted    bool          // a handler waits, and its edge is in the graph; guarded by admissionMu
-	accepted bool          // and its event is; guarded by admissionMu
+	state atomic.Uint32
+	done  chan error    // gets the outcome, and has room for it
+	key   conflationKey // of the event
+	noted bool          // a handler waits, and its edge is in the graph; guarded by admissionMu
+	place uint64        // of the event in the buffer, 0 while it has none; guarded by the buffer's lock
+	in    bool          // the event is accepted; guarded by the buffer's lock
 }
 
 // The states of a completion.
@@ -90,6 +140,18 @@ const (
 	completionBegun            // handlers may have been called
 	completionOver             // the outcome is known
 )
+
+// setPlace notes that the event is accepted, and where.
+func (c *completion) setPlace(place uint64) {
+	if c != nil {
+		c.place, c.in = place, true
+	}
+}
+
+// revoke is refuse for an accepted event, which is withdrawn, and returns its place.
+func (c *completion) revoke(err error) (place uint64, ok bool) {
+	return c.place, c.in && c.refuse(err)
+}
 
 func newCompletion() *completion { return &completion{done: make(chan error, 1)} }
 

@@ -124,9 +124,6 @@ func (q *queue) carryOutLocked(pub *publication) (*waiting, error) {
 			pub.accepted++
 		}
 	}
-	if pub.completion != nil {
-		pub.completion.accepted = true
-	}
 	return nil, nil
 }
 

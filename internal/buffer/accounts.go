@@ -1,16 +1,19 @@
 package buffer
 
+import "slices"
+
 // accounts count items. They are guarded by mu.
 type accounts struct {
-	accepted  uint64
-	evicted   uint64
-	replaced  uint64
-	withdrawn uint64 // by Withdraw
-	removed   uint64 // withdrawn ones that have left without being begun
-	buried    uint64 // withdrawn ones that were begun
-	dead      int    // withdrawn ones that are still in chunks; less than 0 for a moment if the consumer is faster
-	free      int    // deferred ones that count towards no bound
-	highWater int
+	accepted    uint64
+	evicted     uint64
+	replaced    uint64
+	withdrawn   uint64 // taken back, wherever they were
+	removed     uint64 // withdrawn ones that have left without being begun
+	removedHere uint64 // those of them that had a place in a chunk
+	buried      uint64 // begun ones that were withdrawn
+	buriedAt    uint64 // how many were begun when the last of them was
+	free        int    // deferred ones that count towards no bound
+	highWater   int
 }
 
 // Counts are a buffer's accounts at one moment:
@@ -36,17 +39,27 @@ func (b *Buffer[T, K]) Counts() Counts {
 	defer b.mu.Unlock()
 	site := b.cursor.Site()
 	return Counts{
-		Accepted: b.mu.accepted, Begun: site.Begun(), Ended: site.Ended() - b.mu.buried,
+		Accepted: b.mu.accepted, Begun: site.Begun(), Ended: b.endedLocked(site),
 		Evicted: b.mu.evicted, Replaced: b.mu.replaced, Withdrawn: b.mu.withdrawn,
-		Depth: b.placesLocked(site) - b.mu.dead, Deferred: b.deferredLocked(), HighWater: b.mu.highWater,
+		Depth: b.placesLocked(site) - b.deadLocked(site), Deferred: b.deferredLocked(), HighWater: b.mu.highWater,
 	}
+}
+
+// endedLocked returns how many items the consumer is done with, those that were
+// withdrawn apart.
+func (b *Buffer[T, K]) endedLocked(site Site) uint64 {
+	ended := site.Begun() - b.mu.buried
+	if site.Busy() && b.mu.buriedAt != site.Begun() {
+		ended--
+	}
+	return ended
 }
 
 // Gone returns how many items are done with, in whatever way, at most.
 func (b *Buffer[T, K]) Gone() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.cursor.Site().Ended() + b.mu.evicted + b.mu.replaced + b.mu.removed + uint64(max(0, b.mu.dead))
+	return b.endedLocked(b.cursor.Site()) + b.mu.evicted + b.mu.replaced + b.mu.withdrawn
 }
 
 // Accepted returns how many items have been accepted.
@@ -69,9 +82,19 @@ func (b *Buffer[T, K]) placesLocked(site Site) int {
 	return int(b.mu.accepted-gone) - b.deferredLocked()
 }
 
+// deadLocked returns how many places are taken by items that were withdrawn.
+func (b *Buffer[T, K]) deadLocked(site Site) int {
+	if len(b.mu.dead) == 0 {
+		return 0
+	}
+	passed := site.Begun() + b.mu.evicted + b.mu.removedHere
+	b.mu.dead = slices.DeleteFunc(b.mu.dead, func(place uint64) bool { return place <= passed })
+	return len(b.mu.dead)
+}
+
 // roomLocked counts as room what dead items take, up to the capacity: the channel
 // has room for as many chunks again.
 func (b *Buffer[T, K]) roomLocked() int {
-	dead := min(max(0, b.mu.dead), b.cfg.Capacity)
-	return b.cfg.Capacity - b.placesLocked(b.cursor.Site()) + dead
+	site := b.cursor.Site()
+	return b.cfg.Capacity - b.placesLocked(site) + min(b.deadLocked(site), b.cfg.Capacity)
 }

@@ -8,6 +8,10 @@
 //     begun, evicted, replaced or withdrawn.
 //   - The accounts balance under mu: accepted = begun + evicted + replaced +
 //     removed + what is in chunks and deferred.
+//   - Places in chunks are numbered, and are passed in that order: an item is begun,
+//     or has left otherwise, if and only if its place is at most passed.
+//   - What becomes of an item is decided where it is counted, under mu: nothing leaves
+//     the accounts twice.
 //   - The chunks in the channel are those of the list from head on, in the same
 //     order. All but the last are full, so that to send one never waits.
 //   - The items of the open chunk are the consumer's. Nobody else reads or writes
@@ -42,11 +46,14 @@ type Config[T any, K comparable] struct {
 	Capacity int  // how many items fit, those that are deferred apart
 	Evicts   bool // producers take the oldest items out
 
-	// What the buffer must know of its items. Replace and Dead are called under the
-	// lock. Items are passed by value, since a pointer would make each of them escape.
-	Key     func(T) K          // the key of an item, the zero K if it has none
-	Replace func(waiting, v T) // gives the place of the item that waits with v's key to v
-	Dead    func(T) bool       // whether an item was withdrawn
+	// What the buffer must know of its items, and tells them, under its lock. Items are
+	// passed by value, since a pointer would make each of them escape.
+	Key     func(T) K               // the key of an item, the zero K if it has none
+	Place   func(v T, place uint64) // v has got a place in a chunk; see Withdraw
+	Replace func(waiting, v T)      // the place of the item that waits with v's key is v's now
+	Evict   func(T)                 // an item was evicted
+	Dead    func(T) bool            // whether an item was withdrawn
+	Unload  func(T) (taken bool)    // an item is unloaded; whether it was withdrawn with that
 }
 
 // A Buffer is what a queue has accepted. All methods may be called concurrently,
@@ -65,6 +72,8 @@ type Buffer[T any, K comparable] struct {
 	mu struct {
 		lockrank.Mutex
 		accounts
+		pushed uint64     // items that have got a place in a chunk
+		dead   []uint64   // the places of withdrawn items; those that were passed are purged
 		limit  uint64     // with as many accepted, look how full the buffer is: see extendLocked
 		head   *Chunk[T]  // the oldest that is not open; nil if there is none
 		last   *Chunk[T]  // the youngest, if it is not full
@@ -215,10 +224,11 @@ func (b *Buffer[T, K]) takeOldestLocked() (old T) {
 		b.releaseLocked(&old)
 		if !b.cfg.Dead(old) {
 			b.mu.evicted++
+			b.cfg.Evict(old)
 			return old
 		}
-		b.mu.dead--
 		b.mu.removed++
+		b.mu.removedHere++
 	}
 }
 
@@ -248,6 +258,7 @@ func (b *Buffer[T, K]) acceptLocked(v *T) bool {
 	b.mu.accepted++
 	b.registerLocked(v)
 	b.pushLocked(v)
+	b.cfg.Place(*v, b.mu.pushed)
 	return true
 }
 
@@ -271,6 +282,7 @@ func (b *Buffer[T, K]) lastLocked() *Chunk[T] {
 // full, and one more.
 func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
 	c.n += n
+	b.mu.pushed += uint64(n)
 	if c.n == n {
 		b.linkLocked(c)
 		if !b.cfg.Evicts {

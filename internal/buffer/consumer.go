@@ -126,12 +126,12 @@ func (b *Buffer[T, K]) shift(v *T) {
 // consumer that begins another one at once need not say so.
 func (b *Buffer[T, K]) End() { b.cursor.end() }
 
-// Buried counts the item at hand as one that was dead.
-func (b *Buffer[T, K]) Buried() {
+// Bury counts the item at hand as one that was withdrawn.
+func (b *Buffer[T, K]) Bury() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.mu.dead--
 	b.mu.buried++
+	b.mu.buriedAt = b.cursor.own.Begun()
 }
 
 // Door is where the consumer waits for items. What comes out of it is opened.

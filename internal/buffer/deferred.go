@@ -18,6 +18,7 @@ func (b *Buffer[T, K]) Defer(v *T, ticket uint64, free bool) {
 		i--
 	}
 	b.mu.deferred = slices.Insert(b.mu.deferred, i, deferred[T]{ticket, free, *v})
+	b.cfg.Place(*v, 0) // none yet
 	if free {
 		b.mu.free++
 	}
@@ -79,41 +80,54 @@ func (b *Buffer[T, K]) PromoteFirst() bool {
 		b.mu.deferred, b.mu.gone = b.mu.deferred[:0], 0
 	}
 	b.pushLocked(&v)
+	b.cfg.Place(v, b.mu.pushed)
 	b.raiseLocked()
 	return true
 }
 
-// Withdraw takes back an accepted item, which is dead from now on and has the given
-// key: no other may take its place. A deferred one leaves at once, one in a chunk
-// gives its room back and leaves when its turn comes.
-func (b *Buffer[T, K]) Withdraw(key K, is func(T) bool) {
+// Withdraw takes back an item, if revoke says so: it is called under the lock, and
+// returns the place that the item has in a chunk. The item is dead from then on, and
+// none with its key takes its place. A deferred one leaves at once; one in a chunk
+// gives its room back and leaves when its turn comes. One that is begun by then is the
+// consumer's to bury.
+func (b *Buffer[T, K]) Withdraw(key K, is func(T) bool, revoke func() (place uint64, ok bool)) (withdrawn bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	place, ok := revoke()
+	if !ok {
+		return false
+	}
 	b.mu.withdrawn++
 	delete(b.mu.keys, key)
-	for i := b.mu.gone; i < len(b.mu.deferred); i++ {
-		if d := &b.mu.deferred[i]; is(d.item) {
-			if d.free {
-				b.mu.free--
-			}
-			copy(b.mu.deferred[i:], b.mu.deferred[i+1:])
-			b.mu.deferred[len(b.mu.deferred)-1] = deferred[T]{}
-			b.mu.deferred = b.mu.deferred[:len(b.mu.deferred)-1]
-			b.mu.removed++
-			return
-		}
+	if i := slices.IndexFunc(b.mu.deferred[b.mu.gone:], func(d deferred[T]) bool { return is(d.item) }); i >= 0 {
+		b.removeLocked(b.mu.gone + i)
+		return true
 	}
-	b.mu.dead++
+	b.mu.dead = append(b.mu.dead, place)
+	return true
 }
 
-// Unload takes out all items that are not begun, in order. Nothing may be accepted
-// any more, and the consumer must be held or gone. The accounts stay: what was
-// unloaded is what is left.
-func (b *Buffer[T, K]) Unload() (items []T) {
+// removeLocked takes the deferred item at i out, which was withdrawn.
+func (b *Buffer[T, K]) removeLocked(i int) {
+	if b.mu.deferred[i].free {
+		b.mu.free--
+	}
+	b.mu.deferred = slices.Delete(b.mu.deferred, i, i+1)
+	b.mu.removed++
+}
+
+// Unload takes out all items that are not begun, in order, and returns those that are
+// not withdrawn. Nothing may be accepted any more, and the consumer must be held or
+// gone. What is returned stays in the accounts: it is what is left.
+func (b *Buffer[T, K]) Unload() (left []T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	take := func(waiting []T) {
-		items = append(items, waiting...)
+		for _, v := range waiting {
+			if b.keepLocked(v) {
+				left = append(left, v)
+			}
+		}
 		clear(waiting)
 	}
 	take(b.open.items[b.nextLocked():b.open.n])
@@ -123,11 +137,25 @@ func (b *Buffer[T, K]) Unload() (items []T) {
 	}
 	b.mu.head, b.mu.last, b.mu.tail = nil, nil, nil
 	for _, d := range b.mu.deferred[b.mu.gone:] {
-		items = append(items, d.item)
+		if b.keepLocked(d.item) {
+			left = append(left, d.item)
+		}
 	}
-	b.mu.deferred, b.mu.gone, b.mu.free = nil, 0, 0
+	b.mu.deferred, b.mu.gone, b.mu.free, b.mu.dead = nil, 0, 0, nil
 	clear(b.mu.keys)
-	return items
+	return left
+}
+
+// keepLocked reports whether v, which is unloaded, is not withdrawn by then.
+func (b *Buffer[T, K]) keepLocked(v T) bool {
+	if !b.cfg.Dead(v) {
+		if !b.cfg.Unload(v) {
+			return true
+		}
+		b.mu.withdrawn++
+	}
+	b.mu.removed++
+	return false
 }
 
 // nextLocked returns where the next item is in the open chunk. A consumer that
