@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A shutdown is the one that a bus gets.
@@ -183,9 +184,16 @@ func (b *Bus) drain(s *shutdown) {
 	close(s.done)
 }
 
-// flushLogs tells what the throttles have withheld, unless Shutdown has given up
-// and a logger holds it up.
+// logPatience is how long a Shutdown that has given up waits for a logger: long for
+// one that writes a line, short beside the time that an operator gives.
+const logPatience = 10 * time.Millisecond
+
+// flushLogs tells what the throttles have withheld. A logger that blocks does not hold
+// up a Shutdown that has given up.
 func (b *Bus) flushLogs(s *shutdown) {
+	if !b.logs.due.Load() {
+		return
+	}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
@@ -193,7 +201,12 @@ func (b *Bus) flushLogs(s *shutdown) {
 	}()
 	select {
 	case <-told:
+		return
 	case <-s.giveUp:
+	}
+	select {
+	case <-told:
+	case <-time.After(logPatience):
 	}
 }
 
