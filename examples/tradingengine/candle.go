@@ -4,14 +4,12 @@ import (
 	"time"
 
 	decimal "github.com/quagmt/udecimal"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
 )
 
 // Candle is the trade in one instrument over one period.
-// Its Time is that of the period as the file gives it, usually its beginning.
-type Candle struct {
-	Time                           time.Time
-	Open, High, Low, Close, Volume decimal.Decimal
-}
+type Candle = candles.Candle
 
 // Opening is a candle at its first trade: all that anybody can know of it then.
 type Opening struct {
@@ -19,4 +17,4 @@ type Opening struct {
 	Price decimal.Decimal
 }
 
-func (c Candle) opening() Opening { return Opening{Time: c.Time, Price: c.Open} }
+func opening(c Candle) Opening { return Opening{Time: c.Time, Price: c.Open} }

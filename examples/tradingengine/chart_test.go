@@ -150,6 +150,10 @@ func TestChartOfAnyLengthKeepsItsExtremes(t *testing.T) {
 	require.Equal(t, 99.0, high)
 }
 
+func day(year int, month time.Month, day int) time.Time {
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
 func TestTimeTicksAreRoundAndFew(t *testing.T) {
 	for _, c := range []struct {
 		from, to time.Time

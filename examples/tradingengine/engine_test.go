@@ -11,6 +11,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/eventbustest"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 )
@@ -23,7 +24,7 @@ func (f candleFunc) Next() (Candle, error) { return f() }
 // firstOfSP500 is the first n rows of the embedded data, with atEnd called in place of the row after them.
 func firstOfSP500(t *testing.T, n int, atEnd func() (Candle, error)) candleSource {
 	t.Helper()
-	r, err := newCandleReader("sp500-2000.csv", strings.NewReader(sp500), maxDecimals)
+	r, err := candles.NewReader("sp500-2000.csv", strings.NewReader(sp500), candles.Options{Digits: maxDecimals})
 	require.NoError(t, err)
 	return candleFunc(func() (Candle, error) {
 		if n == 0 {

@@ -55,7 +55,7 @@ func (f *feed) run(ctx context.Context) error {
 // at rest, with everybody's books in order, of the whole candle, on which the strategy decides. With a single event
 // the fill on the order queue would race the valuation and the next signal on the other two.
 func (f *feed) play(ctx context.Context, c Candle) error {
-	if err := candleUpdate.Publish(ctx, f.bus, c.opening()); err != nil {
+	if err := candleUpdate.Publish(ctx, f.bus, opening(c)); err != nil {
 		return err
 	}
 	if err := f.settle(ctx); err != nil {

@@ -66,7 +66,7 @@ func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, e
 		return nil, err
 	}
 	defer candles.close()
-	bar := newProgress(candles, stderr)
+	bar := newProgress(candles.size, candles.Bytes, stderr)
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.log}))
 	e, err := newEngine(o, candles, bar.candle, logger)
 	if err != nil {
@@ -76,6 +76,10 @@ func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, e
 	bar.finish()
 	if err != nil {
 		return nil, err
+	}
+	r.warnings, r.leftOut = candles.Warnings(), candles.LeftOut
+	for _, warning := range r.warnings {
+		fmt.Fprintf(stderr, "tradingengine: %s\n", warning)
 	}
 	write := r.writeText
 	if o.json {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -66,7 +68,7 @@ func TestJSONReport(t *testing.T) {
 
 	var object map[string]any
 	require.NoError(t, json.Unmarshal([]byte(stdout), &object))
-	require.ElementsMatch(t, keys(object), []string{"candles", "signals", "orders", "fills", "trades", "final_equity", "return",
+	require.ElementsMatch(t, keys(object), []string{"candles", "rows_left_out", "warnings", "signals", "orders", "fills", "trades", "final_equity", "return",
 		"buy_and_hold_return", "max_drawdown", "open_orders", "queues"})
 	require.IsType(t, "", object["final_equity"], "money is a string")
 	trade := object["trades"].([]any)[0].(map[string]any)
@@ -147,14 +149,14 @@ func TestLongTradeTableIsShortened(t *testing.T) {
 }
 
 func TestPortfolioKeepsTheTradesThatAreShown(t *testing.T) {
-	const candles = 3000
+	const n = 3000
 	for _, c := range []struct {
 		args []string
 		keep bool
 	}{{nil, false}, {[]string{"-json"}, true}} {
 		o, err := parseOptions(append(c.args, "-fast", "1", "-slow", "2", "-cash", "1000000"), io.Discard)
 		require.NoError(t, err)
-		source, err := newCandleReader("walk", strings.NewReader(walkAsCSV(walk(7, candles, 100))), maxDecimals)
+		source, err := candles.NewReader("walk", strings.NewReader(walkAsCSV(walk(7, n, 100))), candles.Options{Digits: maxDecimals})
 		require.NoError(t, err)
 		e, err := newEngine(o, source, func() {}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
@@ -174,6 +176,20 @@ func TestBadRowEndsTheRunWithoutReport(t *testing.T) {
 	require.Equal(t, "tradingengine: "+file+`:3: column close: value "x": is not a decimal number such as 1455.22`+"\n", stderr)
 }
 
+func TestOddRowsAreWarnedOf(t *testing.T) {
+	const odd = "date,symbol,open,high,low,close\n31/01/2020,A,1,1,1,1\n31/01/2020,A,1,1,1,1\n01/02/2020,A,1,\"1,5\",1,1\n01/02/2020,B,1,1,1,1\n"
+	file := writeFile(t, "odd.csv", odd)
+	status, stdout, stderr := program(t, t.Context(), "-csv", file, "-symbol", "A", "-dates", "dmy", "-decimal", "comma", "-json")
+	require.Equal(t, exitOK, status, stderr)
+	warning := file + ": rows left out, the same as the row before: 1, the first in line 3"
+	require.Equal(t, "tradingengine: "+warning+"\n", stderr)
+	var got jsonReport
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	require.Equal(t, []string{warning}, got.Warnings)
+	require.Equal(t, 1, got.RowsLeftOut)
+	require.Equal(t, 2, got.Candles)
+}
+
 func TestUnusableOptionsAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		args string
@@ -187,6 +203,8 @@ func TestUnusableOptionsAreNamed(t *testing.T) {
 		{"-cash -5", "-cash -5: must be more than 0"},
 		{"-plot no/such/folder/a.svg", "-plot no/such/folder/a.svg: there is no folder no/such/folder"},
 		{"-plot a.pdf", "-plot a.pdf: the file's name must end in .svg or .png"},
+		{"-dates us", "-dates us: must be mdy, dmy or ymd"},
+		{"-decimal ,", "-decimal ,: must be point or comma"},
 		{"-log loud", `invalid value "loud" for flag -log`},
 		{"prices.csv", `unexpected argument "prices.csv": a file is given with -csv`},
 		{"-nosuch", "flag provided but not defined: -nosuch"},

@@ -8,14 +8,18 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	decimal "github.com/quagmt/udecimal"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
 )
 
 // options is what the command line says.
 type options struct {
 	csv        string // empty: the embedded S&P 500
+	reading    candles.Options
 	fast, slow int
 	lot, cash  decimal.Decimal
 	json       bool
@@ -40,7 +44,8 @@ and reports what came of it. Without -csv it plays twenty years of the S&P 500.
 
 `
 
-// maxDecimals is how many digits after the point a decimal holds exactly; beyond them a product is cut off.
+// maxDecimals is how many digits after the point a decimal holds exactly; beyond them a product is cut off. The
+// digits of a price and of the lot are no more together, so that a price times a quantity is exact.
 const maxDecimals = 19
 
 // parseOptions writes usage and errors to stderr; flag.ErrHelp is the answer to -h.
@@ -53,7 +58,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.csv, "csv", "",
-		"read candles from `file`: CSV with a header (date, open, high, low, close) or a Binance kline file")
+		"read candles from `file`: CSV with or without a header, plain or packed, as exchanges and programs write it")
+	flags.StringVar(&o.reading.Symbol, "symbol", "", "of a file with several instruments, trade `name`, or column=name")
+	flags.StringVar(&o.reading.Dates, "dates", "", "read dates such as 01/02/2024 in `order` mdy, dmy or ymd, where the file does not tell")
+	flags.StringVar(&o.reading.Decimal, "decimal", "", "read numbers such as 1,234 with `point` or comma before the decimals, where the file does not tell")
 	flags.IntVar(&o.fast, "fast", 50, "candles in the fast moving average")
 	flags.IntVar(&o.slow, "slow", 200, "candles in the slow moving average")
 	flags.TextVar(&o.lot, "lot", decimal.MustParse("1"), "trade multiples of this `quantity`")
@@ -65,6 +73,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	o.reading.Digits = maxDecimals - o.lot.Prec()
 	err := o.check(flags.Args())
 	if err != nil {
 		fmt.Fprintf(stderr, "tradingengine: %v\nRun with -h for help.\n", err)
@@ -88,6 +97,10 @@ func (o options) check(args []string) error {
 		return fmt.Errorf("-cash %s: must be more than 0", o.cash)
 	case o.mode != live && o.mode != single && o.mode != step:
 		return fmt.Errorf("-mode %q: must be live, single or step", o.mode)
+	case !slices.Contains([]string{"", "mdy", "dmy", "ymd"}, o.reading.Dates):
+		return fmt.Errorf("-dates %s: must be mdy, dmy or ymd", o.reading.Dates)
+	case !slices.Contains([]string{"", "point", "comma"}, o.reading.Decimal):
+		return fmt.Errorf("-decimal %s: must be point or comma", o.reading.Decimal)
 	case o.plot != "" && ext != ".svg" && ext != ".png":
 		return errors.New("-plot " + o.plot + ": the file's name must end in .svg or .png")
 	}
@@ -108,9 +121,3 @@ func (o options) source() string {
 
 // maxWindow bounds what an average keeps in memory.
 const maxWindow = 1_000_000
-
-// decimals is how many digits after the point a price may have, so that its product with a quantity, a multiple of
-// the lot, is exact.
-func (o options) decimals() int {
-	return maxDecimals - o.lot.Prec()
-}

@@ -15,16 +15,17 @@ const progressFrom = 100_000
 
 // progress shows on a terminal how far a long run is, and nothing elsewhere. Only the feed's goroutine uses it.
 type progress struct {
-	candles  *candleFile
+	size     int64 // of the file in bytes; 0 when unknown
+	read     func() int64
 	out      io.Writer
 	terminal bool
 	bar      *progressbar.ProgressBar // nil until there is something to show
 	played   int
 }
 
-func newProgress(candles *candleFile, out io.Writer) *progress {
+func newProgress(size int64, read func() int64, out io.Writer) *progress {
 	file, ok := out.(*os.File)
-	return &progress{candles: candles, out: out, terminal: ok && term.IsTerminal(int(file.Fd()))}
+	return &progress{size: size, read: read, out: out, terminal: ok && term.IsTerminal(int(file.Fd()))}
 }
 
 // candle is called after each candle.
@@ -35,11 +36,11 @@ func (p *progress) candle() {
 	}
 	played := group(fmt.Sprint(p.played)) + " candles"
 	if p.bar == nil {
-		p.bar = newBar(p.candles.size, played, p.out)
+		p.bar = newBar(p.size, played, p.out)
 	} else {
 		p.bar.Describe(played)
 	}
-	p.bar.Set64(p.candles.bytes)
+	p.bar.Set64(p.read())
 }
 
 func (p *progress) finish() {

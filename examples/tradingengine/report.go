@@ -12,6 +12,8 @@ type report struct {
 	source      string
 	options     options
 	interrupted bool
+	warnings    []string // of what is odd about the file
+	leftOut     int      // rows of it
 
 	candles, signals, orders, fills, cancelled int
 

@@ -11,6 +11,8 @@ import (
 // Money and quantities are strings, exact; ratios are numbers, fractions of six digits.
 type jsonReport struct {
 	Candles          int         `json:"candles"`
+	RowsLeftOut      int         `json:"rows_left_out"`
+	Warnings         []string    `json:"warnings"`
 	Signals          int         `json:"signals"`
 	Orders           int         `json:"orders"`
 	Fills            int         `json:"fills"`
@@ -53,7 +55,8 @@ type jsonQueue struct {
 
 func (r *report) writeJSON(w io.Writer) error {
 	out := jsonReport{
-		Candles: r.candles, Signals: r.signals, Orders: r.orders, Fills: r.fills,
+		Candles: r.candles, RowsLeftOut: r.leftOut, Warnings: append([]string{}, r.warnings...),
+		Signals: r.signals, Orders: r.orders, Fills: r.fills,
 		Trades:           []jsonTrade{},
 		FinalEquity:      r.finalEquity.String(),
 		Return:           ratio(r.gain),

@@ -5,19 +5,21 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
 )
 
 // candleFile is the file, or the embedded data, that a run reads.
 type candleFile struct {
-	*candleReader
+	*candles.Reader
 	size  int64 // in bytes; 0 when unknown, as of a pipe
 	close func()
 }
 
 func openCandles(ctx context.Context, o options) (*candleFile, error) {
 	if o.csv == "" {
-		reader, err := newCandleReader("sp500-2000.csv", strings.NewReader(sp500), o.decimals())
-		return &candleFile{candleReader: reader, size: int64(len(sp500)), close: func() {}}, err
+		reader, err := candles.NewReader("sp500-2000.csv", strings.NewReader(sp500), o.reading)
+		return &candleFile{Reader: reader, size: int64(len(sp500)), close: func() {}}, err
 	}
 	file, err := os.Open(o.csv)
 	if err != nil {
@@ -29,7 +31,7 @@ func openCandles(ctx context.Context, o options) (*candleFile, error) {
 	} else {
 		f.closeAtEnd(ctx, file)
 	}
-	if f.candleReader, err = newCandleReader(o.csv, file, o.decimals()); err != nil {
+	if f.Reader, err = candles.NewReader(o.csv, file, o.reading); err != nil {
 		f.close()
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%s: %w before the first row", o.csv, context.Cause(ctx))
