@@ -63,7 +63,7 @@ func TestPlotShowsEveryFill(t *testing.T) {
 	buys, sells := c.marks()
 	require.Equal(t, plotter.XYs{{X: 0, Y: 100}, {X: 3, Y: 103}}, buys)
 	require.Equal(t, plotter.XYs{{X: 1, Y: 101}}, sells)
-	require.NoError(t, c.save(filepath.Join(t.TempDir(), "few.svg"), "four candles"))
+	require.NoError(t, c.save(t.Context(), filepath.Join(t.TempDir(), "few.svg"), "four candles"))
 }
 
 func fillAt(second int, side Side) Fill {
@@ -89,6 +89,59 @@ func TestPlotThatCannotBeDrawnIsAFailure(t *testing.T) {
 	status, _, stderr = program(t, ctx, "-plot", filepath.Join(t.TempDir(), "plot.svg"))
 	require.Equal(t, exitInterrupted, status)
 	require.Contains(t, stderr, "-plot: there is no candle to draw")
+}
+
+func TestOneCandleDrawsSomething(t *testing.T) {
+	c := newChart(1, 2, decimal.MustParse("100"))
+	require.NoError(t, c.onClose(t.Context(), candleAt(0, "10")))
+	file := filepath.Join(t.TempDir(), "one.svg")
+	require.NoError(t, c.save(t.Context(), file, "one candle"))
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Contains(t, string(data), `fill:#787878`, "a dot for the price")
+	require.Contains(t, string(data), `fill:#3C3C3C`, "a dot for the equity")
+}
+
+// zigzag is a chart of n candles whose line crosses itself nowhere and turns everywhere.
+func zigzag(t *testing.T, n int) *chart {
+	t.Helper()
+	c := newChart(1, 2, decimal.MustParse("100"))
+	for i := range n {
+		require.NoError(t, c.onClose(t.Context(), candleAt(i*86400, []string{"10", "20"}[i%2])))
+	}
+	return c
+}
+
+func TestPlotTakesTimeLinearInTheCandles(t *testing.T) {
+	took := func(n int) time.Duration {
+		c := zigzag(t, n)
+		began := time.Now()
+		require.NoError(t, c.save(t.Context(), filepath.Join(t.TempDir(), "zigzag.png"), "zigzag"))
+		return time.Since(began)
+	}
+	took(100) // loads the fonts
+	short, long := took(1000), took(8000)
+	require.Less(t, long, 24*short+time.Second, "8 times the candles, and a picture that takes its time without any")
+}
+
+func TestInterruptEndsTheDrawing(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	file := filepath.Join(t.TempDir(), "zigzag.png")
+	err := zigzag(t, 100).save(ctx, file, "zigzag")
+	require.EqualError(t, err, "-plot: enough: "+file+" is not written")
+	require.NoFileExists(t, file)
+}
+
+func TestAmountLabelsAreRound(t *testing.T) {
+	for _, c := range []struct {
+		value, span float64
+		want        string
+	}{
+		{0.1 + 0.2, 1, "0.3"}, {5.5e-17, 1, "0"}, {1234567.5, 10, "1234567.5"}, {0.00000175, 0.000001, "0.00000175"}, {-0.7000000000000001, 1, "-0.7"},
+	} {
+		require.Equal(t, c.want, amountLabel(c.value, c.span))
+	}
 }
 
 func candleAt(second int, price string) Candle {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"image/color"
 	"math"
+	"time"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -15,6 +18,7 @@ type figure struct {
 	prices, equity *plot.Plot
 	legend         []plot.Legend // of one entry each, drawn side by side under the title, where they hide no data
 	err            error         // the first that occurred
+	ctx            context.Context
 }
 
 const (
@@ -24,8 +28,9 @@ const (
 	markSize     = vg.Length(4.5)
 )
 
-func newFigure(title string) *figure {
-	f := &figure{prices: newPlot("price"), equity: newPlot("equity")}
+// newFigure begins a figure whose drawing ends with ctx.
+func newFigure(ctx context.Context, title string) *figure {
+	f := &figure{prices: newPlot("price"), equity: newPlot("equity"), ctx: ctx}
 	f.prices.Title.Text = title
 	f.prices.Title.TextStyle.Font.Size = vg.Points(14)
 	f.prices.Title.Padding = legendHeight + vg.Points(4)
@@ -59,8 +64,28 @@ func (f *figure) line(p *plot.Plot, name string, data plotter.XYs, color color.C
 		return
 	}
 	line.Color, line.Width = color, width
-	p.Add(line)
+	p.Add(pieces{line, f.ctx})
 	f.explain(name, line)
+}
+
+// pieces draws a line piece by piece: the time that a picture of pixels takes for a path grows with the square of
+// its points, and between pieces the drawing can end.
+type pieces struct {
+	*plotter.Line
+	ctx context.Context
+}
+
+func (p pieces) Plot(c draw.Canvas, plt *plot.Plot) {
+	const points = 64
+	if len(p.XYs) == 1 {
+		dot := plotter.Scatter{XYs: p.XYs, GlyphStyle: draw.GlyphStyle{Shape: draw.CircleGlyph{}, Color: p.Color, Radius: markSize / 2}}
+		dot.Plot(c, plt)
+	}
+	for i := 0; i < len(p.XYs)-1 && p.ctx.Err() == nil; i += points {
+		piece := *p.Line
+		piece.XYs = p.XYs[i:min(i+points+1, len(p.XYs))]
+		piece.Plot(c, plt)
+	}
 }
 
 func (f *figure) marks(p *plot.Plot, name string, data plotter.XYs, shape draw.GlyphDrawer, color color.Color) {
@@ -103,11 +128,11 @@ func (f *figure) explain(name string, thumbnail plot.Thumbnailer) {
 	f.legend = append(f.legend, legend)
 }
 
-// draw gives both plots the same left and right edge, so that one date is one line through both.
+// draw ends early when the figure's context ends. It gives both plots the same left and right edge, so that one date is one line through both.
 func (f *figure) draw(c draw.Canvas) {
 	for _, p := range []*plot.Plot{f.prices, f.equity} {
-		widen(&p.X, 0.01)
-		widen(&p.Y, 0.05)
+		widen(&p.X, 0.01, (12 * time.Hour).Seconds())
+		widen(&p.Y, 0.05, 0)
 	}
 	f.equity.X.Min, f.equity.X.Max = f.prices.X.Min, f.prices.X.Max
 
@@ -136,8 +161,11 @@ func (f *figure) drawLegend(strip draw.Canvas) {
 	}
 }
 
-// widen keeps what is drawn off the edges.
-func widen(axis *plot.Axis, share float64) {
+// widen keeps what is drawn off the edges. A single candle, and equity that never changed, have no extent to widen.
+func widen(axis *plot.Axis, share, least float64) {
 	space := (axis.Max - axis.Min) * share
+	if space == 0 {
+		space = cmp.Or(least, math.Abs(axis.Max)*share, 1)
+	}
 	axis.Min, axis.Max = axis.Min-space, axis.Max+space
 }

@@ -89,7 +89,10 @@ func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, e
 		return nil, err
 	}
 	if o.plot != "" {
-		return r, e.chart.save(o.plot, r.title())
+		if r.interrupted { // what was played is drawn all the same
+			ctx = context.WithoutCancel(ctx)
+		}
+		return r, e.chart.save(ctx, o.plot, r.title())
 	}
 	return r, nil
 }

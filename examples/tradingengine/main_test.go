@@ -54,6 +54,7 @@ func requireGolden(t *testing.T, file, got string) {
 func TestDefaultRunReports(t *testing.T) {
 	status, stdout, stderr := program(t, t.Context())
 	require.Equal(t, exitOK, status, stderr)
+	require.Empty(t, stderr)
 	report, bus, found := strings.Cut(stdout, "\nBus\n")
 	require.True(t, found)
 	requireGolden(t, "report.txt", report)

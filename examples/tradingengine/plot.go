@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image/color"
@@ -39,17 +40,20 @@ var (
 func init() { plot.DefaultFont.Variant = "Sans" }
 
 // save draws what the chart has recorded. The file's extension, .svg or .png, is its format.
-// No handler may run any more.
-func (c *chart) save(file, title string) error {
+// No handler may run any more. When ctx ends, so does the drawing, and no file is written.
+func (c *chart) save(ctx context.Context, file, title string) error {
 	if len(c.points) == 0 {
 		return errors.New("-plot: there is no candle to draw")
 	}
-	f, err := c.figure(title)
+	f, err := c.figure(ctx, title)
 	if err != nil {
 		return fmt.Errorf("-plot: %w", err)
 	}
 	canvas := newCanvas(file)
 	f.draw(draw.New(canvas))
+	if ctx.Err() != nil {
+		return fmt.Errorf("-plot: %w: %s is not written", context.Cause(ctx), file)
+	}
 	out, err := os.Create(file)
 	if err != nil {
 		return fmt.Errorf("-plot: %w", err)
@@ -68,8 +72,8 @@ func newCanvas(file string) interface {
 	return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI))}
 }
 
-func (c *chart) figure(title string) (*figure, error) {
-	f := newFigure(title)
+func (c *chart) figure(ctx context.Context, title string) (*figure, error) {
+	f := newFigure(ctx, title)
 	closes, fast, slow, equity := c.lines()
 	buys, sells := c.marks()
 	f.line(f.prices, "close", closes, priceColor, vg.Points(0.7))

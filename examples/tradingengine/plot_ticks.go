@@ -80,10 +80,20 @@ func (amountTicks) Ticks(from, to float64) []plot.Tick {
 	ticks := plot.DefaultTicks{}.Ticks(from, to)
 	for i, tick := range ticks {
 		if tick.Label != "" {
-			ticks[i].Label = group(strconv.FormatFloat(tick.Value, 'f', -1, 64))
+			ticks[i].Label = group(amountLabel(tick.Value, to-from))
 		}
 	}
 	return ticks
+}
+
+// amountLabel leaves out what a sum of floats adds to a round number.
+func amountLabel(value, span float64) string {
+	const digits = 12
+	if math.Abs(value) < span*1e-9 {
+		return "0"
+	}
+	value, _ = strconv.ParseFloat(strconv.FormatFloat(value, 'g', digits, 64), 64)
+	return strconv.FormatFloat(value, 'f', -1, 64)
 }
 
 // downPyramid is draw.PyramidGlyph upside down.
