@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -69,7 +70,8 @@ func TestJSONReport(t *testing.T) {
 
 	var object map[string]any
 	require.NoError(t, json.Unmarshal([]byte(stdout), &object))
-	require.ElementsMatch(t, keys(object), []string{"candles", "rows_left_out", "warnings", "signals", "orders", "fills", "trades", "final_equity", "return",
+	require.ElementsMatch(t, keys(object), []string{"source", "first_date", "last_date", "parameters", "interrupted", "cancelled",
+		"annualised_return", "win_rate", "exposure", "nothing", "candles", "rows_left_out", "warnings", "signals", "orders", "fills", "trades", "final_equity", "return",
 		"buy_and_hold_return", "max_drawdown", "open_orders", "queues"})
 	require.IsType(t, "", object["final_equity"], "money is a string")
 	trade := object["trades"].([]any)[0].(map[string]any)
@@ -92,6 +94,45 @@ func TestOpenTradeHasNoExit(t *testing.T) {
 	require.Equal(t, []jsonTrade{{EntryDate: "2020-01-05", EntryPrice: "12", Quantity: "8", Profit: "8"}}, got.Trades)
 	require.Contains(t, stdout, `"exit_date": null`)
 	require.Contains(t, stdout, `"exit_price": null`)
+}
+
+func TestReportSaysWhyNothingHappened(t *testing.T) {
+	for want, c := range map[string]struct{ closes, args string }{
+		"no signal: averages of 1 and 4 candles can cross from candle 5 on": {"1 2 3 4", "-slow 4"},
+		"no signal: the averages never crossed":                             {"1 2 3 4", "-slow 2"},
+		"no trade: the cash, 5.00, does not cover a lot of 1":               {"9 8 9 9", "-slow 2 -cash 5"},
+		"no trade: the cash, 9.00, does not cover a lot of 1":               {"9 8 9 10", "-slow 2 -cash 9"},
+		"no order: there was nothing to sell":                               {"1 2 1 1", "-slow 2"},
+	} {
+		file := writeFile(t, "prices.csv", closesAsCSV(strings.Fields(c.closes)...))
+		args := append([]string{"-csv", file, "-fast", "1"}, strings.Fields(c.args)...)
+		_, stdout, _ := program(t, t.Context(), args...)
+		require.Contains(t, stdout, "\n  "+want+"\n")
+		_, stdout, _ = program(t, t.Context(), append(args, "-json")...)
+		var got jsonReport
+		require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+		require.Equal(t, want, got.Nothing)
+	}
+}
+
+func TestReportMeasuresTrades(t *testing.T) {
+	// Four candles of ten close with a position, and neither trade makes money.
+	file := writeFile(t, "prices.csv", closesAsCSV("10", "9", "11", "12", "8", "7", "9", "9", "3", "3"))
+	_, stdout, _ := program(t, t.Context(), "-csv", file, "-fast", "1", "-slow", "2", "-cash", "100", "-json")
+	var got jsonReport
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	require.Len(t, got.Trades, 2)
+	require.Equal(t, 0.0, *got.WinRate)
+	require.Equal(t, 0.4, got.Exposure)
+	require.Nil(t, got.AnnualisedReturn, "less than a year")
+	require.Equal(t, "2020-01-01", *got.FirstDate)
+	require.Equal(t, "2020-01-10", *got.LastDate)
+	require.Equal(t, jsonParameters{Fast: 1, Slow: 2, Lot: "1", Cash: "100"}, got.Parameters)
+
+	r := &report{gain: decimal.MustParse("3"), first: Candle{Time: day(2020, 1, 1)}, last: Candle{Time: day(2022, 1, 1)}}
+	a, ok := r.annualised()
+	require.True(t, ok)
+	require.InDelta(t, 1, a, 0.001, "twice doubled")
 }
 
 func TestOrderStillOpenAtTheEndIsReported(t *testing.T) {

@@ -20,6 +20,7 @@ type orderManager struct {
 	position decimal.Decimal
 	working  bool // an order is placed and neither filled nor cancelled
 	orders   int
+	tooDear  int // buy signals whose close the cash did not cover a lot at
 }
 
 func newOrderManager(bus *eventbus.Bus, lot, cash decimal.Decimal) *orderManager {
@@ -46,6 +47,9 @@ func (m *orderManager) order(s Signal) (order Order, ok bool) {
 	case s.Side == Buy && m.position.IsZero():
 		order.Budget = m.cash
 		order.Quantity = affordable(m.cash, s.Close, m.lot)
+		if order.Quantity.IsZero() {
+			m.tooDear++
+		}
 	case s.Side == Sell:
 		order.Quantity = m.position
 	}

@@ -42,7 +42,9 @@ type portfolio struct {
 	fills       int
 	trades      []Trade
 	forgotten   int // trades between those at the beginning and the last
+	closed, won int // trades
 	candles     int
+	held        int // candles with a position at the close
 	first, last Candle
 	peak        decimal.Decimal // the highest equity at a close
 	trough      decimal.Decimal // the lowest since the peak
@@ -75,6 +77,10 @@ func (p *portfolio) book(f Fill) (eventbus.Topic[Account], Account) {
 		p.position = p.position.Sub(f.Quantity)
 		trade := &p.trades[len(p.trades)-1]
 		trade.ExitTime, trade.ExitPrice, trade.Closed = f.Time, f.Price, true
+		p.closed++
+		if trade.ExitPrice.GreaterThan(trade.EntryPrice) {
+			p.won++
+		}
 	}
 	return topic, Account{Time: f.Time, Cash: p.cash, Position: p.position}
 }
@@ -95,6 +101,9 @@ func (p *portfolio) onClose(_ context.Context, c Candle) error {
 		p.first = c
 	}
 	p.candles++
+	if !p.position.IsZero() {
+		p.held++
+	}
 	p.last = c
 	p.markLocked()
 	return nil

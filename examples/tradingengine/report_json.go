@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"math"
 
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
@@ -10,19 +11,37 @@ import (
 
 // Money and quantities are strings, exact; ratios are numbers, fractions of six digits.
 type jsonReport struct {
-	Candles          int         `json:"candles"`
-	RowsLeftOut      int         `json:"rows_left_out"`
-	Warnings         []string    `json:"warnings"`
-	Signals          int         `json:"signals"`
-	Orders           int         `json:"orders"`
-	Fills            int         `json:"fills"`
-	Trades           []jsonTrade `json:"trades"`
-	FinalEquity      string      `json:"final_equity"`
-	Return           json.Number `json:"return"`
-	BuyAndHoldReturn json.Number `json:"buy_and_hold_return"`
-	MaxDrawdown      json.Number `json:"max_drawdown"`
-	OpenOrders       int         `json:"open_orders"`
-	Queues           []jsonQueue `json:"queues"`
+	Source           string         `json:"source"`
+	FirstDate        *string        `json:"first_date"`
+	LastDate         *string        `json:"last_date"`
+	Parameters       jsonParameters `json:"parameters"`
+	Interrupted      bool           `json:"interrupted"`
+	Candles          int            `json:"candles"`
+	RowsLeftOut      int            `json:"rows_left_out"`
+	Warnings         []string       `json:"warnings"`
+	Signals          int            `json:"signals"`
+	Orders           int            `json:"orders"`
+	Cancelled        int            `json:"cancelled"`
+	Fills            int            `json:"fills"`
+	Trades           []jsonTrade    `json:"trades"`
+	FinalEquity      string         `json:"final_equity"`
+	Return           json.Number    `json:"return"`
+	BuyAndHoldReturn json.Number    `json:"buy_and_hold_return"`
+	MaxDrawdown      json.Number    `json:"max_drawdown"`
+	AnnualisedReturn *float64       `json:"annualised_return"` // null for less than a year
+	WinRate          *float64       `json:"win_rate"`          // null without a closed trade
+	Exposure         float64        `json:"exposure"`
+	Nothing          string         `json:"nothing"` // why nothing was traded; empty when something was
+	OpenOrders       int            `json:"open_orders"`
+	Queues           []jsonQueue    `json:"queues"`
+}
+
+type jsonParameters struct {
+	Fast   int    `json:"fast"`
+	Slow   int    `json:"slow"`
+	Lot    string `json:"lot"`
+	Cash   string `json:"cash"`
+	Symbol string `json:"symbol"` // as -symbol says; empty without
 }
 
 // The profit of a trade that is still open is what its sale at the last close would make.
@@ -55,6 +74,10 @@ type jsonQueue struct {
 
 func (r *report) writeJSON(w io.Writer) error {
 	out := jsonReport{
+		Source: r.source,
+		Parameters: jsonParameters{Fast: r.options.fast, Slow: r.options.slow, Lot: r.options.lot.String(), Cash: r.options.cash.String(),
+			Symbol: r.options.reading.Symbol},
+		Interrupted: r.interrupted, Cancelled: r.cancelled, Exposure: *share(r.exposure()), Nothing: r.nothing(),
 		Candles: r.candles, RowsLeftOut: r.leftOut, Warnings: append([]string{}, r.warnings...),
 		Signals: r.signals, Orders: r.orders, Fills: r.fills,
 		Trades:           []jsonTrade{},
@@ -65,6 +88,16 @@ func (r *report) writeJSON(w io.Writer) error {
 		OpenOrders:       len(r.open),
 	}
 	layout := r.timeLayout()
+	if r.candles > 0 {
+		first, last := r.first.Time.Format(layout), r.last.Time.Format(layout)
+		out.FirstDate, out.LastDate = &first, &last
+	}
+	if a, ok := r.annualised(); ok {
+		out.AnnualisedReturn = share(a)
+	}
+	if won, ok := r.winRate(); ok {
+		out.WinRate = share(won)
+	}
 	for _, t := range r.trades {
 		out.Trades = append(out.Trades, r.jsonTrade(t, layout))
 	}
@@ -73,6 +106,7 @@ func (r *report) writeJSON(w io.Writer) error {
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
 	return encoder.Encode(out)
 }
 
@@ -96,6 +130,12 @@ func newJSONQueue(q eventbus.QueueStats) jsonQueue {
 		Accepted: q.Accepted, Handled: q.Handled, Unhandled: q.Unhandled, Failed: q.Failed, Panicked: q.Panicked,
 		Dropped: q.Dropped, Evicted: q.Evicted, Conflated: q.Conflated, Expired: q.Expired, Rejected: q.Rejected,
 	}
+}
+
+// share rounds a fraction to six digits.
+func share(f float64) *float64 {
+	f = math.Round(f*1e6) / 1e6
+	return &f
 }
 
 func ratio(d decimal.Decimal) json.Number {

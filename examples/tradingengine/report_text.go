@@ -34,7 +34,7 @@ func (r *report) writeSummary(w io.Writer) {
 	if r.interrupted {
 		fmt.Fprint(w, " (interrupted)")
 	}
-	fmt.Fprintf(w, "\nmoving averages %d and %d, lots of %s, %s at the start\n\n", o.fast, o.slow, o.lot, money(o.cash))
+	fmt.Fprintf(w, "\nmoving averages %d and %d, lots of %s, %s at the start\nlong only, no fees, no slippage\n\n", o.fast, o.slow, o.lot, money(o.cash))
 
 	line := func(name, value, note string) {
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-18s%14s   %s", name, value, note), " "))
@@ -48,7 +48,19 @@ func (r *report) writeSummary(w io.Writer) {
 	line("final equity", money(r.finalEquity), "")
 	line("return", percent(r.gain), "")
 	line("buy and hold", percent(r.buyAndHold), "first close to last close")
+	if a, ok := r.annualised(); ok {
+		line("a year", percent(decimal.MustFromFloat64(a)), "the return, annualised")
+	}
 	line("largest drawdown", percent(r.drawdown), "of equity at the close, from its peak")
+	if won, ok := r.winRate(); ok {
+		line("trades won", percent(decimal.MustFromFloat64(won)), fmt.Sprintf("%s of %s", group(fmt.Sprint(r.won)), group(fmt.Sprint(r.closed))))
+	}
+	line("exposure", percent(decimal.MustFromFloat64(r.exposure())), "of the candles closed with a position")
+	for _, note := range append([]string{r.nothing()}, r.warnings...) {
+		if note != "" {
+			fmt.Fprintf(w, "\n  %s\n", note)
+		}
+	}
 }
 
 func (r *report) ordersNote() string {
