@@ -5,7 +5,10 @@ import (
 	"math"
 	"sync"
 
+	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 // chartPoints bounds what a chart keeps and draws. It is several times the width of the picture in pixels.
@@ -13,7 +16,7 @@ const chartPoints = 8192
 
 // chart records what a plot shows: closes, both averages, fills, and equity at each close.
 type chart struct {
-	fast, slow *average // only onClose touches them
+	fast, slow *engine.Average // only onClose touches them
 
 	// Fills come on the order queue and candles on the data queue: mu keeps their processors apart.
 	mu        sync.Mutex
@@ -35,12 +38,19 @@ type chartPoint struct {
 }
 
 func newChart(fast, slow int, cash decimal.Decimal) *chart {
-	return &chart{fast: newAverage(fast), slow: newAverage(slow), cash: cash, buy: math.NaN(), sell: math.NaN(), span: 1}
+	return &chart{fast: engine.NewAverage(fast), slow: engine.NewAverage(slow), cash: cash, buy: math.NaN(), sell: math.NaN(), span: 1}
 }
 
-func (c *chart) onClose(_ context.Context, candle Candle) error {
-	c.fast.add(candle.Close)
-	c.slow.add(candle.Close)
+func (c *chart) subscribe(bus *eventbus.Bus) {
+	engine.CandleClosed.Subscribe(bus, c.onClose)
+	engine.OrderFilled.Subscribe(bus, c.onFill)
+	engine.PositionOpened.Subscribe(bus, c.onAccount)
+	engine.PositionClosed.Subscribe(bus, c.onAccount)
+}
+
+func (c *chart) onClose(_ context.Context, candle engine.Candle) error {
+	c.fast.Add(candle.Close)
+	c.slow.Add(candle.Close)
 	price := candle.Close.InexactFloat64()
 	p := chartPoint{
 		candles: 1,
@@ -48,11 +58,11 @@ func (c *chart) onClose(_ context.Context, candle Candle) error {
 		low:     price, high: price,
 		fast: math.NaN(), slow: math.NaN(),
 	}
-	if c.fast.full {
-		p.fast = c.fast.float()
+	if c.fast.Full() {
+		p.fast = c.fast.Float()
 	}
-	if c.slow.full {
-		p.slow = c.slow.float()
+	if c.slow.Full() {
+		p.slow = c.slow.Float()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,10 +110,10 @@ func later(a, b float64) float64 {
 	return b
 }
 
-func (c *chart) onFill(_ context.Context, f Fill) error {
+func (c *chart) onFill(_ context.Context, f engine.Fill) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.Order.Side == Buy {
+	if f.Order.Side == engine.Buy {
 		c.buy = f.Price.InexactFloat64()
 	} else {
 		c.sell = f.Price.InexactFloat64()
@@ -111,7 +121,7 @@ func (c *chart) onFill(_ context.Context, f Fill) error {
 	return nil
 }
 
-func (c *chart) onAccount(_ context.Context, a Account) error {
+func (c *chart) onAccount(_ context.Context, a engine.Account) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cash, c.position = a.Cash, a.Position

@@ -16,6 +16,9 @@ import (
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/plot/plotter"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 func TestPlotIsDrawnInTheFormatOfItsName(t *testing.T) {
@@ -54,7 +57,7 @@ func requireXML(t *testing.T, data []byte) {
 
 func TestPlotShowsEveryFill(t *testing.T) {
 	c := newChart(1, 2, decimal.MustParse("100"))
-	for i, side := range []Side{Buy, Sell, "", Buy} {
+	for i, side := range []engine.Side{engine.Buy, engine.Sell, "", engine.Buy} {
 		if side != "" {
 			require.NoError(t, c.onFill(t.Context(), fillAt(i, side)))
 		}
@@ -66,8 +69,8 @@ func TestPlotShowsEveryFill(t *testing.T) {
 	require.NoError(t, c.save(t.Context(), filepath.Join(t.TempDir(), "few.svg"), "four candles"))
 }
 
-func fillAt(second int, side Side) Fill {
-	return Fill{Order: Order{Side: side}, Time: time.Unix(int64(second), 0), Price: decimal.MustFromInt64(int64(100+second), 0)}
+func fillAt(second int, side engine.Side) engine.Fill {
+	return engine.Fill{Order: engine.Order{Side: side}, Time: time.Unix(int64(second), 0), Price: decimal.MustFromInt64(int64(100+second), 0)}
 }
 
 func TestMarksShrinkWhereTheyAreMany(t *testing.T) {
@@ -144,15 +147,15 @@ func TestAmountLabelsAreRound(t *testing.T) {
 	}
 }
 
-func candleAt(second int, price string) Candle {
+func candleAt(second int, price string) engine.Candle {
 	p := decimal.MustParse(price)
-	return Candle{Time: time.Unix(int64(second), 0), Open: p, High: p, Low: p, Close: p}
+	return engine.Candle{Candle: candles.Candle{Time: time.Unix(int64(second), 0), Open: p, High: p, Low: p, Close: p}}
 }
 
 func TestChartMarksEquityAndAverages(t *testing.T) {
 	c := newChart(1, 2, decimal.MustParse("100"))
 	require.NoError(t, c.onClose(t.Context(), candleAt(0, "10")))
-	require.NoError(t, c.onAccount(t.Context(), Account{Cash: decimal.MustParse("20"), Position: decimal.MustParse("8")}))
+	require.NoError(t, c.onAccount(t.Context(), engine.Account{Cash: decimal.MustParse("20"), Position: decimal.MustParse("8")}))
 	require.NoError(t, c.onClose(t.Context(), candleAt(1, "12")))
 	closes, fast, slow, equity := c.lines()
 	require.Equal(t, []float64{10, 12}, values(closes))
@@ -183,7 +186,7 @@ func TestChartOfAnyLengthKeepsItsExtremes(t *testing.T) {
 		case 23_456:
 			price = "1"
 		}
-		require.NoError(t, c.onFill(t.Context(), fillAt(i, []Side{Buy, Sell}[i%2])))
+		require.NoError(t, c.onFill(t.Context(), fillAt(i, []engine.Side{engine.Buy, engine.Sell}[i%2])))
 		require.NoError(t, c.onClose(t.Context(), candleAt(i, price)))
 	}
 	buys, sells := c.marks()

@@ -1,14 +1,5 @@
-// Tradingengine is an example of a trading system whose components talk only through an event bus. It plays candles,
-// of the S&P 500 or of the user's own file, to a moving-average strategy, trades on paper and reports the result.
-//
-//	data queue     feed           CandleUpdate     broker
-//	               feed           CandleClosed     strategy, portfolio
-//	signal queue   strategy       SignalGenerated  order manager
-//	order queue    order manager  OrderPlaced      broker
-//	               broker         OrderFilled      portfolio
-//	               broker         OrderUpdate      order manager
-//	               portfolio      PositionOpened   order manager
-//	               portfolio      PositionClosed   order manager
+// Tradingengine plays candles, of the S&P 500 or of the user's own file, to a trading engine, trades on paper and
+// reports the result. The engine, and who hears what in it, is package engine; its components are chosen in session.go.
 package main
 
 import (
@@ -54,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return exitFailure
 	case r.interrupted:
-		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", group(fmt.Sprint(r.candles)))
+		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", group(fmt.Sprint(r.Candles)))
 		return exitInterrupted
 	}
 	return exitOK
@@ -68,11 +59,11 @@ func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, e
 	defer candles.close()
 	bar := newProgress(candles.size, candles.Bytes, stderr)
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.log}))
-	e, err := newEngine(o, candles, bar.candle, logger)
+	s, err := newSession(o, candles, bar.candle, logger)
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.run(ctx)
+	r, err := s.run(ctx)
 	bar.finish()
 	if err != nil {
 		return nil, err
@@ -92,7 +83,7 @@ func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, e
 		if r.interrupted { // what was played is drawn all the same
 			ctx = context.WithoutCancel(ctx)
 		}
-		return r, e.chart.save(ctx, o.plot, r.title())
+		return r, s.chart.save(ctx, o.plot, r.title())
 	}
 	return r, nil
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -59,7 +60,7 @@ func TestDefaultRunReports(t *testing.T) {
 	report, bus, found := strings.Cut(stdout, "\nBus\n")
 	require.True(t, found)
 	requireGolden(t, "report.txt", report)
-	require.Contains(t, bus, "(*portfolio).onFill")
+	require.Contains(t, bus, "*engine.Ledger.OnFill")
 	require.Regexp(t, `\n10,\d{3} events in \d+\.\d{3} s: [\d,]+ events a second\n$`, bus)
 }
 
@@ -70,7 +71,7 @@ func TestJSONReport(t *testing.T) {
 
 	var object map[string]any
 	require.NoError(t, json.Unmarshal([]byte(stdout), &object))
-	require.ElementsMatch(t, keys(object), []string{"source", "first_date", "last_date", "parameters", "interrupted", "cancelled",
+	require.ElementsMatch(t, keys(object), []string{"source", "first_date", "last_date", "parameters", "interrupted", "cancelled", "vetoed",
 		"annualised_return", "win_rate", "exposure", "nothing", "candles", "rows_left_out", "warnings", "signals", "orders", "fills", "trades", "final_equity", "return",
 		"buy_and_hold_return", "max_drawdown", "open_orders", "queues"})
 	require.IsType(t, "", object["final_equity"], "money is a string")
@@ -102,6 +103,9 @@ func TestReportSaysWhyNothingHappened(t *testing.T) {
 		"no signal: the averages never crossed":                             {"1 2 3 4", "-slow 2"},
 		"no trade: the cash, 5.00, does not cover a lot of 1":               {"9 8 9 9", "-slow 2 -cash 5"},
 		"no trade: the cash, 9.00, does not cover a lot of 1":               {"9 8 9 10", "-slow 2 -cash 9"},
+		"no signal: a close can be above the last 4 from candle 5 on":       {"1 2 3 4", "-slow 4 -strategy breakout"},
+		"no signal: no close was above the last 2":                          {"9 9 9 9", "-slow 2 -strategy breakout"},
+		"no trade: 1 orders were vetoed, with the equity below 200,000.00":  {"9 8 9 10", "-slow 2 -least 200000"},
 		"no order: there was nothing to sell":                               {"1 2 1 1", "-slow 2"},
 	} {
 		file := writeFile(t, "prices.csv", closesAsCSV(strings.Fields(c.closes)...))
@@ -127,9 +131,9 @@ func TestReportMeasuresTrades(t *testing.T) {
 	require.Nil(t, got.AnnualisedReturn, "less than a year")
 	require.Equal(t, "2020-01-01", *got.FirstDate)
 	require.Equal(t, "2020-01-10", *got.LastDate)
-	require.Equal(t, jsonParameters{Fast: 1, Slow: 2, Lot: "1", Cash: "100"}, got.Parameters)
+	require.Equal(t, jsonParameters{Strategy: "crossover", Least: "0", Fast: 1, Slow: 2, Lot: "1", Cash: "100"}, got.Parameters)
 
-	r := &report{gain: decimal.MustParse("3"), first: Candle{Time: day(2020, 1, 1)}, last: Candle{Time: day(2022, 1, 1)}}
+	r := &report{gain: decimal.MustParse("3"), Books: engine.Books{First: candleAt(0, "1"), Last: candleAt(2*31557600, "1")}}
 	a, ok := r.annualised()
 	require.True(t, ok)
 	require.InDelta(t, 1, a, 0.001, "twice doubled")
@@ -200,13 +204,13 @@ func TestPortfolioKeepsTheTradesThatAreShown(t *testing.T) {
 		require.NoError(t, err)
 		source, err := candles.NewReader("walk", strings.NewReader(walkAsCSV(walk(7, n, 100))), candles.Options{Digits: maxDecimals})
 		require.NoError(t, err)
-		e, err := newEngine(o, source, func() {}, slog.New(slog.DiscardHandler))
+		e, err := newSession(o, source, func() {}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		r, err := e.run(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, (r.fills+1)/2, len(r.trades)+r.forgotten)
-		require.Equal(t, c.keep, r.forgotten == 0)
-		require.Equal(t, c.keep, len(r.trades) > 4*tradesShown)
+		require.Equal(t, (r.Fills+1)/2, len(r.Trades)+r.Forgotten)
+		require.Equal(t, c.keep, r.Forgotten == 0)
+		require.Equal(t, c.keep, len(r.Trades) > 4*tradesShown)
 	}
 }
 
@@ -216,6 +220,19 @@ func TestBadRowEndsTheRunWithoutReport(t *testing.T) {
 	require.Equal(t, exitFailure, status)
 	require.Empty(t, stdout)
 	require.Equal(t, "tradingengine: "+file+`:3: column close: value "x": is not a decimal number such as 1455.22`+"\n", stderr)
+}
+
+func TestBreakoutIsAStrategy(t *testing.T) {
+	file := writeFile(t, "prices.csv", closesAsCSV("10", "9", "11", "12", "13", "8", "7"))
+	status, stdout, stderr := program(t, t.Context(), "-csv", file, "-strategy", "breakout", "-fast", "1", "-slow", "2", "-cash", "100")
+	require.Equal(t, exitOK, status, stderr)
+	require.Contains(t, stdout, "\nbreakout of 2 closes, out below 1, lots of 1")
+	require.Regexp(t, `1 +2020-01-04 +12.00 +2020-01-07 +7.00 +8 +-40.00`, stdout)
+}
+
+func TestVetoedOrdersAreReported(t *testing.T) {
+	_, stdout, _ := program(t, t.Context(), "-least", "150000")
+	require.Regexp(t, `orders +0 +9 vetoed: the equity was below 150,000.00`, stdout)
 }
 
 func TestOddRowsAreWarnedOf(t *testing.T) {
@@ -245,6 +262,8 @@ func TestUnusableOptionsAreNamed(t *testing.T) {
 		{"-cash -5", "-cash -5: must be more than 0"},
 		{"-plot no/such/folder/a.svg", "-plot no/such/folder/a.svg: there is no folder no/such/folder"},
 		{"-plot a.pdf", "-plot a.pdf: the file's name must end in .svg or .png"},
+		{"-strategy hope", `-strategy "hope": must be crossover or breakout`},
+		{"-least -1", "-least -1: must not be negative"},
 		{"-dates us", "-dates us: must be mdy, dmy or ymd"},
 		{"-decimal ,", "-decimal ,: must be point or comma"},
 		{"-log loud", `invalid value "loud" for flag -log`},

@@ -22,6 +22,8 @@ type options struct {
 	reading    candles.Options
 	fast, slow int
 	lot, cash  decimal.Decimal
+	strategy   string
+	least      decimal.Decimal // equity below which nothing is bought; 0: none
 	json       bool
 	plot       string // empty: no plot
 	log        slog.Level
@@ -37,9 +39,15 @@ const (
 	step   mode = "step"   // the feed's, when it has told of something
 )
 
+// What -strategy can be.
+const (
+	crossover = "crossover"
+	breakout  = "breakout"
+)
+
 const synopsis = `Usage: tradingengine [flags]
 
-Trades the crossing of two moving averages over daily candles, on paper, on an event bus,
+Trades the crossing of two moving averages of candles, or a breakout, on paper, on an event bus,
 and reports what came of it. Without -csv it plays twenty years of the S&P 500.
 
 `
@@ -62,8 +70,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.reading.Symbol, "symbol", "", "of a file with several instruments, trade `name`, or column=name")
 	flags.StringVar(&o.reading.Dates, "dates", "", "read dates such as 01/02/2024 in `order` mdy, dmy or ymd, where the file does not tell")
 	flags.StringVar(&o.reading.Decimal, "decimal", "", "read numbers such as 1,234 with `point` or comma before the decimals, where the file does not tell")
-	flags.IntVar(&o.fast, "fast", 50, "candles in the fast moving average")
-	flags.IntVar(&o.slow, "slow", 200, "candles in the slow moving average")
+	flags.StringVar(&o.strategy, "strategy", crossover,
+		"trade `how`: crossover, of a fast and a slow moving average; breakout, in above the last slow closes and out below the last fast")
+	flags.IntVar(&o.fast, "fast", 50, "candles in the fast moving average, or for the way out")
+	flags.IntVar(&o.slow, "slow", 200, "candles in the slow moving average, or for the way in")
+	flags.TextVar(&o.least, "least", decimal.Zero, "buy nothing when the equity is below this `amount`")
 	flags.TextVar(&o.lot, "lot", decimal.MustParse("1"), "trade multiples of this `quantity`")
 	flags.TextVar(&o.cash, "cash", decimal.MustParse("100000"), "start with this `amount` of cash")
 	flags.BoolVar(&o.json, "json", false, "print the report as one JSON object")
@@ -95,6 +106,10 @@ func (o options) check(args []string) error {
 		return fmt.Errorf("-lot %s: must be more than 0", o.lot)
 	case !o.cash.IsPos():
 		return fmt.Errorf("-cash %s: must be more than 0", o.cash)
+	case o.strategy != crossover && o.strategy != breakout:
+		return fmt.Errorf("-strategy %q: must be crossover or breakout", o.strategy)
+	case o.least.IsNeg():
+		return fmt.Errorf("-least %s: must not be negative", o.least)
 	case o.mode != live && o.mode != single && o.mode != step:
 		return fmt.Errorf("-mode %q: must be live, single or step", o.mode)
 	case !slices.Contains([]string{"", "mdy", "dmy", "ymd"}, o.reading.Dates):
@@ -109,6 +124,14 @@ func (o options) check(args []string) error {
 		return fmt.Errorf("-plot %s: there is no folder %s", o.plot, folder)
 	}
 	return nil
+}
+
+// describe names the strategy in reports.
+func (o options) describe() string {
+	if o.strategy == breakout {
+		return fmt.Sprintf("breakout of %d closes, out below %d", o.slow, o.fast)
+	}
+	return fmt.Sprintf("moving averages %d and %d", o.fast, o.slow)
 }
 
 // source names the data in reports.

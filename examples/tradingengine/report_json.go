@@ -7,6 +7,8 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 // Money and quantities are strings, exact; ratios are numbers, fractions of six digits.
@@ -22,6 +24,7 @@ type jsonReport struct {
 	Signals          int            `json:"signals"`
 	Orders           int            `json:"orders"`
 	Cancelled        int            `json:"cancelled"`
+	Vetoed           int            `json:"vetoed"`
 	Fills            int            `json:"fills"`
 	Trades           []jsonTrade    `json:"trades"`
 	FinalEquity      string         `json:"final_equity"`
@@ -37,11 +40,13 @@ type jsonReport struct {
 }
 
 type jsonParameters struct {
-	Fast   int    `json:"fast"`
-	Slow   int    `json:"slow"`
-	Lot    string `json:"lot"`
-	Cash   string `json:"cash"`
-	Symbol string `json:"symbol"` // as -symbol says; empty without
+	Strategy string `json:"strategy"`
+	Fast     int    `json:"fast"`
+	Slow     int    `json:"slow"`
+	Lot      string `json:"lot"`
+	Cash     string `json:"cash"`
+	Least    string `json:"least"`
+	Symbol   string `json:"symbol"` // as -symbol says; empty without
 }
 
 // The profit of a trade that is still open is what its sale at the last close would make.
@@ -75,21 +80,21 @@ type jsonQueue struct {
 func (r *report) writeJSON(w io.Writer) error {
 	out := jsonReport{
 		Source: r.source,
-		Parameters: jsonParameters{Fast: r.options.fast, Slow: r.options.slow, Lot: r.options.lot.String(), Cash: r.options.cash.String(),
-			Symbol: r.options.reading.Symbol},
-		Interrupted: r.interrupted, Cancelled: r.cancelled, Exposure: *share(r.exposure()), Nothing: r.nothing(),
-		Candles: r.candles, RowsLeftOut: r.leftOut, Warnings: append([]string{}, r.warnings...),
-		Signals: r.signals, Orders: r.orders, Fills: r.fills,
+		Parameters: jsonParameters{Strategy: r.options.strategy, Fast: r.options.fast, Slow: r.options.slow, Lot: r.options.lot.String(), Cash: r.options.cash.String(),
+			Least: r.options.least.String(), Symbol: r.options.reading.Symbol},
+		Interrupted: r.interrupted, Cancelled: r.Cancelled, Vetoed: r.Vetoed, Exposure: *share(r.exposure()), Nothing: r.nothing(),
+		Candles: r.Candles, RowsLeftOut: r.leftOut, Warnings: append([]string{}, r.warnings...),
+		Signals: r.Signals, Orders: r.Orders, Fills: r.Fills,
 		Trades:           []jsonTrade{},
 		FinalEquity:      r.finalEquity.String(),
 		Return:           ratio(r.gain),
 		BuyAndHoldReturn: ratio(r.buyAndHold),
-		MaxDrawdown:      ratio(r.drawdown),
+		MaxDrawdown:      ratio(r.Drawdown),
 		OpenOrders:       len(r.open),
 	}
 	layout := r.timeLayout()
-	if r.candles > 0 {
-		first, last := r.first.Time.Format(layout), r.last.Time.Format(layout)
+	if r.Candles > 0 {
+		first, last := r.First.Time.Format(layout), r.Last.Time.Format(layout)
 		out.FirstDate, out.LastDate = &first, &last
 	}
 	if a, ok := r.annualised(); ok {
@@ -98,7 +103,7 @@ func (r *report) writeJSON(w io.Writer) error {
 	if won, ok := r.winRate(); ok {
 		out.WinRate = share(won)
 	}
-	for _, t := range r.trades {
+	for _, t := range r.Trades {
 		out.Trades = append(out.Trades, r.jsonTrade(t, layout))
 	}
 	for _, q := range r.stats.Queues {
@@ -110,15 +115,15 @@ func (r *report) writeJSON(w io.Writer) error {
 	return encoder.Encode(out)
 }
 
-func (r *report) jsonTrade(t Trade, layout string) jsonTrade {
+func (r *report) jsonTrade(t *engine.Trade, layout string) jsonTrade {
 	out := jsonTrade{
 		EntryDate:  t.EntryTime.Format(layout),
-		EntryPrice: t.EntryPrice.String(),
-		Quantity:   t.Quantity.String(),
-		Profit:     t.profit(r.last.Close).String(),
+		EntryPrice: t.EntryPrice().String(),
+		Quantity:   t.Bought.String(),
+		Profit:     t.Profit(r.Last.Close).String(),
 	}
-	if t.Closed {
-		date, price := t.ExitTime.Format(layout), t.ExitPrice.String()
+	if t.Closed() {
+		date, price := t.ExitTime.Format(layout), t.ExitPrice().String()
 		out.ExitDate, out.ExitPrice = &date, &price
 	}
 	return out

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 
 	decimal "github.com/quagmt/udecimal"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 // tradesShown is how many trades the table has at its beginning and again at its end when there are more.
@@ -34,16 +36,16 @@ func (r *report) writeSummary(w io.Writer) {
 	if r.interrupted {
 		fmt.Fprint(w, " (interrupted)")
 	}
-	fmt.Fprintf(w, "\nmoving averages %d and %d, lots of %s, %s at the start\nlong only, no fees, no slippage\n\n", o.fast, o.slow, o.lot, money(o.cash))
+	fmt.Fprintf(w, "\n%s, lots of %s, %s at the start\nlong only, no fees, no slippage\n\n", o.describe(), o.lot, money(o.cash))
 
 	line := func(name, value, note string) {
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-18s%14s   %s", name, value, note), " "))
 	}
 	count := func(name string, n int, note string) { line(name, group(fmt.Sprint(n)), note) }
-	count("candles", r.candles, "")
-	count("signals", r.signals, "")
-	count("orders", r.orders, r.ordersNote())
-	count("fills", r.fills, "")
+	count("candles", r.Candles, "")
+	count("signals", r.Signals, "")
+	count("orders", r.Orders, r.ordersNote())
+	count("fills", r.Fills, "")
 	fmt.Fprintln(w)
 	line("final equity", money(r.finalEquity), "")
 	line("return", percent(r.gain), "")
@@ -51,9 +53,9 @@ func (r *report) writeSummary(w io.Writer) {
 	if a, ok := r.annualised(); ok {
 		line("a year", percent(decimal.MustFromFloat64(a)), "the return, annualised")
 	}
-	line("largest drawdown", percent(r.drawdown), "of equity at the close, from its peak")
+	line("largest drawdown", percent(r.Drawdown), "of equity at the close, from its peak")
 	if won, ok := r.winRate(); ok {
-		line("trades won", percent(decimal.MustFromFloat64(won)), fmt.Sprintf("%s of %s", group(fmt.Sprint(r.won)), group(fmt.Sprint(r.closed))))
+		line("trades won", percent(decimal.MustFromFloat64(won)), fmt.Sprintf("%s of %s", group(fmt.Sprint(r.Won)), group(fmt.Sprint(r.Closed))))
 	}
 	line("exposure", percent(decimal.MustFromFloat64(r.exposure())), "of the candles closed with a position")
 	for _, note := range append([]string{r.nothing()}, r.warnings...) {
@@ -65,8 +67,11 @@ func (r *report) writeSummary(w io.Writer) {
 
 func (r *report) ordersNote() string {
 	var notes []string
-	if r.cancelled > 0 {
-		notes = append(notes, fmt.Sprintf("%s cancelled: the cash did not cover a lot", group(fmt.Sprint(r.cancelled))))
+	if r.Cancelled > 0 {
+		notes = append(notes, fmt.Sprintf("%s cancelled: the cash did not cover a lot", group(fmt.Sprint(r.Cancelled))))
+	}
+	if r.Vetoed > 0 {
+		notes = append(notes, fmt.Sprintf("%s vetoed: the equity was below %s", group(fmt.Sprint(r.Vetoed)), money(r.options.least)))
 	}
 	for _, o := range r.open {
 		notes = append(notes, fmt.Sprintf("still open: %s %s of %s", o.Side, group(o.Quantity.String()), o.Time.Format(r.timeLayout())))
@@ -76,17 +81,17 @@ func (r *report) ordersNote() string {
 
 func (r *report) writeTrades(w io.Writer) {
 	fmt.Fprint(w, "\nTrades\n\n")
-	if len(r.trades) == 0 {
+	if len(r.Trades) == 0 {
 		fmt.Fprintln(w, "  none")
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "#\tentry\tprice\texit\tprice\tquantity\tprofit\t")
 	layout := r.timeLayout()
-	first, last := r.trades, []Trade(nil)
-	hidden := len(r.trades) + r.forgotten - 2*tradesShown
+	first, last := r.Trades, []*engine.Trade(nil)
+	hidden := len(r.Trades) + r.Forgotten - 2*tradesShown
 	if hidden > 0 {
-		first, last = r.trades[:tradesShown], r.trades[len(r.trades)-tradesShown:]
+		first, last = r.Trades[:tradesShown], r.Trades[len(r.Trades)-tradesShown:]
 	}
 	for i, t := range first {
 		r.writeTrade(table, i+1, t, layout)
@@ -100,13 +105,13 @@ func (r *report) writeTrades(w io.Writer) {
 	table.Flush()
 }
 
-func (r *report) writeTrade(w io.Writer, number int, t Trade, layout string) {
+func (r *report) writeTrade(w io.Writer, number int, t *engine.Trade, layout string) {
 	exitDate, exitPrice := "open", ""
-	if t.Closed {
-		exitDate, exitPrice = t.ExitTime.Format(layout), price(t.ExitPrice)
+	if t.Closed() {
+		exitDate, exitPrice = t.ExitTime.Format(layout), price(t.ExitPrice())
 	}
-	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", number, t.EntryTime.Format(layout), price(t.EntryPrice),
-		exitDate, exitPrice, group(t.Quantity.String()), money(t.profit(r.last.Close)))
+	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", number, t.EntryTime.Format(layout), price(t.EntryPrice()),
+		exitDate, exitPrice, group(t.Bought.String()), money(t.Profit(r.Last.Close)))
 }
 
 func money(d decimal.Decimal) string {
@@ -148,9 +153,9 @@ func group(number string) string {
 }
 
 func (r *report) title() string {
-	if r.candles == 0 {
+	if r.Candles == 0 {
 		return r.source
 	}
 	layout := r.timeLayout()
-	return fmt.Sprintf("%s, %s to %s", r.source, r.first.Time.Format(layout), r.last.Time.Format(layout))
+	return fmt.Sprintf("%s, %s to %s", r.source, r.First.Time.Format(layout), r.Last.Time.Format(layout))
 }

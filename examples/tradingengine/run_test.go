@@ -14,6 +14,9 @@ import (
 
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 // BenchmarkRun measures the program on a file of 200,000 candles: reading, trading and the report. On one core:
@@ -38,18 +41,18 @@ func BenchmarkRun(b *testing.B) {
 }
 
 // randomCandles plays n candles and calls at with the number of each before it.
-func randomCandles(n int, at func(i int)) candleSource {
+func randomCandles(n int, at func(i int)) engine.Source {
 	random := rand.New(rand.NewPCG(1, 2))
 	price := 10_000
 	i := 0
-	return candleFunc(func() (Candle, error) {
+	return candleFunc(func() (candles.Candle, error) {
 		if i == n {
-			return Candle{}, io.EOF
+			return candles.Candle{}, io.EOF
 		}
 		at(i)
 		price = max(1, price+random.IntN(21)-10)
 		p := decimal.MustFromInt64(int64(price), 2)
-		c := Candle{Time: time.Unix(int64(i)*60, 0), Open: p, High: p, Low: p, Close: p}
+		c := candles.Candle{Time: time.Unix(int64(i)*60, 0), Open: p, High: p, Low: p, Close: p}
 		i++
 		return c, nil
 	})
@@ -61,7 +64,7 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 		o, err := parseOptions([]string{"-mode", string(m), "-fast", "1", "-slow", "2", "-plot", "plot.png"}, io.Discard)
 		require.NoError(t, err)
 		var before uint64
-		candles := randomCandles(end+1, func(i int) {
+		source := randomCandles(end+1, func(i int) {
 			switch i {
 			case begin:
 				before = liveHeap()
@@ -69,11 +72,11 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 				require.Less(t, liveHeap(), before+8*(end-begin), "%s: bytes kept for good, less than 8 a candle", m)
 			}
 		})
-		e, err := newEngine(o, candles, func() {}, slog.New(slog.DiscardHandler))
+		e, err := newSession(o, source, func() {}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		r, err := e.run(t.Context())
 		require.NoError(t, err)
-		require.Greater(t, r.fills, end/4, "it trades all the time")
+		require.Greater(t, r.Fills, end/4, "it trades all the time")
 	}
 }
 

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
 )
+
+//go:embed data/sp500-2000.csv
+var sp500 string
 
 // candleFile is the file, or the embedded data, that a run reads.
 type candleFile struct {

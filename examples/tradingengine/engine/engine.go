@@ -1,0 +1,148 @@
+// Package engine is a trading system on an event bus, made of components that know the bus and nothing of each other.
+// [New] puts them together, and wire is the whole of who hears what:
+//
+//	data queue     Feed           CandleUpdate           Broker
+//	               Feed           CandleClosed           Strategy, Portfolio
+//	               Feed           Quote                  whoever subscribes
+//	signal queue   Strategy       SignalGenerated        order manager, which asks Risk
+//	order queue    order manager  OrderPlaced            Broker
+//	               Broker         OrderPartiallyFilled   Portfolio
+//	               Broker         OrderFilled            Portfolio
+//	               Broker         OrderUpdate            order manager
+//	               Portfolio      PositionOpened         order manager
+//	               Portfolio      PositionClosed         order manager
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/eventbus-go/eventbus"
+	decimal "github.com/quagmt/udecimal"
+)
+
+// A Feed publishes CandleClosed, and CandleUpdate and Quote where it has them. It returns nil at the end of the market
+// data, and the cause of ctx's end when that comes first. Run is called once.
+type Feed interface {
+	Run(ctx context.Context, bus *eventbus.Bus) error
+}
+
+// A Strategy hears CandleClosed, and what it says is published as SignalGenerated. Only the processor of the data queue calls it.
+type Strategy interface {
+	OnClose(c Candle) (side Side, ok bool)
+}
+
+// Risk is asked before an order is placed. An error vetoes the order: it is published as OrderUpdate with the error as
+// its reason. Only the processor of the signal queue calls it.
+type Risk interface {
+	Check(o Order, a Account) error
+}
+
+// A Broker hears OrderPlaced and CandleUpdate. It publishes OrderFilled, or OrderUpdate when an order ends without, and
+// before that OrderPartiallyFilled for each part. The calls come from two processors.
+type Broker interface {
+	OnOrder(ctx context.Context, bus *eventbus.Bus, o Order) error
+	OnOpening(ctx context.Context, bus *eventbus.Bus, o Opening) error
+}
+
+// A Portfolio hears CandleClosed, OrderFilled and OrderPartiallyFilled. For each fill it publishes PositionOpened or
+// PositionClosed with the account after it. The calls come from two processors.
+type Portfolio interface {
+	OnClose(c Candle)
+	OnFill(ctx context.Context, bus *eventbus.Bus, f Fill) error
+}
+
+// A Venue is a Broker at an exchange. Run publishes what the exchange tells of orders, until ctx ends; an error ends the engine.
+// CancelAll asks for the end of all working orders, which Run then tells of.
+type Venue interface {
+	Broker
+	Run(ctx context.Context, bus *eventbus.Bus) error
+	CancelAll(ctx context.Context) error
+}
+
+// Config says what an engine is made of. All components but Risk are necessary.
+type Config struct {
+	Feed       Feed
+	Strategies []Strategy
+	Risk       []Risk // all are asked, in this order, until one objects
+	Broker     Broker
+	Portfolio  Portfolio
+
+	Cash   decimal.Decimal // at the start
+	Lot    decimal.Decimal // orders are for multiples of it
+	Budget decimal.Decimal // what one purchase may cost at most; 0: all the cash
+
+	Stepped bool // no processors: the feed runs the handlers, with RunUntilIdle
+	Options []eventbus.Option
+}
+
+// Engine is a trading system. Run it once.
+type Engine struct {
+	config Config
+	bus    *eventbus.Bus
+	orders *orderManager
+	fail   context.CancelCauseFunc // ends the run; set before the bus starts
+}
+
+// New makes an engine of components, and wires them.
+func New(c Config) (*Engine, error) {
+	switch {
+	case c.Feed == nil, len(c.Strategies) == 0, c.Broker == nil, c.Portfolio == nil:
+		return nil, errors.New("engine: a Config needs a Feed, a Strategy, a Broker and a Portfolio")
+	case !c.Lot.IsPos(), !c.Cash.IsPos():
+		return nil, fmt.Errorf("engine: lot %s, cash %s: both must be more than 0", c.Lot, c.Cash)
+	}
+	e := &Engine{config: c, orders: newOrderManager(c.Risk, c.Lot, c.Cash, c.Budget)}
+	failed := eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { e.fail(err) })
+	var err error
+	if e.bus, err = eventbus.New(append(slices.Clone(c.Options), failed)...); err != nil {
+		return nil, err
+	}
+	e.wire()
+	return e, nil
+}
+
+// wire is the whole of who hears what.
+func (e *Engine) wire() {
+	c := e.config
+	hear(e, CandleUpdate, c.Broker, "OnOpening", c.Broker.OnOpening)
+	for _, s := range c.Strategies {
+		hear(e, CandleClosed, s, "OnClose", e.ask(s))
+	}
+	hear(e, CandleClosed, c.Portfolio, "OnClose", func(_ context.Context, _ *eventbus.Bus, candle Candle) error {
+		c.Portfolio.OnClose(candle)
+		return nil
+	})
+	hear(e, SignalGenerated, e.orders, "onSignal", e.orders.onSignal)
+	hear(e, OrderPlaced, c.Broker, "OnOrder", c.Broker.OnOrder)
+	hear(e, OrderPartiallyFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
+	hear(e, OrderFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
+	hear(e, OrderUpdate, e.orders, "onCancelled", e.orders.onCancelled)
+	hear(e, PositionOpened, e.orders, "onAccount", e.orders.onAccount)
+	hear(e, PositionClosed, e.orders, "onAccount", e.orders.onAccount)
+}
+
+// ask returns the handler that publishes what a strategy says.
+func (e *Engine) ask(s Strategy) func(context.Context, *eventbus.Bus, Candle) error {
+	return func(ctx context.Context, bus *eventbus.Bus, c Candle) error {
+		side, ok := s.OnClose(c)
+		if !ok {
+			return nil
+		}
+		return SignalGenerated.Publish(ctx, bus, Signal{Symbol: c.Symbol, Side: side, Time: c.Time, Close: c.Close, Received: c.Received})
+	}
+}
+
+// hear subscribes a component's method to a topic.
+func hear[T any](e *Engine, topic eventbus.Topic[T], component any, method string, f func(context.Context, *eventbus.Bus, T) error) {
+	handle := func(ctx context.Context, data T) error { return f(ctx, e.bus, data) }
+	topic.Subscribe(e.bus, handle, eventbus.WithName(fmt.Sprintf("%T.%s", component, method)))
+}
+
+// Bus is what the components talk on. Whoever else wants to hear something subscribes to it before Run.
+func (e *Engine) Bus() *eventbus.Bus { return e.bus }
+
+// Counts says what came of the signals. Call it when Run has returned.
+func (e *Engine) Counts() Counts { return e.orders.counts }

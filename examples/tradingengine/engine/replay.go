@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/eventbus-go/eventbus"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+)
+
+// Replay is a Feed of recorded candles. It waits until the bus has handled everything that an event set off before it
+// tells more: only so is the result the same at every run, however the processors are scheduled.
+type Replay struct {
+	Candles  Source
+	Progress func() // called after each candle; nil: nobody
+	Stepped  bool   // run the handlers, as Config.Stepped says
+}
+
+// Source is where candles come from. Next returns io.EOF after the last.
+type Source interface {
+	Next() (candles.Candle, error)
+}
+
+// Run returns nil after the last candle. A candle that has begun is always played to its end, so that a run that is
+// cut short is the whole run of a shorter file.
+func (r *Replay) Run(ctx context.Context, bus *eventbus.Bus) error {
+	whole := context.Background() // one for all candles: a stepped bus keeps the session of a context
+	for {
+		c, err := r.Candles.Next()
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := r.play(whole, bus, Candle{Candle: c}); err != nil {
+			return err
+		}
+		if r.Progress != nil {
+			r.Progress()
+		}
+	}
+}
+
+// play tells of a candle twice: of its opening price, at which the broker fills what is open, and when the bus is
+// at rest, with everybody's books in order, of the whole candle, on which the strategy decides. With a single event
+// the fill on the order queue would race the valuation and the next signal on the other two.
+func (r *Replay) play(ctx context.Context, bus *eventbus.Bus, c Candle) error {
+	if err := CandleUpdate.Publish(ctx, bus, Opening{Time: c.Time, Price: c.Open}); err != nil {
+		return err
+	}
+	if err := r.settle(ctx, bus); err != nil {
+		return err
+	}
+	if err := CandleClosed.Publish(ctx, bus, c); err != nil {
+		return err
+	}
+	return r.settle(ctx, bus)
+}
+
+// settle waits until the bus is at rest.
+func (r *Replay) settle(ctx context.Context, bus *eventbus.Bus) error {
+	if !r.Stepped {
+		return bus.Flush(ctx)
+	}
+	_, err := bus.RunUntilIdle(ctx)
+	return err
+}

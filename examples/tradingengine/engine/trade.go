@@ -1,0 +1,29 @@
+package engine
+
+import (
+	"time"
+
+	decimal "github.com/quagmt/udecimal"
+)
+
+// Trade is a purchase and the sale of the same quantity, each in one or more fills.
+type Trade struct {
+	Symbol              string
+	Bought, Sold        decimal.Decimal // quantities
+	Cost, Proceeds      decimal.Decimal
+	EntryTime, ExitTime time.Time // of the first fill of the purchase and the last of the sale
+}
+
+// Closed says whether all is sold.
+func (t Trade) Closed() bool { return t.Bought.Equal(t.Sold) }
+
+// EntryPrice is the mean of the fills; with one fill it is exact.
+func (t Trade) EntryPrice() decimal.Decimal { return t.Cost.MustDiv(t.Bought) }
+
+// ExitPrice is the mean of the fills; with one fill it is exact. There is one when something is sold.
+func (t Trade) ExitPrice() decimal.Decimal { return t.Proceeds.MustDiv(t.Sold) }
+
+// Profit of an open trade is what it would make at price.
+func (t Trade) Profit(price decimal.Decimal) decimal.Decimal {
+	return t.Bought.Sub(t.Sold).Mul(price).Add(t.Proceeds).Sub(t.Cost)
+}
