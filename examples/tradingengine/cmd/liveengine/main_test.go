@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/exchange"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestLiveRunReports(t *testing.T) {
+	e, err := exchange.New(exchange.Config{Symbols: []string{"A", "B"}, Interval: time.Second, Speed: 20, Seed: 1})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewUnstartedServer(e.Handler())
+	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	server.Start()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.Run(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+		http.DefaultClient.CloseIdleConnections()
+		server.Close()
+	}()
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(ctx, []string{"-url", server.URL, "-for", "2s", "-fast", "1", "-slow", "2"}, &stdout, &stderr), stderr.String())
+	for _, line := range []string{
+		`messages +\d+   over 1 connections`, `candles +\d\d   0 of them missed`, `quotes +\d+   \d+ heard, \d+ conflated, 0 dropped`,
+		`orders +\d+   \d+ sent, 0 refused by the exchange`, `fills +[1-9]\d*   [1-9]\d* of a part`, `equity +\d+\.\d\d   100000\.00 at the start`,
+		`tick to order +\S+s   median; 90 %: \S+s, 99 %: \S+s, most: \S+s`, `\*live\.Account\.OnOrder`,
+	} {
+		require.Regexp(t, line, stdout.String())
+	}
+}
+
+func TestUnusableOptionsAreNamed(t *testing.T) {
+	var out bytes.Buffer
+	require.ErrorContains(t, run(t.Context(), []string{"-slow", "3"}, &out, &out), "-fast 3, -slow 3: want 1 at least, and slow more than fast")
+	require.ErrorContains(t, run(t.Context(), []string{"-what"}, &out, &out), "flag provided but not defined: -what")
+	require.NoError(t, run(t.Context(), []string{"-h"}, &out, &out))
+}

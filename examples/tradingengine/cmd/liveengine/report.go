@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	decimal "github.com/quagmt/udecimal"
+
+	"github.com/eventbus-go/eventbus"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/live"
+)
+
+// trading is an engine with what the report is made of.
+type trading struct {
+	engine  *engine.Engine
+	stream  *live.Stream
+	account *live.Account
+	ledger  *engine.Ledger
+	cash    decimal.Decimal // at the start
+	quotes  atomic.Int64    // that the account has heard
+}
+
+// wire puts the engine together. Quotes are beyond what an engine needs: the account subscribes to them itself.
+func (t *trading) wire(c engine.Config) (err error) {
+	if t.engine, err = engine.New(c); err != nil {
+		return err
+	}
+	engine.QuoteChanged.Subscribe(t.engine.Bus(), func(ctx context.Context, q engine.Quote) error {
+		t.quotes.Add(1)
+		return t.account.OnQuote(ctx, q)
+	})
+	return nil
+}
+
+func (t *trading) report(w io.Writer, took time.Duration) error {
+	counts, books, orders := t.engine.Counts(), t.ledger.Books(), t.account.Orders()
+	stats := t.engine.Bus().Stats()
+	s := t.stream
+	out := &bytes.Buffer{}
+	line := func(name string, value any, note string, args ...any) {
+		fmt.Fprintf(out, "  %-18s%14v   %s\n", name, value, fmt.Sprintf(note, args...))
+	}
+	fmt.Fprintf(out, "%v on %s\n\n", took.Round(time.Millisecond), s.URL)
+	line("messages", s.Messages, "over %d connections", s.Connections)
+	line("trades", s.Trades, "%d missed while not connected", s.MissedTrades)
+	line("candles", s.Candles, "%d of them missed at first and fetched", s.Fetched)
+	line("quotes", s.Quotes, "%d heard, %d conflated, %d dropped", t.quotes.Load(), stats.Queues[eventbus.DataQueue].Conflated, s.QuotesDropped)
+	fmt.Fprintln(out)
+	line("signals", counts.Signals, "")
+	line("orders", counts.Orders, "%d sent, %d refused by the exchange, %d sent again", orders.Sent, orders.Rejected, orders.Resent)
+	line("vetoed", counts.Vetoed, "by the risk check")
+	line("cancelled", counts.Cancelled, "refused ones too")
+	line("fills", books.Fills, "%d of a part", books.Parts)
+	line("trades closed", books.Closed, "%d won", books.Won)
+	line("equity", t.ledger.Equity().RoundHAZ(2).StringFixed(2), "%s at the start", t.cash.StringFixed(2))
+	line("tick to order", orders.Percentile(50), "median; 90 %%: %v, 99 %%: %v, most: %v", orders.Percentile(90), orders.Percentile(99), orders.Percentile(100))
+	fmt.Fprintf(out, "\nBus\n\n%s", stats.String())
+	_, err := w.Write(out.Bytes())
+	return err
+}

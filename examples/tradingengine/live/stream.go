@@ -1,0 +1,174 @@
+// Package live connects an engine to an exchange: Stream is a Feed of its market data, Account a Venue for orders.
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/coder/websocket"
+	"github.com/eventbus-go/eventbus"
+
+	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
+)
+
+// Stream is an engine.Feed of trades, book tickers and candles over a websocket. It connects again whenever the
+// connection ends, fetches the candles that it missed, and counts the trades that it missed.
+type Stream struct {
+	URL string // such as http://127.0.0.1:8790
+	Log *slog.Logger
+
+	// Counts of what came, for the report when Run has returned.
+	Messages, Connections, Candles, Fetched, Quotes, QuotesDropped int
+	Trades, MissedTrades                                           int64
+
+	lastEnd   map[string]int64 // of the last candle, by symbol
+	lastTrade map[string]int64 // by symbol
+}
+
+// Run returns the cause of ctx's end.
+func (s *Stream) Run(ctx context.Context, bus *eventbus.Bus) error {
+	s.lastEnd, s.lastTrade = map[string]int64{}, map[string]int64{}
+	return again(ctx, s.Log, "market stream", func() (heard bool, err error) {
+		before := s.Messages
+		err = s.connect(ctx, bus)
+		return s.Messages > before, err
+	})
+}
+
+// again connects until ctx ends, and waits longer each time that nothing was heard.
+func again(ctx context.Context, log *slog.Logger, what string, connect func() (heard bool, err error)) error {
+	wait := &backoff.ExponentialBackOff{InitialInterval: 20 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
+	wait.Reset()
+	for {
+		heard, err := connect()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if heard {
+			wait.Reset()
+		}
+		pause := wait.NextBackOff()
+		log.Info("the connection ended", "of", what, "error", err, "again in", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Stream) connect(ctx context.Context, bus *eventbus.Bus) error {
+	conn, _, err := websocket.Dial(ctx, s.URL+"/stream", nil)
+	if err != nil {
+		return err
+	}
+	defer conn.CloseNow()
+	s.Connections++
+	for {
+		_, data, err := conn.Read(ctx)
+		if err != nil {
+			return err
+		}
+		s.Messages++
+		var m wire.Message
+		if err := json.Unmarshal(data, &m); err != nil {
+			return fmt.Errorf("message %q: %w", data, err)
+		}
+		if err := s.tell(ctx, bus, m); err != nil {
+			return fmt.Errorf("message of %s: %w", m.Stream, err)
+		}
+	}
+}
+
+// tell publishes what a message says.
+func (s *Stream) tell(ctx context.Context, bus *eventbus.Bus, m wire.Message) error {
+	_, kind, _ := strings.Cut(m.Stream, "@")
+	switch {
+	case kind == "trade":
+		t, err := decode[wire.Trade](m.Data)
+		if last, known := s.lastTrade[t.Symbol]; known {
+			s.MissedTrades += max(0, t.ID-last-1)
+		}
+		s.lastTrade[t.Symbol] = t.ID
+		s.Trades++
+		return err
+	case kind == "bookTicker":
+		q, err := decode[wire.BookTicker](m.Data)
+		if err != nil {
+			return err
+		}
+		s.Quotes++
+		err = engine.QuoteChanged.Publish(ctx, bus, engine.Quote{Symbol: q.Symbol, Bid: q.Bid, Ask: q.Ask})
+		if errors.Is(err, eventbus.ErrDropped) { // the next one is on its way
+			s.QuotesDropped++
+			return nil
+		}
+		return err
+	case strings.HasPrefix(kind, "kline_"):
+		k, err := decode[wire.KlineEvent](m.Data)
+		if err != nil || !k.Kline.Closed {
+			return err
+		}
+		return s.candle(ctx, bus, k.Kline)
+	}
+	return nil // whatever else an exchange sends is not for us
+}
+
+func decode[T any](data []byte) (T, error) {
+	var v T
+	err := json.Unmarshal(data, &v)
+	return v, err
+}
+
+// candle fetches those between the last one and this, if there are any, and publishes all in order. A candle that
+// has been told is not told again.
+func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) error {
+	all := []wire.KlineRow{wire.KlineRow(k)}
+	if last, known := s.lastEnd[k.Symbol]; known && k.Start > last+1 {
+		missed, err := s.fetch(ctx, k.Symbol, last+1, k.Start)
+		if err != nil {
+			return err
+		}
+		s.Fetched += len(missed)
+		s.Log.Info("candles were missed", "symbol", k.Symbol, "fetched", len(missed))
+		all = append(missed, all...)
+	}
+	for _, k := range all {
+		if k.End <= s.lastEnd[k.Symbol] {
+			continue
+		}
+		c := engine.Candle{Symbol: k.Symbol, Received: time.Now(), Candle: candles.Candle{
+			Time: time.UnixMilli(k.Start).UTC(), Open: k.Open, High: k.High, Low: k.Low, Close: k.Close, Volume: k.Volume}}
+		if err := engine.CandleClosed.Publish(ctx, bus, c); err != nil {
+			return err
+		}
+		s.Candles++
+		s.lastEnd[k.Symbol] = k.End
+	}
+	return nil
+}
+
+// fetch asks for the closed candles from start to the one at end, which is not among them.
+func (s *Stream) fetch(ctx context.Context, symbol string, start, end int64) (missed []wire.KlineRow, err error) {
+	query := url.Values{"symbol": {symbol}, "startTime": {fmt.Sprint(start)}}
+	var rows []wire.KlineRow
+	if err := call(ctx, http.MethodGet, s.URL+"/api/v3/klines", query, &rows); err != nil {
+		return nil, err
+	}
+	for _, k := range rows {
+		if k.Symbol = symbol; k.Start < end {
+			missed = append(missed, k)
+		}
+	}
+	return missed, nil
+}
