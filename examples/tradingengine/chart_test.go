@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/plot/plotter"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/candles"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	decimal "github.com/quagmt/udecimal"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/candles"
 )
 
 // options is what the command line says.

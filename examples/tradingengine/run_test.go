@@ -15,7 +15,7 @@ import (
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/candles"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 

@@ -10,10 +10,11 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/eventbustest"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 // candleFunc is a candle source made of a function.

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/candles"
 )
 
 //go:embed data/sp500-2000.csv

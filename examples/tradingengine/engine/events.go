@@ -6,7 +6,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/candles"
 )
 
 // The topics say what travels on which queue: candles on the data queue, which must not lose a closed one and needs

@@ -9,20 +9,6 @@ import (
 	decimal "github.com/quagmt/udecimal"
 )
 
-// Books is what a Ledger knows.
-type Books struct {
-	Cash        decimal.Decimal
-	Fills       int
-	Parts       int // fills after which the rest of the order still worked
-	Trades      []*Trade
-	Forgotten   int // trades between those at the beginning and the last
-	Closed, Won int // trades
-	Candles     int
-	Held        int // candles with a position in their symbol at the close
-	First, Last Candle
-	Drawdown    decimal.Decimal // the largest fall from a peak so far, as a fraction of the peak
-}
-
 // Ledger is a Portfolio: it follows the fills and values what is held at each close. Every amount in it is exact except
 // the drawdown, a quotient.
 type Ledger struct {

@@ -8,15 +8,6 @@ import (
 	decimal "github.com/quagmt/udecimal"
 )
 
-// Counts is what came of the signals.
-type Counts struct {
-	Signals   int
-	TooDear   int // buy signals whose close the cash did not cover a lot at
-	Vetoed    int // orders that a risk check objected to; they were not placed
-	Orders    int // placed
-	Cancelled int // or rejected by the broker, in whole or for the rest
-}
-
 // orderManager turns signals into orders: one position at a time and one order at a time for each symbol.
 type orderManager struct {
 	risk        []Risk

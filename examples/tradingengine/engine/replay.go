@@ -7,7 +7,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/candles"
 )
 
 // Replay is a Feed of recorded candles. It waits until the bus has handled everything that an event set off before it

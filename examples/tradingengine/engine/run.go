@@ -90,3 +90,12 @@ func (e *Engine) cancelOrders(ctx context.Context, venue Venue) error {
 		return fmt.Errorf("engine: the venue has not told the end of %d orders within %v", e.orders.atWork(), venueTimeout)
 	}
 }
+
+// Counts is what came of the signals.
+type Counts struct {
+	Signals   int
+	TooDear   int // buy signals whose close the cash did not cover a lot at
+	Vetoed    int // orders that a risk check objected to; they were not placed
+	Orders    int // placed
+	Cancelled int // or rejected by the broker, in whole or for the rest
+}

@@ -27,3 +27,17 @@ func (t Trade) ExitPrice() decimal.Decimal { return t.Proceeds.MustDiv(t.Sold) }
 func (t Trade) Profit(price decimal.Decimal) decimal.Decimal {
 	return t.Bought.Sub(t.Sold).Mul(price).Add(t.Proceeds).Sub(t.Cost)
 }
+
+// Books is what a Ledger knows.
+type Books struct {
+	Cash        decimal.Decimal
+	Fills       int
+	Parts       int // fills after which the rest of the order still worked
+	Trades      []*Trade
+	Forgotten   int // trades between those at the beginning and the last
+	Closed, Won int // trades
+	Candles     int
+	Held        int // candles with a position in their symbol at the close
+	First, Last Candle
+	Drawdown    decimal.Decimal // the largest fall from a peak so far, as a fraction of the peak
+}

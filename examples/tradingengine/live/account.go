@@ -2,22 +2,18 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
 )
 
 // sendTimeout is how long an order is sent again and again when no answer comes.
@@ -62,66 +58,6 @@ func (a *Account) OnQuote(_ context.Context, q engine.Quote) error {
 
 // OnOpening is for brokers that fill on paper.
 func (a *Account) OnOpening(context.Context, *eventbus.Bus, engine.Opening) error { return nil }
-
-// OnOrder returns when the exchange has answered, so that an order is known there before the next is sent.
-func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order) error {
-	id, query := a.prepare(o)
-	if query == nil {
-		return a.ended(ctx, bus, o, "there is no quote yet, or the budget does not cover a lot at it")
-	}
-	tries := 0
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		tries++
-		err := call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
-		var refused *refusal
-		if errors.As(err, &refused) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithMaxElapsedTime(sendTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)))
-	var refused *refusal
-	rejected := errors.As(err, &refused)
-	a.mu.Lock()
-	a.mu.resends += tries - 1
-	if rejected {
-		a.mu.rejects++
-	}
-	a.mu.Unlock()
-	switch {
-	case rejected:
-		return a.ended(ctx, bus, o, refused.answer.Message)
-	case err != nil:
-		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", id, err)
-	}
-	return nil
-}
-
-// prepare remembers the order before it is sent, because a report can come before the answer.
-func (a *Account) prepare(o engine.Order) (id string, query url.Values) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	quote, known := a.mu.quotes[o.Symbol]
-	price, quantity := quote.Bid, o.Quantity
-	if o.Side == engine.Buy {
-		price = quote.Ask
-	}
-	if known && o.Side == engine.Buy {
-		lots, _ := o.Budget.MustQuoRem(price.Mul(a.Lot))
-		quantity = decimal.Min(quantity, lots.Mul(a.Lot))
-	}
-	if !known || quantity.IsZero() {
-		return "", nil
-	}
-	a.mu.tickTime = append(a.mu.tickTime, time.Since(o.Received))
-	id = fmt.Sprintf("%s-%d", a.Name, o.ID)
-	a.mu.sent[id] = o
-	return id, url.Values{"symbol": {o.Symbol}, "side": {string(o.Side)}, "quantity": {quantity.String()},
-		"price": {price.String()}, "newClientOrderId": {id}}
-}
-
-func (a *Account) ended(ctx context.Context, bus *eventbus.Bus, o engine.Order, reason string) error {
-	return engine.OrderUpdate.Publish(ctx, bus, engine.Cancellation{Order: o, Time: o.Time, Reason: reason})
-}
 
 // Run hears the user stream until ctx ends. A new connection goes on after the last report that was heard.
 func (a *Account) Run(ctx context.Context, bus *eventbus.Bus) error {
@@ -171,12 +107,4 @@ func (a *Account) tell(ctx context.Context, bus *eventbus.Bus, r wire.Report) er
 		return engine.OrderFilled.Publish(ctx, bus, f)
 	}
 	return nil
-}
-
-// CancelAll asks for the end of all working orders.
-func (a *Account) CancelAll(ctx context.Context) error {
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, call(ctx, http.MethodDelete, a.URL+"/api/v3/openOrders", nil, nil)
-	}, backoff.WithMaxElapsedTime(sendTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)))
-	return err
 }

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 )
 
 // callTimeout bounds one call over HTTP.
@@ -54,22 +56,24 @@ func call(ctx context.Context, method, address string, query url.Values, result 
 	return json.Unmarshal(body, result)
 }
 
-// Orders is what became of the orders that were sent.
-type Orders struct {
-	Sent, Rejected, Resent int
-	TickToOrder            []time.Duration // from the receipt of a candle to the sending of its order, the shortest first
-}
-
-// Orders may be called when the engine has run.
-func (a *Account) Orders() Orders {
-	slices.Sort(a.mu.tickTime)
-	return Orders{Sent: len(a.mu.sent), Rejected: a.mu.rejects, Resent: a.mu.resends, TickToOrder: a.mu.tickTime}
-}
-
-// Percentile of the times from tick to order is 0 without any.
-func (o Orders) Percentile(p int) time.Duration {
-	if len(o.TickToOrder) == 0 {
-		return 0
+// again connects until ctx ends, and waits longer each time that nothing was heard.
+func again(ctx context.Context, log *slog.Logger, what string, connect func() (heard bool, err error)) error {
+	wait := &backoff.ExponentialBackOff{InitialInterval: 20 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
+	wait.Reset()
+	for {
+		heard, err := connect()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if heard {
+			wait.Reset()
+		}
+		pause := wait.NextBackOff()
+		log.Info("the connection ended", "of", what, "error", err, "again in", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	return o.TickToOrder[min(len(o.TickToOrder)*p/100, len(o.TickToOrder)-1)]
 }

@@ -22,10 +22,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/eventbus-go/eventbus/examples/exchange"
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/exchange"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/live"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

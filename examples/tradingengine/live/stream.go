@@ -12,13 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/coder/websocket"
 	"github.com/eventbus-go/eventbus"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
+	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
 )
 
 // Stream is an engine.Feed of trades, book tickers and candles over a websocket. It connects again whenever the
@@ -43,28 +42,6 @@ func (s *Stream) Run(ctx context.Context, bus *eventbus.Bus) error {
 		err = s.connect(ctx, bus)
 		return s.Messages > before, err
 	})
-}
-
-// again connects until ctx ends, and waits longer each time that nothing was heard.
-func again(ctx context.Context, log *slog.Logger, what string, connect func() (heard bool, err error)) error {
-	wait := &backoff.ExponentialBackOff{InitialInterval: 20 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
-	wait.Reset()
-	for {
-		heard, err := connect()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if heard {
-			wait.Reset()
-		}
-		pause := wait.NextBackOff()
-		log.Info("the connection ended", "of", what, "error", err, "again in", pause)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 func (s *Stream) connect(ctx context.Context, bus *eventbus.Bus) error {
@@ -160,15 +137,13 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 
 // fetch asks for the closed candles from start to the one at end, which is not among them.
 func (s *Stream) fetch(ctx context.Context, symbol string, start, end int64) (missed []wire.KlineRow, err error) {
-	query := url.Values{"symbol": {symbol}, "startTime": {fmt.Sprint(start)}}
 	var rows []wire.KlineRow
-	if err := call(ctx, http.MethodGet, s.URL+"/api/v3/klines", query, &rows); err != nil {
-		return nil, err
-	}
+	query := url.Values{"symbol": {symbol}, "startTime": {fmt.Sprint(start)}}
+	err = call(ctx, http.MethodGet, s.URL+"/api/v3/klines", query, &rows)
 	for _, k := range rows {
 		if k.Symbol = symbol; k.Start < end {
 			missed = append(missed, k)
 		}
 	}
-	return missed, nil
+	return missed, err
 }

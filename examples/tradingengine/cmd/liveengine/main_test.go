@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/exchange"
+	"github.com/eventbus-go/eventbus/examples/exchange"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -10,7 +10,7 @@ import (
 	"github.com/coder/websocket/wsjson"
 	decimal "github.com/quagmt/udecimal"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 )
 
 // buffered is how many messages a market stream may be behind.

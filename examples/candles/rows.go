@@ -102,3 +102,15 @@ func (s separator) fieldAt(row string, at int) (column int, text string) {
 	}
 	return column, text
 }
+
+// A countingReader adds what is read to n.
+type countingReader struct {
+	io.Reader
+	n *int64
+}
+
+func (r countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	*r.n += int64(n)
+	return n, err
+}

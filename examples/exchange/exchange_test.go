@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
+	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -6,7 +6,7 @@ import (
 
 	decimal "github.com/quagmt/udecimal"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 )
 
 // An order works until it is filled or cancelled.

@@ -8,8 +8,8 @@ import (
 
 	decimal "github.com/quagmt/udecimal"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/wire"
+	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 )
 
 // kept is how many closed candles a market can tell again.

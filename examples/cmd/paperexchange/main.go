@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/eventbus-go/eventbus/examples/tradingengine/candles"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/exchange"
+	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/exchange"
 )
 
 func main() {

@@ -138,15 +138,3 @@ func firstOf(names []string) string {
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
-
-// A countingReader adds what is read to n.
-type countingReader struct {
-	io.Reader
-	n *int64
-}
-
-func (r countingReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	*r.n += int64(n)
-	return n, err
-}
