@@ -140,5 +140,8 @@ func (r *Reader) decideTimes(rows []row) error {
 		return r.bad(first.line, r.columns.names[best.columns[0]], text, best.choice())
 	}
 	r.time, r.times, r.newestFirst = best.columns, best.layouts[0], newestFirst(best.times[0])
+	if len(rows) > 3 && best.distinct*2 <= len(best.times[0]) {
+		return r.refuseRepeated(rows)
+	}
 	return nil
 }

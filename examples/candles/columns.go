@@ -25,13 +25,13 @@ const (
 
 // roleNames are the names of columns as simple makes them.
 var roleNames = [roles][]string{
-	open: {"open", "o", "open price", "opening price", "opening", "bidopen", "bid open", "mid.o", "first",
+	open: {"open", "o", "open price", "opening price", "opening", "bidopen", "bid open", "first",
 		"apertura", "eröffnung", "eröffn.", "erster", "ouverture", "ouv.", "abertura", "开盘", "开盘价", "始値"},
-	high: {"high", "h", "high price", "highest", "max", "bidhigh", "bid high", "mid.h",
+	high: {"high", "h", "high price", "highest", "max", "bidhigh", "bid high",
 		"máximo", "hoch", "tageshoch", "plus haut", "+ haut", "máxima", "最高", "最高价", "高値"},
-	low: {"low", "l", "low price", "lowest", "min", "bidlow", "bid low", "mid.l",
+	low: {"low", "l", "low price", "lowest", "min", "bidlow", "bid low",
 		"mínimo", "tief", "tagestief", "plus bas", "+ bas", "mínima", "最低", "最低价", "安値"},
-	closing: {"close", "c", "close price", "closing price", "close/last", "closing", "last", "last price", "price", "settle", "bidclose", "bid close", "mid.c",
+	closing: {"close", "c", "close price", "closing price", "close/last", "closing", "last", "last price", "price", "settle", "bidclose", "bid close",
 		"último", "cierre", "zuletzt", "schluss", "schlusskurs", "clôture", "dernier", "fechamento", "收盘", "收盘价", "終値"},
 	volume: {"volume", "vol", "vol.", "v", "tickvol", "tick volume", "tickvolume", "real volume", "total volume", "volumen", "stück", "成交量", "出来高"},
 	symbol: {"symbol", "ticker", "tic", "sym", "instrument", "ts code", "isin", "secid", "security", "asset", "coin", "pair", "market", "contract",
@@ -62,7 +62,11 @@ var (
 // simple brings the name of a column into the form of roleNames.
 func simple(name string) string {
 	name = strings.ToLower(strings.TrimSpace(beside.Replace(name)))
-	return strings.TrimSpace(aside.ReplaceAllString(name, ""))
+	name = strings.TrimSpace(aside.ReplaceAllString(name, ""))
+	if dot := strings.LastIndexByte(name, '.'); dot > 0 && dot+1 < len(name) && name[dot+1] != ' ' { // of AB.Open
+		return name[dot+1:]
+	}
+	return name
 }
 
 // findColumns looks for the columns in a header. Of several instruments side by side, ours tells which columns

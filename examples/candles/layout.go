@@ -69,7 +69,10 @@ func (r *Reader) readAhead(n int, wanted func(text string) bool) error {
 // decide tells from the rows ahead how numbers and times are written.
 func (r *Reader) decide() error {
 	var rows []row
-	for _, l := range r.ahead {
+	for i, l := range r.ahead {
+		if i > 0 && l.text == r.ahead[i-1].text {
+			continue
+		}
 		fields, err := r.separator.split(nil, l.text)
 		if err == nil && r.checkWidth(row{l, fields}) == nil {
 			rows = append(rows, row{l, fields})

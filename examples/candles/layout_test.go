@@ -49,7 +49,7 @@ func TestReaderReadsFilesAsPeopleHaveThem(t *testing.T) {
 		"index without name": {",Open,High,Low,Close\n2024-01-30,10,12,9,11\n2024-01-31,11,13,10,12.5\n", Options{}, days},
 		"price is close":     {"\ufeff\"Date\",\"Price\",\"Open\",\"High\",\"Low\",\"Vol.\"\n\"Jan 31, 2024\",\"12.50\",\"11\",\"1,300\",\"10\",\"1.31M\"\n\"Jan 30, 2024\",\"11\",\"10\",\"1,200.5\",\"9\",\"-\"\n", Options{}, days},
 		"dollars":            {"Date,Close/Last,Volume,Open,High,Low\n01/31/2024,$12.50,1,$11,$13,$10\n01/30/2024,$11,1,$10,$12,$9\n", Options{}, days},
-		"no prices on a day": {"date,open,high,low,close\n2024-01-30,10,12,9,11\n2024-01-30,null,null,null,null\n2024-01-31,,,,\n2024-01-31,11,13,10,12.5\n", Options{}, days},
+		"no prices on a day": {"date,open,high,low,close\n2024-01-30,10,12,9,11\n2024-01-30,null,null,null,null\n2024-01-31,11,13,10,12.5\n", Options{}, days},
 		"semicolons":         {"timestamp_utc;open;high;low;close\n2024-01-30 09:30:00;10;12;9;11\n2024-01-30 10:30:00;11;13;10;12.5\n", Options{}, hours},
 		"decimal commas":     {"Date;Open;High;Low;Close\n30.01.2024;10,00;1.200,00;9,00;11,00\n31.01.2024;11,00;1.300,00;10,00;12,50\n", Options{}, days},
 		"quoted commas":      {"Date,Open,High,Low,Close\n30.01.2024,\"10,0\",\"12,0\",\"9,0\",\"11,0\"\n31.01.2024,\"11,0\",\"13,0\",\"10,0\",\"12,5\"\n", Options{}, days},
@@ -80,6 +80,9 @@ func TestReaderReadsFilesAsPeopleHaveThem(t *testing.T) {
 		"UTF-16, no mark":    {utf16LE(plain), Options{}, days},
 		"gzip of UTF-16":     {gzipped(utf16LE("\ufeff" + plain)), Options{}, days},
 		"Windows-1252":       {"Datum;Er\xf6ffnung;Hoch;Tief;Schluss\n30.01.2024;10;12;9;11\n31.01.2024;11;13;10;12,5\n", Options{}, days},
+		"symbol with a dot":  {"\"\",\"AB.Open\",\"AB.High\",\"AB.Low\",\"AB.Close\"\n\"2024-01-30\",10,12,9,11\n\"2024-01-31\",11,13,10,12.5\n", Options{}, days},
+		"months":             {"month,open,high,low,close\n2024-01,10,12,9,11\n2024-02,11,13,10,12.5\n", Options{}, []string{"2024-01-01T00:00:00 11", "2024-02-01T00:00:00 12.5"}},
+		"all rows twice":     {"date,open,high,low,close\n2024-01-30,10,12,9,11\n2024-01-30,10,12,9,11\n2024-01-31,11,13,10,12.5\n2024-01-31,11,13,10,12.5\n", Options{}, days},
 		"Excel's hint":       {"sep=;\nDate;Open;High;Low;Close\n30.01.2024;10;12;9;11\n31.01.2024;11;13;10;12.5\n", Options{}, days},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +109,8 @@ func TestReaderRefusesWhatItCannotTell(t *testing.T) {
 		"two symbols":       {"date,ticker,open,high,low,close\n2024-01-30,AB,1,1,1,1\n2024-01-30,CD,1,1,1,1\n", Options{}, "f.csv: column ticker holds 2 instruments in the first rows: AB, CD: choose one with -symbol AB, or keep one instrument a file"},
 		"side by side":      {"Price,Close,Close,High,High,Low,Low,Open,Open\nTicker,AB,CD,AB,CD,AB,CD,AB,CD\nDate,,,,,,,,\n2024-01-30,1,11,1,12,1,9,1,10\n", Options{}, "f.csv:1: the header holds 2 instruments: AB, CD: choose one with -symbol AB"},
 		"hidden symbols":    {"date,what,open,high,low,close\n2024-01-30,AB,1,1,1,1\n2024-01-30,CD,2,2,2,2\n", Options{}, `f.csv:3: column what: value "CD": the row before has the same time and "AB": choose one of them with -symbol "what=AB"`},
+		"two without names": {head + "2024-01-30,1,1,1,1\n2024-01-30,7,7,7,7\n2024-01-31,1,1,1,1\n2024-01-31,7,7,7,7\n", Options{}, `f.csv:3: column date: value "2024-01-30": most rows have the time of the row before: want one instrument`},
+		"a previous close":  {"date,open,high,low,prev. close\n2024-01-30,1,1,1,1\n", Options{}, "f.csv:1: no column close"},
 		"no such symbol":    {"date,ticker,open,high,low,close\n2024-01-30,AB,1,1,1,1\n2024-01-30,CD,1,1,1,1\n", Options{Symbol: "EF"}, "f.csv: -symbol EF: column ticker has no such instrument: want one of AB, CD"},
 		"no symbols":        {head + "2024-01-30,1,1,1,1\n", Options{Symbol: "EF"}, "f.csv: -symbol EF: no column names the instrument: want one of date, open, high, low, close"},
 		"unsorted":          {head + "2024-01-30,1,1,1,1\n2024-01-29,1,1,1,1\n2024-02-01,1,1,1,1\n", Options{}, "is earlier than the row before, 2024-01-30: sort the rows by time"},

@@ -15,8 +15,14 @@ import (
 
 const maxDecimals = 19
 
-// twoRows have one time and differ.
-const twoRows = "2024-01-02,2,4,1,3,7\n2024-01-02,2,4,1,3,8\n"
+// minutes are n rows, each followed by a text.
+func minutes(n int, after string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%d,2,4,1,3,7\n%s", 1_700_000_000+60*i, after)
+	}
+	return b.String()
+}
 
 const header = "date,open,high,low,close,volume\n"
 
@@ -231,9 +237,9 @@ func TestRowErrorNamesFileLineColumnAndValue(t *testing.T) {
 
 func TestReaderCountsLines(t *testing.T) {
 	for _, n := range []int{10, 3 * sampled} {
-		candles, err := readAll(header+strings.Repeat(twoRows+"\n", n)+"2024-01-02,2,4,1,x,7\n", maxDecimals)
-		require.Len(t, candles, 2*n)
-		require.ErrorContains(t, err, fmt.Sprintf("prices.csv:%d: column close", 3*n+2))
+		candles, err := readAll(header+minutes(n, "\n")+"1800000000,2,4,1,x,7\n", maxDecimals)
+		require.Len(t, candles, n)
+		require.ErrorContains(t, err, fmt.Sprintf("prices.csv:%d: column close", 2*n+2))
 	}
 }
 
@@ -275,8 +281,7 @@ func TestReaderPassesReadErrorsOn(t *testing.T) {
 }
 
 func TestReaderKeepsOneRow(t *testing.T) {
-	rows := strings.Repeat(twoRows, 500)
-	r, err := NewReader("prices.csv", strings.NewReader(header+strings.Repeat(rows, 30)), Options{Digits: maxDecimals})
+	r, err := NewReader("prices.csv", strings.NewReader(header+minutes(6*sampled, "")), Options{Digits: maxDecimals})
 	require.NoError(t, err)
 	for range sampled {
 		_, err := r.Next()

@@ -107,3 +107,19 @@ func (r *Reader) checkRepeated(before []string, now row) error {
 	}
 	return nil
 }
+
+// refuseRepeated refuses a file with two rows and more for most times.
+func (r *Reader) refuseRepeated(rows []row) error {
+	for i, now := range rows[1:] {
+		text := join(now.fields, r.time)
+		if text != join(rows[i].fields, r.time) {
+			continue
+		}
+		if err := r.checkRepeated(rows[i].fields, now); err != nil {
+			return err
+		}
+		return r.bad(now.line, r.columns.names[r.time[0]], text,
+			"most rows have the time of the row before: want one instrument, one period, and one row for each time")
+	}
+	return nil
+}

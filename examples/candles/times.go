@@ -19,7 +19,7 @@ var dateLayouts = []struct{ layout, order string }{
 	{"2.1.2006", "dmy"}, {"2.1.06", "dmy"}, {"06.1.2", "ymd"},
 	{"Jan 2, 2006", ""}, {"January 2, 2006", ""}, {"Jan 2 2006", ""}, {"January 2 2006", ""}, {"Monday, January 2, 2006", ""}, {"Mon Jan 2 2006", ""}, {"Mon, Jan 2, 2006", ""},
 	{"2 Jan 2006", ""}, {"2 January 2006", ""}, {"2-Jan-2006", ""}, {"02Jan2006", ""}, {"Mon, 2 Jan 2006", ""},
-	{"2-Jan-06", "dmy"}, {"06-Jan-2", "ymd"}, {"2006-Jan-2", ""}, {"2006 Jan 2", ""},
+	{"2-Jan-06", "dmy"}, {"06-Jan-2", "ymd"}, {"2006-Jan-2", ""}, {"2006 Jan 2", ""}, {"2006-1", ""}, {"Jan 2006", ""},
 }
 
 // clockLayouts follow a date. A fraction of a second needs no layout of its own.
