@@ -81,10 +81,13 @@ func ordered(times []time.Time) bool {
 		slices.IsSortedFunc(times, func(a, b time.Time) int { return b.Compare(a) })
 }
 
-func onWeekdays(times []time.Time) bool {
+// onWeekdays says whether no candle falls on a weekend, and no other layout makes the file shorter: only together
+// they tell, since some markets trade on weekends.
+func (c *timeColumns) onWeekdays(times []time.Time) bool {
+	span := func(times []time.Time) time.Duration { return times[len(times)-1].Sub(times[0]).Abs() }
 	return !slices.ContainsFunc(times, func(t time.Time) bool {
 		return t.Weekday() == time.Saturday || t.Weekday() == time.Sunday
-	})
+	}) && !slices.ContainsFunc(c.times, func(other []time.Time) bool { return span(other) < span(times) })
 }
 
 func newestFirst(times []time.Time) bool { return times[len(times)-1].Before(times[0]) }
@@ -132,7 +135,7 @@ func (r *Reader) decideTimes(rows []row) error {
 	}
 	best.keep(ordered)
 	text := join(first.fields, best.columns)
-	if best.keep(onWeekdays) && len(best.layouts) == 1 {
+	if best.keep(best.onWeekdays) && len(best.layouts) == 1 {
 		r.note("%q in line %d is read as %s: read otherwise, candles fall on weekends; -dates mdy or -dates dmy says how to read it",
 			text, first.number, best.times[0][0].Format("2 January 2006"))
 	}

@@ -104,6 +104,7 @@ func TestReaderRefusesWhatItCannotTell(t *testing.T) {
 		"spreadsheet days":  {head + "43832,1,1,1,1\n", Options{}, "may be the day number of a spreadsheet: give the column a date format there"},
 		"compact or unix":   {head + "2024010215,1,1,1,1\n", Options{}, "can be 2034-02-20T01:03:35Z or 2024-01-02T15:00:00Z: write it as 2006-01-02 15:04:05"},
 		"day or month":      {head + "01/02/2024,1,1,1,1\n", Options{}, "can be 2024-01-02T00:00:00Z or 2024-02-01T00:00:00Z, and no row tells the order of day and month: say which with -dates mdy or -dates dmy"},
+		"weekend or month":  {head + "06/08/2024,1,1,1,1\n06/09/2024,1,1,1,1\n", Options{}, "no row tells the order of day and month"},
 		"thousands or not":  {"date;open;high;low;close\n2024-01-30;1,000;1,200;0,900;1,100\n2024-01-31;1,000;1,200;1,100;1,100\n", Options{Decimal: "point"}, ""},
 		"comma of any use":  {"date;open;high;low;close\n2024-01-30;1,000;1,200;1,100;1,100\n", Options{}, "say which with -decimal point or -decimal comma"},
 		"two symbols":       {"date,ticker,open,high,low,close\n2024-01-30,AB,1,1,1,1\n2024-01-30,CD,1,1,1,1\n", Options{}, "f.csv: column ticker holds 2 instruments in the first rows: AB, CD: choose one with -symbol AB, or keep one instrument a file"},
