@@ -186,6 +186,8 @@ func TestLedgerBooksFillsInParts(t *testing.T) {
 	l.OnClose(closeAt("B", "99"))
 	l.OnClose(closeAt("A", "12"))
 	require.Equal(t, "1070", l.Equity().String(), "590 of cash and 40 at 12")
+	short := Fill{Order: Order{Symbol: "A", Side: Sell}, Price: d("12"), Quantity: d("41")}
+	require.EqualError(t, l.OnFill(t.Context(), bus, short), `engine: a sale of 41 "A": only 40 are held`)
 	fill(Sell, "12", "15", true)
 	fill(Sell, "13", "25", false)
 	require.NoError(t, bus.Flush(t.Context()))

@@ -3,7 +3,7 @@
 //
 //	data queue     Feed           CandleUpdate           Broker
 //	               Feed           CandleClosed           Strategy, Portfolio
-//	               Feed           Quote                  whoever subscribes
+//	               Feed           QuoteChanged           whoever subscribes
 //	signal queue   Strategy       SignalGenerated        order manager, which asks Risk
 //	order queue    order manager  OrderPlaced            Broker
 //	               Broker         OrderPartiallyFilled   Portfolio
@@ -23,7 +23,7 @@ import (
 	decimal "github.com/quagmt/udecimal"
 )
 
-// A Feed publishes CandleClosed, and CandleUpdate and Quote where it has them. It returns nil at the end of the market
+// A Feed publishes CandleClosed, and CandleUpdate and QuoteChanged where it has them. It returns nil at the end of the market
 // data, and the cause of ctx's end when that comes first. Run is called once.
 type Feed interface {
 	Run(ctx context.Context, bus *eventbus.Bus) error

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -44,7 +45,11 @@ func (l *Ledger) OnFill(ctx context.Context, bus *eventbus.Bus, f Fill) error {
 	if f.Order.Side == Buy {
 		return PositionOpened.Publish(ctx, bus, l.buy(f))
 	}
-	return PositionClosed.Publish(ctx, bus, l.sell(f))
+	account, err := l.sell(f)
+	if err != nil {
+		return err
+	}
+	return PositionClosed.Publish(ctx, bus, account)
 }
 
 func (l *Ledger) buy(f Fill) Account {
@@ -63,10 +68,13 @@ func (l *Ledger) buy(f Fill) Account {
 	return l.accountLocked(f)
 }
 
-func (l *Ledger) sell(f Fill) Account {
+func (l *Ledger) sell(f Fill) (Account, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	trade := l.open[f.Order.Symbol]
+	if held := l.positionLocked(f.Order.Symbol); f.Quantity.GreaterThan(held) {
+		return Account{}, fmt.Errorf("engine: a sale of %s %q: only %s are held", f.Quantity, f.Order.Symbol, held)
+	}
 	proceeds := f.Price.Mul(f.Quantity)
 	l.books.Cash = l.books.Cash.Add(proceeds)
 	trade.Sold, trade.Proceeds, trade.ExitTime = trade.Sold.Add(f.Quantity), trade.Proceeds.Add(proceeds), f.Time
@@ -77,7 +85,7 @@ func (l *Ledger) sell(f Fill) Account {
 			l.books.Won++
 		}
 	}
-	return l.accountLocked(f)
+	return l.accountLocked(f), nil
 }
 
 func (l *Ledger) accountLocked(f Fill) Account {

@@ -32,9 +32,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	leaveVenue := e.runVenue(whole)
 	played := e.config.Feed.Run(ctx, e.bus)
-	if played == nil {
-		played = context.Cause(ctx)
-	}
 	left := leaveVenue()
 	limit, cancel := context.WithTimeout(whole, drainTimeout)
 	defer cancel()
@@ -79,6 +76,9 @@ func (e *Engine) cancelOrders(ctx context.Context, venue Venue) error {
 	atRest := e.orders.halt()
 	if err := e.bus.Flush(ctx); err != nil { // an order may be on its way
 		return fmt.Errorf("engine: the orders on their way: %w", err)
+	}
+	if e.orders.atWork() == 0 {
+		return nil
 	}
 	if err := venue.CancelAll(ctx); err != nil {
 		return fmt.Errorf("engine: cancel all orders: %w", err)

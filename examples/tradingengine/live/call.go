@@ -68,8 +68,11 @@ func again(ctx context.Context, log *slog.Logger, what string, connect func() (h
 		if heard {
 			wait.Reset()
 		}
-		pause := wait.NextBackOff()
-		log.Info("the connection ended", "of", what, "error", err, "again in", pause)
+		pause, level := wait.NextBackOff(), slog.LevelInfo
+		if !heard {
+			level = slog.LevelWarn
+		}
+		log.Log(ctx, level, "no connection", "of", what, "error", err, "again_in", pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

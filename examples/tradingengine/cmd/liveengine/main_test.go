@@ -46,6 +46,13 @@ func TestLiveRunReports(t *testing.T) {
 	}
 }
 
+func TestExchangeThatIsNotThereIsWarnedOf(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-url", "http://127.0.0.1:1", "-for", "100ms"}, &stdout, &stderr))
+	require.Contains(t, stderr.String(), "level=WARN msg=\"no connection\" of=\"market stream\"")
+	require.Regexp(t, `messages +0   over 0 connections`, stdout.String())
+}
+
 func TestUnusableOptionsAreNamed(t *testing.T) {
 	var out bytes.Buffer
 	require.ErrorContains(t, run(t.Context(), []string{"-slow", "3"}, &out, &out), "-fast 3, -slow 3: want 1 at least, and slow more than fast")

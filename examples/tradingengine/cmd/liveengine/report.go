@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +45,7 @@ func (t *trading) report(w io.Writer, took time.Duration) error {
 	s := t.stream
 	out := &bytes.Buffer{}
 	line := func(name string, value any, note string, args ...any) {
-		fmt.Fprintf(out, "  %-18s%14v   %s\n", name, value, fmt.Sprintf(note, args...))
+		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("  %-18s%14v   %s", name, value, fmt.Sprintf(note, args...)), " "))
 	}
 	fmt.Fprintf(out, "%v on %s\n\n", took.Round(time.Millisecond), s.URL)
 	line("messages", s.Messages, "over %d connections", s.Connections)
