@@ -16,6 +16,8 @@ import (
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/recorder"
 
 	"github.com/eventbus-go/eventbus/examples/candles"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
@@ -115,16 +117,24 @@ func zigzag(t *testing.T, n int) *chart {
 	return c
 }
 
-func TestPlotTakesTimeLinearInTheCandles(t *testing.T) {
-	took := func(n int) time.Duration {
-		c := zigzag(t, n)
-		began := time.Now()
-		require.NoError(t, c.save(t.Context(), filepath.Join(t.TempDir(), "zigzag.png"), "zigzag"))
-		return time.Since(began)
+// The time that a picture of pixels takes for a path grows with the square of its points.
+func TestPlotIsDrawnInShortPaths(t *testing.T) {
+	points := func(candles int) (all int) {
+		f, err := zigzag(t, candles).figure(t.Context(), "zigzag")
+		require.NoError(t, err)
+		var canvas recorder.Canvas
+		f.draw(draw.NewCanvas(&canvas, plotWidth, plotHeight))
+		for _, action := range canvas.Actions {
+			if stroke, ok := action.(*recorder.Stroke); ok {
+				require.LessOrEqual(t, len(stroke.Path), 65)
+				all += len(stroke.Path)
+			}
+		}
+		return all
 	}
-	took(100) // loads the fonts
-	short, long := took(1000), took(8000)
-	require.Less(t, long, 24*short+time.Second, "8 times the candles, and a picture that takes its time without any")
+	short, long := points(1000), points(8000)
+	require.Greater(t, long, 4*short)
+	require.Less(t, long, 9*short)
 }
 
 func TestInterruptEndsTheDrawing(t *testing.T) {

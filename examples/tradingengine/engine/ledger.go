@@ -30,8 +30,12 @@ func NewLedger(cash decimal.Decimal, ends int) *Ledger {
 	return &Ledger{ends: ends, books: Books{Cash: cash}, peak: cash, trough: cash, open: map[string]*Trade{}, closes: map[string]decimal.Decimal{}}
 }
 
-// Books may be called when the engine has run.
-func (l *Ledger) Books() Books { return l.books }
+// Books may be called at any time, but its trades change until the engine has run.
+func (l *Ledger) Books() Books {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.books
+}
 
 // Equity is the cash and all positions at their last closes.
 func (l *Ledger) Equity() decimal.Decimal {
