@@ -128,5 +128,10 @@ type missingColumns struct {
 }
 
 func (e *missingColumns) Error() string {
-	return fmt.Sprintf("no column %s in the first row %q: want %s", strings.Join(e.names, ", "), e.header, wantedColumns)
+	const shown = 300
+	row := fmt.Sprintf("%q", e.header)
+	if len(row) > shown {
+		row = strings.ToValidUTF8(row[:shown], "") + "..."
+	}
+	return fmt.Sprintf("no column %s in the first row %s: want %s", strings.Join(e.names, ", "), row, wantedColumns)
 }

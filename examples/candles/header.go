@@ -39,6 +39,9 @@ func (r *Reader) findHeader() error {
 	if r.failed != nil {
 		return r.badLine(r.failedAt, r.failed)
 	}
+	if strings.ContainsRune(first.text, 0) {
+		return fmt.Errorf("%s: is no text: want CSV", r.name)
+	}
 	if nearest == nil { // quotes are broken everywhere
 		_, err := separators[0].split(nil, first.text)
 		return r.badQuotes(first, err)

@@ -122,6 +122,7 @@ func TestReaderRefusesWhatItCannotTell(t *testing.T) {
 		"web page":          {"<!DOCTYPE html>\n<html>", Options{}, "f.csv: is a web page or XML, as a failed download is: want CSV"},
 		"JSON":              {`{"prices": []}`, Options{}, "f.csv: is JSON: want CSV"},
 		"Parquet":           {"PAR1xxxx", Options{}, "f.csv: is a Parquet file: want CSV"},
+		"a program":         {"\x7fELF\x02\x01\x00\x00\x00", Options{}, "f.csv: is no text: want CSV"},
 		"two files":         {zipped("a.csv", "x", "b.csv", "y"), Options{}, "f.csv: is a zip archive of 2 files (a.csv, b.csv): want one, so unpack it and choose"},
 		"spreadsheet":       {zipped("[Content_Types].xml", "x"), Options{}, "f.csv: is a spreadsheet: save it as CSV"},
 		"cut zip":           {zipped("a.csv", "x")[:60], Options{}, "f.csv: is a zip archive that cannot be read, perhaps cut"},

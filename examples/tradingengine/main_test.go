@@ -245,6 +245,7 @@ func TestOddRowsAreWarnedOf(t *testing.T) {
 	var got jsonReport
 	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
 	require.Equal(t, []string{warning}, got.Warnings)
+	require.Equal(t, "odd.csv A", got.Source)
 	require.Equal(t, 1, got.RowsLeftOut)
 	require.Equal(t, 2, got.Candles)
 }

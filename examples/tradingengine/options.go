@@ -139,7 +139,7 @@ func (o options) source() string {
 	if o.csv == "" {
 		return "S&P 500"
 	}
-	return filepath.Base(o.csv)
+	return strings.TrimSuffix(filepath.Base(o.csv)+" "+o.reading.Symbol, " ")
 }
 
 // maxWindow bounds what an average keeps in memory.
