@@ -37,7 +37,7 @@ type Exchange struct {
 		random  *rand.Rand
 		streams map[chan []byte]bool
 		changed chan struct{} // closed, and replaced, when there are new reports
-		now     time.Time     // of the market
+		now     time.Time     // of the market; only Run's goroutine changes it
 	}
 }
 
@@ -77,7 +77,7 @@ func (e *Exchange) Run(ctx context.Context) error {
 			e.drop()
 			return context.Cause(ctx)
 		case now := <-ticker.C:
-			running, err := e.step(began.Add(time.Duration(float64(now.Sub(began)) * e.config.Speed)))
+			running, err := e.stepTo(began.Add(time.Duration(float64(now.Sub(began)) * e.config.Speed)))
 			if err != nil || !running {
 				e.drop()
 				return err
@@ -88,6 +88,18 @@ func (e *Exchange) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// stepTo skips no candle, however fast the market's time runs.
+func (e *Exchange) stepTo(now time.Time) (running bool, err error) {
+	running = true
+	for running && err == nil && e.mu.now.Add(e.config.Interval).Before(now) && !e.mu.now.IsZero() {
+		running, err = e.step(e.mu.now.Add(e.config.Interval))
+	}
+	if !running || err != nil {
+		return running, err
+	}
+	return e.step(now)
 }
 
 // step returns false when no market goes on.

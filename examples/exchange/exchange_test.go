@@ -151,6 +151,21 @@ func TestReplayTellsTheCandlesOfTheFileAndEnds(t *testing.T) {
 	})
 }
 
+func TestNoSpeedSkipsCandles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, err := New(Config{Symbols: []string{"A"}, Interval: time.Second, Speed: 5000})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, e.Run(ctx), context.DeadlineExceeded)
+		rows := e.mu.markets["A"].since(0)
+		require.Greater(t, len(rows), 400)
+		for i, k := range rows[1:] {
+			require.Equal(t, rows[i].End+1, k.Start)
+		}
+	})
+}
+
 func TestRunEndsWithABadFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := errors.New("line 4 is bad")

@@ -173,7 +173,7 @@ func TestEngineTradesLiveAndEndsInOrder(t *testing.T) {
 	requireSameBooks(t, a, address)
 	books, orders := a.ledger.Books(), a.Orders()
 	require.Greater(t, a.stream.Connections, 2)
-	require.Greater(t, a.stream.Candles, 90)
+	require.Greater(t, a.stream.Candles, 30)
 	require.Positive(t, books.Parts)
 	require.Positive(t, orders.Rejected)
 	require.Positive(t, orders.Percentile(50))
