@@ -40,8 +40,8 @@ func newMarket(symbol string, interval time.Duration, seed uint64, replay Source
 	return m
 }
 
-// step returns what happens up to now. A replay has a candle in every interval, with the times of its file, and
-// returns io.EOF after the last.
+// step returns what happens up to now. A replay has a candle in every interval, at the market's time and not the
+// file's, whose weekends would look like gaps; it returns io.EOF after the last.
 func (m *market) step(now time.Time) (messages []any, err error) {
 	start := wire.Millis(now.Truncate(m.interval))
 	if m.replay != nil {
@@ -53,9 +53,9 @@ func (m *market) step(now time.Time) (messages []any, err error) {
 			return nil, err
 		}
 		for _, price := range []decimal.Decimal{c.Open, c.High, c.Low, c.Close} {
-			messages = append(messages, m.trade(c.Time, price)...)
+			messages = append(messages, m.trade(now.Truncate(m.interval), price)...)
 		}
-		messages = append(messages, m.close(c.Time))
+		messages = append(messages, m.close(time.UnixMilli(start)))
 		m.kline = wire.Kline{End: start}
 		return messages, nil
 	}
