@@ -74,6 +74,7 @@ type jsonQueue struct {
 	Evicted   uint64 `json:"evicted"`
 	Conflated uint64 `json:"conflated"`
 	Expired   uint64 `json:"expired"`
+	Withdrawn uint64 `json:"withdrawn"`
 	Rejected  uint64 `json:"rejected"`
 }
 
@@ -133,7 +134,7 @@ func newJSONQueue(q eventbus.QueueStats) jsonQueue {
 	return jsonQueue{
 		Queue: q.Queue.String(), Capacity: q.Capacity, Depth: q.Depth, Deferred: q.Deferred, HighWater: q.HighWater,
 		Accepted: q.Accepted, Handled: q.Handled, Unhandled: q.Unhandled, Failed: q.Failed, Panicked: q.Panicked,
-		Dropped: q.Dropped, Evicted: q.Evicted, Conflated: q.Conflated, Expired: q.Expired, Rejected: q.Rejected,
+		Dropped: q.Dropped, Evicted: q.Evicted, Conflated: q.Conflated, Expired: q.Expired, Withdrawn: q.Withdrawn, Rejected: q.Rejected,
 	}
 }
 
