@@ -17,13 +17,17 @@ endif
 # Each module is built with its own go.mod, as its users do, not with go.work.
 each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && GOWORK=off $(1)); done
 
+# Tests run package by package, so that one sees where they are.
+packages = @set -e; for m in $(MODULES); do cd $$m; for p in $$(GOWORK=off go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+	echo "== $$p"; GOWORK=off $(1) $$p; done; cd - >/dev/null; done
+
 # An hour of a busy feed: 3,600 s × 20,000 events/s.
 HOUR := 72000000
 
 # What make model checks: all, or quick for what CI has time for.
 MODEL := all
 
-.PHONY: help demo test soak model bench lint cover ci
+.PHONY: help demo live test soak model bench lint cover ci
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,14 +35,19 @@ help: ## show this list
 demo: ## run the example trading engine on twenty years of the S&P 500
 	@cd examples && GOWORK=off go run ./tradingengine
 
+live: ## run a paper exchange, and a live engine on it, for 20 s
+	@bin=$$(mktemp -d) && cd examples && GOWORK=off go build -o $$bin ./cmd/paperexchange ./tradingengine/cmd/liveengine && \
+	{ $$bin/paperexchange -speed 10 -drop 3s & exchange=$$!; trap 'kill $$exchange; rm -r $$bin' EXIT; $$bin/liveengine -for 20s; }
+
 test: ## run the tests of all modules with the race detector
 	@$(RACE_NOTE)
-	$(call each,go test $(RACE) -timeout 10m ./...)
+	$(call packages,go test $(RACE) -timeout 10m)
 
-soak: ## run 10,000 random schedules, and an hour of load on 1, 2 and 8 threads; 10 minutes
+soak: ## run 14,000 random schedules, and an hour of load on 1, 2 and 8 threads; 20 minutes
 	@$(RACE_NOTE)
-	GOWORK=off go test $(RACE) -timeout 2h -run '^TestAccountsUnderChaos$$' -seeds 10000
-	GOGC=10 GOWORK=off go test -timeout 2h -cpu 1,2,8 -run '^TestSoak$$' -soak $(HOUR)
+	GOWORK=off go test $(RACE) -timeout 2h ./internal/chaos -cpu 2 -run UnderChaos -seeds 10000
+	GOWORK=off go test $(RACE) -timeout 2h ./internal/chaos -cpu 1,8 -run UnderChaos -seeds 2000
+	GOGC=10 GOWORK=off go test -timeout 2h ./internal/soak -cpu 1,2,8 -run UnderLoad -soak $(HOUR)
 
 model: ## check the Promela model of the bus with Spin; 10 minutes, 3 GB of memory
 	@command -v spin >/dev/null || { echo 'Spin is missing. Debian, Ubuntu: apt-get install spin. Others: https://spinroot.com'; exit 1; }
@@ -53,13 +62,14 @@ lint: ## check formatting, vet, staticcheck and go.mod; changes nothing
 	$(call each,go mod tidy -diff)
 	$(call each,go run $(STATICCHECK) ./...)
 
-cover: ## check that the tests reach every statement of processor.go, dispatch.go, queue.go and chunk.go
+cover: ## check that the tests reach every statement of the law, admission, buffer, queue, loop and turn
 	@profile=$$(mktemp) && trap 'rm -f $$profile' EXIT && \
-	GOWORK=off go test -short -coverprofile $$profile . >/dev/null && \
+	GOWORK=off go test -short -coverpkg .,./internal/buffer -coverprofile $$profile . ./internal/buffer >/dev/null && \
 	GOWORK=off go tool cover -func $$profile | awk ' \
-		/\/(processor|dispatch|queue|chunk)\.go:/ { n++; if ($$NF != "100.0%") { print "not covered: " $$0; bad = 1 } } \
-		/^total:/ { print "statements covered in the root package: " $$NF } \
-		END { if (n == 0 || bad) exit 1; print "processor.go, dispatch.go, queue.go and chunk.go: 100.0%" }'
+		/\/(queue|queue_overflow|queue_admission|processor_loop|processor_turn|internal\/buffer\/[a-z]+)\.go:/ { \
+			n++; if ($$NF != "100.0%") { print "not covered: " $$0; bad = 1 } } \
+		/^total:/ { print "statements covered: " $$NF } \
+		END { if (n == 0 || bad) exit 1; print "law, admission, buffer, queue, loop and turn: 100.0%" }'
 
 ci: lint test cover ## what CI runs: lint, test, cover and, if Spin is there, the quick part of model
 	@if command -v spin >/dev/null; then $(MAKE) model MODEL=quick; else echo 'Spin is missing: the model is not checked.'; fi

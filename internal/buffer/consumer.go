@@ -19,14 +19,6 @@ func (s Site) Begun() uint64 { return uint64(s >> siteShift) }
 // Busy reports whether the consumer is busy with the last item.
 func (s Site) Busy() bool { return s&busy != 0 }
 
-// Ended returns how many items the consumer is done with.
-func (s Site) Ended() uint64 {
-	if s.Busy() {
-		return s.Begun() - 1
-	}
-	return s.Begun()
-}
-
 // A Cursor is the word that consumer and holders share. The consumer alone moves
 // it, by compare-and-swap; a holder sets one bit. So a holder knows exactly what
 // had begun when it held.
