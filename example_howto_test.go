@@ -1,0 +1,101 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// One configuration serves the live engine and the backtest. In the backtest the
+// clock is the data's, so that ages are those of the day that is played.
+func ExampleWithClock() {
+	now := time.Now // live
+	configure := func() (*eventbus.Bus, error) {
+		return eventbus.New(
+			eventbus.WithLogger(discard),
+			eventbus.WithClock(func() time.Time { return now() }),
+			eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1000, MaxAge: time.Second}))
+	}
+
+	played := time.Date(2020, 3, 16, 14, 30, 0, 0, time.UTC)
+	now = func() time.Time { return played } // backtest
+	bus, err := configure()
+	if err != nil {
+		panic(err)
+	}
+	bus.SubscribeFunc("tick", func(_ context.Context, e eventbus.Event) error {
+		fmt.Println("tick of", e.Time.Format(time.TimeOnly))
+		return nil
+	})
+	ctx := context.Background()
+	_ = bus.Publish(ctx, eventbus.DataQueue, eventbus.Event{Type: "tick", Time: played.Add(-time.Minute)}) // too old by then
+	_ = bus.Publish(ctx, eventbus.DataQueue, eventbus.Event{Type: "tick", Time: played})
+	handled, err := bus.RunUntilIdle(ctx)
+	fmt.Println(handled, err)
+	// Output:
+	// tick of 14:30:00
+	// 1 <nil>
+}
+
+// A handler of a topic gets a time limit as the event type's handler: Async takes
+// a Handler, and the payload comes out of the event.
+func ExampleAsync_topic() {
+	bus, err := eventbus.New(eventbus.WithLogger(discard),
+		eventbus.WithErrorHandler(func(_ context.Context, h *eventbus.HandlerError) {
+			fmt.Println(errors.Is(h, eventbus.ErrHandlerTimeout), h.Handler)
+		}))
+	if err != nil {
+		panic(err)
+	}
+	risk := eventbus.NewTopic[int]("risk", eventbus.SignalQueue)
+	limited := func(ctx context.Context, e eventbus.Event) error {
+		exposure := e.Data.(int)
+		fmt.Println("checking", exposure)
+		<-ctx.Done() // a service that does not answer
+		return ctx.Err()
+	}
+	bus.Subscribe("risk", eventbus.Async(eventbus.HandlerFunc(limited), time.Millisecond), eventbus.WithName("risk service"))
+	ctx := context.Background()
+	if err := bus.Start(ctx); err != nil {
+		panic(err)
+	}
+	if err := risk.Publish(ctx, bus, 100); err != nil {
+		panic(err)
+	}
+	if err := bus.Shutdown(ctx); err != nil {
+		panic(err)
+	}
+	// Output:
+	// checking 100
+	// true risk service
+}
+
+// To halt without losing an order: strategies stop, what is queued is drained
+// within a time, and what remains is stored.
+func ExampleShutdownError() {
+	bus, err := eventbus.New(eventbus.WithLogger(discard))
+	if err != nil {
+		panic(err)
+	}
+	bus.SubscribeFunc("order", func(context.Context, eventbus.Event) error { return nil })
+	ctx := context.Background()
+	for id := range 2 {
+		_ = bus.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: "order", Data: id})
+	}
+	kill, cancel := context.WithCancel(ctx)
+	cancel() // in an engine: context.WithTimeout
+	var left *eventbus.ShutdownError
+	if errors.As(bus.Shutdown(kill), &left) {
+		for _, e := range left.Remaining[eventbus.OrderQueue] {
+			fmt.Println("to be sent again:", e.Type, e.Data)
+		}
+		fmt.Println("handled in part:", len(left.Interrupted), "refused to handlers:", left.Refused)
+	}
+	// Output:
+	// to be sent again: order 0
+	// to be sent again: order 1
+	// handled in part: 0 refused to handlers: 0
+}
