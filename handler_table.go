@@ -3,7 +3,6 @@ package eventbus
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -331,17 +330,4 @@ func (t *table) subscriptions() []*Subscription {
 	})
 	slices.SortFunc(subs, inOrder)
 	return subs
-}
-
-// An InterruptedEvent is one that was handled in part: Shutdown gave up while its
-// first handlers ran.
-type InterruptedEvent struct {
-	Event    Event
-	Queue    Queue
-	Handlers []string // those that were not called, by name
-}
-
-// err is what PublishWait says of it.
-func (e *InterruptedEvent) err() error {
-	return fmt.Errorf("eventbus: handler %s and those after it were not called, since Shutdown gave up", quoted(e.Handlers[0]))
 }

@@ -1,0 +1,221 @@
+package eventbus
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// This file tells what a Shutdown has left undone, and takes it out of the queues.
+
+// A ShutdownError tells what [Bus.Shutdown] left undone.
+type ShutdownError struct {
+	// Remaining holds the accepted events that no handler was called for, in
+	// order. A queue without such events is not in it.
+	Remaining map[Queue][]Event
+
+	// Interrupted holds the events whose first handlers ran when Shutdown gave up,
+	// with the handlers that were not called.
+	Interrupted []InterruptedEvent
+
+	// Refused counts the events that handlers of the bus were refused with
+	// ErrClosed after Shutdown had given up and before it returned.
+	Refused int
+
+	// HandedOver says that another caller of Shutdown was given Remaining and
+	// Interrupted, which are empty here, so that nobody acts on them twice.
+	HandedOver bool
+
+	// Cause says why something is left, and names the handlers that still run. It
+	// wraps the error of the context that ended, or ErrNotRunning.
+	Cause error
+}
+
+// Error names how many events remain on each queue, were interrupted and refused,
+// and the cause.
+func (e *ShutdownError) Error() string {
+	var counts []string
+	for q := range Queue(numQueues) {
+		if n := len(e.Remaining[q]); n > 0 {
+			counts = append(counts, fmt.Sprintf("%d on the %v queue", n, q))
+		}
+	}
+	if n := len(e.Interrupted); n > 0 {
+		counts = append(counts, fmt.Sprintf("%d handled in part", n))
+	}
+	if e.Refused > 0 {
+		counts = append(counts, fmt.Sprintf("%d refused to handlers", e.Refused))
+	}
+	switch {
+	case e.HandedOver:
+		return fmt.Sprintf("eventbus: shutdown: what is left was handed to another caller: %v", e.Cause)
+	case counts == nil:
+		return fmt.Sprintf("eventbus: shutdown: no event left: %v", e.Cause)
+	}
+	return fmt.Sprintf("eventbus: shutdown: events left: %s: %v", strings.Join(counts, ", "), e.Cause)
+}
+
+// Unwrap returns Cause.
+func (e *ShutdownError) Unwrap() error { return e.Cause }
+
+// An InterruptedEvent is one that was handled in part: Shutdown gave up while its
+// first handlers ran.
+type InterruptedEvent struct {
+	Event    Event
+	Queue    Queue
+	Handlers []string // those that were not called, by name
+}
+
+// err is what PublishWait says of it.
+func (e *InterruptedEvent) err() error {
+	return fmt.Errorf("eventbus: handler %s and those after it were not called, since Shutdown gave up", quoted(e.Handlers[0]))
+}
+
+// buryInterrupted ends the events that runtime.Goexit has interrupted in
+// RunUntilIdle, and that nobody goes on with.
+func (b *Bus) buryInterrupted() {
+	if !b.haveExited() {
+		return
+	}
+	for _, p := range b.processors {
+		for p.turn.failure != nil && !guard(p.handleFailure, p.setFailure) {
+		}
+		if p.isBusy() {
+			p.bury()
+		}
+	}
+}
+
+// A callAtHand is what a processor is at when Shutdown gives up.
+type callAtHand struct {
+	running     *callInfo         // a handler that runs
+	interrupted *InterruptedEvent // its event, if there are handlers after it
+}
+
+// spinRounds is how often callsAtHand gives way at most to a processor that is
+// between two handlers, until it knows that it is killed or is at the next one. That
+// takes some hundred nanoseconds, unless its thread loses its core.
+const spinRounds = 100_000
+
+// callsAtHand describes what the processors are at.
+func (b *Bus) callsAtHand() (calls []callAtHand) {
+	b.mu.Lock() // so that no processor lets go of its event meanwhile
+	defer b.mu.Unlock()
+	for _, p := range slices.Backward(b.processors) { // in the order of the queues
+		calls = append(calls, p.atHandLocked())
+	}
+	return calls
+}
+
+// atHandLocked describes the handler that p is at, and what is left of its event. It
+// gives way to p until that is known. Bus.mu is held.
+func (p *processor) atHandLocked() callAtHand {
+	for range spinRounds {
+		if !p.isUndecided() {
+			return callAtHand{interrupted: p.cut.Load()}
+		}
+		if c := p.callAt(p.look()); c != nil {
+			return p.leftOf(c)
+		}
+		runtime.Gosched()
+	}
+	if c := p.handlerAt(p.look()); c != nil { // a logger holds it up, which was told of the call
+		return p.leftOf(c)
+	}
+	return callAtHand{}
+}
+
+// isUndecided reports whether p has begun an event and does not know that it is
+// killed: it is at a handler, or about to be.
+func (p *processor) isUndecided() bool {
+	return p.position.queue.Load().buffer.Site().Busy() && p.cut.Load() == nil
+}
+
+// leftOf describes c, which runs, and the handlers after it.
+func (p *processor) leftOf(c *callInfo) callAtHand {
+	at := callAtHand{running: c}
+	if c.index+1 < len(c.list.subs) {
+		at.interrupted = c.list.interrupted(c.queue.id, p.turn.entry.Event, c.index+1)
+	}
+	return at
+}
+
+// handBack takes what is left out of the queues of a bus that is closed and held,
+// and returns the result of the shutdown, nil if nothing is left. calls ran when it
+// gave up.
+func (b *Bus) handBack(s *shutdown, calls []callAtHand) *ShutdownError {
+	left := &ShutdownError{Remaining: make(map[Queue][]Event)}
+	paused := pausedError(b.pausedQueues())
+	for _, q := range b.queues {
+		if events := q.unload(); len(events) > 0 {
+			left.Remaining[q.id] = events
+		}
+	}
+	var busy []string
+	for _, c := range calls {
+		if c.running != nil {
+			busy = append(busy, fmt.Sprintf("handler %s still runs on %s of the %v queue",
+				quoted(c.running.handler), quoted(c.running.eventType), c.running.queue.id))
+		}
+		if c.interrupted != nil {
+			left.Interrupted = append(left.Interrupted, *c.interrupted)
+			busy = append(busy, fmt.Sprintf("handler %s and those after it were not called for %s of the %v queue",
+				quoted(c.interrupted.Handlers[0]), quoted(c.interrupted.Event.Type), c.interrupted.Queue))
+		}
+	}
+	busy = append(busy, b.abandoned.describe()...)
+	left.Refused = b.refused()
+	if len(left.Remaining) == 0 && busy == nil && left.Refused == 0 {
+		return nil
+	}
+	left.Cause = b.causeOf(s, paused)
+	if busy != nil {
+		left.Cause = fmt.Errorf("%s: %w", strings.Join(busy, ", "), left.Cause)
+	}
+	return left
+}
+
+// causeOf returns why something is left.
+func (b *Bus) causeOf(s *shutdown, paused error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case s.cause != nil:
+		return s.cause
+	case paused != nil:
+		return paused
+	}
+	return ErrNotRunning
+}
+
+// refused returns how many events handlers were refused since the queues are closed.
+func (b *Bus) refused() (n int) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	for _, q := range b.queues {
+		n += q.admission.refused
+	}
+	return n
+}
+
+// pausedQueues returns those that are paused and hold events.
+func (b *Bus) pausedQueues() (held []*queue) {
+	for _, q := range b.queues {
+		if c := q.buffer.Counts(); q.paused.Load() && c.Depth+c.Deferred > 0 {
+			held = append(held, q)
+		}
+	}
+	return held
+}
+
+// unload takes out what is left in a queue that is closed. Who waits for an event
+// learns that it was not handled: that one is withdrawn, not handed back too.
+func (q *queue) unload() (events []Event) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	for _, e := range q.buffer.Unload() {
+		events = append(events, e.event())
+	}
+	return events
+}
