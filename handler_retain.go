@@ -48,6 +48,21 @@ type retention struct {
 	last     atomic.Pointer[Event] // nil if there is none
 }
 
+// lastInTime returns the last event, nil if there is none or it is too old. If the
+// clock panics, it is.
+func (r *retention) lastInTime(b *Bus) *Event {
+	last := r.last.Load()
+	if last == nil || r.maxAge == 0 || !b.expires() {
+		return last
+	}
+	var age time.Duration
+	err := contain("the clock", func() { age = b.now().Sub(last.Time) })
+	if err != nil || age > r.maxAge {
+		return nil
+	}
+	return last
+}
+
 // retentionOf returns the retention of t, nil if nothing keeps its last event.
 func (b *Bus) retentionOf(t EventType) *retention {
 	if r, ok := b.table.kept.Load(t); ok {
@@ -113,10 +128,7 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 // and who gets that: s alone.
 func (b *Bus) arrive(s *Subscription) (last *Event, list *handlerList) {
 	if r := b.retentionOf(s.eventType); r != nil {
-		last = r.last.Load()
-		if last != nil && r.maxAge > 0 && b.expires() && b.now().Sub(last.Time) > r.maxAge {
-			last = nil
-		}
+		last = r.lastInTime(b)
 	}
 	b.table.mu.Lock()
 	defer b.table.mu.Unlock()

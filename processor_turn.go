@@ -122,14 +122,14 @@ func (q *queue) bury() {
 	q.buffer.Bury()
 }
 
-// age returns an error if the event at hand is older than limit.
-func (p *processor) age(limit time.Duration) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: the clock panicked: %v", ErrExpired, v)
-		}
-	}()
-	if age := p.env.now().Sub(p.turn.entry.Time); age > limit {
+// age returns an error if the event at hand is older than limit, or the clock
+// panics.
+func (p *processor) age(limit time.Duration) error {
+	var age time.Duration
+	if err := contain("the clock", func() { age = p.env.now().Sub(p.turn.entry.Time) }); err != nil {
+		return fmt.Errorf("%w: %w", ErrExpired, err)
+	}
+	if age > limit {
 		return fmt.Errorf("%w: it is %v old, the limit is %v", ErrExpired, age, limit)
 	}
 	return nil

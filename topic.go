@@ -136,14 +136,14 @@ func WithMaxAge(d time.Duration) TopicOption {
 // a pointer or an interface, putting it into the event allocates.
 func (t Topic[T]) Publish(ctx context.Context, b *Bus, data T) error {
 	e := entry{Event: Event{Type: t.eventType, Data: data}}
-	if err := t.prepare(b, &e); err != nil {
+	if err := t.prepare(ctx, b, &e); err != nil {
 		return err
 	}
 	return b.publish(ctx, t.queue, &e, t.rule)
 }
 
 // prepare makes b ready for the topic's events, and stamps e.
-func (t Topic[T]) prepare(b *Bus, e *entry) error {
+func (t Topic[T]) prepare(ctx context.Context, b *Bus, e *entry) error {
 	t.keepOn(b)
 	q := b.queues[t.queue]
 	if r := t.rule; r != nil {
@@ -151,12 +151,12 @@ func (t Topic[T]) prepare(b *Bus, e *entry) error {
 			q.buffer.Conflate()
 		}
 		if !r.inherits && q.rule.overflow == DropOldest {
-			return q.rejectEvents(context.Background(), t.eventType,
+			return q.rejectEvents(ctx, t.eventType,
 				fmt.Errorf("%w: the topic has WithOverflow and its queue drops the oldest", ErrInvalidEvent), 1)
 		}
 	}
 	if err := contain("the clock", func() { e.Time = b.now() }); err != nil {
-		return q.rejectEvents(context.Background(), t.eventType, err, 1)
+		return q.rejectEvents(ctx, t.eventType, err, 1)
 	}
 	return nil
 }
