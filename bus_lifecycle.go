@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"fmt"
+	"sync"
 )
 
 // A session is the time from a Start to its Stop. Its context ends when it is
@@ -14,6 +15,8 @@ type session struct {
 	cancel  context.CancelFunc
 	unhook  func() bool // keeps the end of Start's context from stopping the bus
 	holders int         // processors in it, and the bus while it runs; guarded by Bus.mu
+
+	publications sync.Pool // of *publication, of its handlers
 }
 
 func newSession(ctx context.Context) *session {

@@ -84,8 +84,10 @@ func isOpen(ctx context.Context) bool {
 // publishSlow is the rest of a publish that did not get through at once.
 func (b *Bus) publishSlow(ctx context.Context, q *queue, e entry, r *rule) error {
 	pub := newPublication(ctx, q, r)
-	pub.entries = []entry{e}
-	return b.carryOut(ctx, q, pub)
+	defer pub.release()
+	pub.one[0] = e
+	pub.entries = pub.one[:]
+	return b.carryOut(q, pub)
 }
 
 func (b *Bus) publishBatch(ctx context.Context, q Queue, events []Event, r *rule) (accepted int, err error) {
@@ -116,6 +118,7 @@ func (b *Bus) publishBatch(ctx context.Context, q Queue, events []Event, r *rule
 // made, the batch is as long as what comes before that event.
 func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r *rule) (accepted int, err error) {
 	pub := newPublication(ctx, q, r)
+	defer pub.release()
 	pub.entries = make([]entry, len(events))
 	var invalid error
 	keyed, now := false, sync.OnceValue(b.now) // once a batch
@@ -132,7 +135,7 @@ func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r 
 		keyed = keyed || e.meta != nil
 	}
 	if keyed || !isOpen(ctx) || !q.buffer.AddAll(len(pub.entries), func(i int, place *entry) { *place = pub.entries[i] }) {
-		if err := b.carryOut(ctx, q, pub); err != nil {
+		if err := b.carryOut(q, pub); err != nil {
 			q.rejectRest(ctx, events[len(pub.entries):], err)
 			return pub.accepted, err
 		}
@@ -144,20 +147,64 @@ func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r 
 	return len(events), nil
 }
 
-// newPublication returns a publication by rule r of whom ctx belongs to.
+// A publication is one call that publishes: its events, how far it has come, and its
+// wait. A single event is a batch of one.
+type publication struct {
+	ctx       context.Context
+	caller    caller
+	publisher publisher
+	by        []*drainer // of the handler that publishes; none for an outsider
+	rule      *rule
+	entries   []entry
+	accepted  int     // how many of entries are; guarded by admissionMu
+	evicted   []entry // what had to go for them
+	noWait    error   // why PublishWait cannot wait
+
+	completion *completion // of PublishWait
+	waiting    waiting
+
+	one     [1]entry // entries and by of most
+	byOne   [1]*drainer
+	edgeOne edge
+}
+
+// newPublication returns a publication by rule r of whom ctx belongs to. Those of
+// handlers are reused within their session: what a wait needs was made in the same
+// synctest bubble then.
 func newPublication(ctx context.Context, q *queue, r *rule) *publication {
 	c := callerOf(ctx)
-	pub := &publication{rule: r, by: c.drainers(), abandoned: c.isAbandoned}
+	var pub *publication
+	if c.handler != nil {
+		pub, _ = c.handler.session.publications.Get().(*publication)
+	}
+	if pub == nil {
+		pub = new(publication)
+	}
+	pub.ctx, pub.caller, pub.rule = ctx, c, r
 	if r == nil || r.inherits {
 		pub.rule = &q.rule
 	}
-	pub.publisher = publisher{abandoned: c.isAbandoned(), ofBus: c.isOf(q.bus), ended: ctx.Err() != nil}
-	if c.isHandler() && c.handler != nil {
+	pub.publisher.ended = ctx.Err() != nil
+	if c.isHandler() {
+		pub.publisher.abandoned, pub.publisher.ofBus = c.isAbandoned(), c.isOf(q.bus)
+		pub.by = c.drainers(pub.byOne[:0])
+	}
+	if c.handler != nil {
 		pub.publisher.standing = mayWait
 	}
-	pub.ended = func() error { return c.endOf(ctx) }
 	return pub
 }
+
+// release keeps pub for the next publish of a handler of its session.
+func (pub *publication) release() {
+	if h := pub.caller.handler; h != nil {
+		*pub = publication{waiting: waiting{done: pub.waiting.done, timer: pub.waiting.timer}}
+		h.session.publications.Put(pub)
+	}
+}
+
+// end returns the error of the context, which is done, or nil if that ends no wait.
+func (pub *publication) end() error { return pub.caller.endOf(pub.ctx) }
 
 // endOf returns the error of ctx, which is done and belongs to c, or nil if that
 // ends no wait: a handler's own context ends with its session. That is a Stop, which
@@ -191,12 +238,13 @@ var errDone = errors.New("eventbus: the context is done without an error")
 
 // carryOut publishes pub by the law, waits if it has to, and does what must not be
 // done under a lock.
-func (b *Bus) carryOut(ctx context.Context, q *queue, pub *publication) error {
+func (b *Bus) carryOut(q *queue, pub *publication) error {
+	ctx := pub.ctx
 	admissionMu.Lock()
 	w, err := q.carryOutLocked(pub)
 	admissionMu.Unlock()
 	if w != nil {
-		err = q.await(ctx, w)
+		err = q.await(w)
 	}
 	for _, old := range pub.evicted {
 		b.joinEvicted(old)

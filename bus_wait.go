@@ -45,14 +45,16 @@ func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error 
 	c := newCompletion()
 	en.needMeta().completion, c.key = c, en.key()
 	pub := newPublication(ctx, to, r)
-	pub.entries, pub.completion, pub.publisher.awaits = []entry{en}, c, true
+	defer pub.release()
+	pub.one[0] = en
+	pub.entries, pub.completion, pub.publisher.awaits = pub.one[:], c, true
 	if len(pub.by) > 0 {
 		defer to.endAwait(pub.by, c)
 	}
-	if err := b.carryOut(ctx, to, pub); err != nil {
+	if err := b.carryOut(to, pub); err != nil {
 		return err
 	}
-	err := c.await(ctx, pub.ended)
+	err := c.await(ctx, pub.end)
 	if h := (*HandlerError)(nil); err == nil || errors.As(err, &h) {
 		return err
 	}

@@ -175,7 +175,7 @@ func (c *asyncCall) abandon() bool {
 		c.bus.abandoned.add(c)
 	}
 	if c.state.CompareAndSwap(callAwaited, callAbandoned) {
-		endAbandoned(c.outer.drainers())
+		endAbandoned(c.outer.drainers(nil))
 		return true
 	}
 	<-c.done

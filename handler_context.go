@@ -86,9 +86,9 @@ func (c caller) isAbandoned() bool {
 	return false
 }
 
-// drainers returns the processors that are busy with c and with what c is a part
-// of.
-func (c caller) drainers() (ds []*drainer) {
+// drainers appends the processors that are busy with c, and with what c is a part of,
+// to ds.
+func (c caller) drainers(ds []*drainer) []*drainer {
 	for ; c.isHandler(); c = c.outer() {
 		if c.call == nil {
 			ds = append(ds, &c.handler.proc.drainer)

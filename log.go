@@ -160,7 +160,7 @@ func (q *queue) logExpired(ctx context.Context, h *HandlerError) {
 
 // logSlowPublish logs that w still waits, and what for, on the publisher's
 // goroutine.
-func (q *queue) logSlowPublish(ctx context.Context, w *waiting) {
+func (q *queue) logSlowPublish(w *waiting) {
 	ok, withheld := q.bus.logs.take(q.slow, 1)
 	if !ok {
 		return
@@ -170,7 +170,7 @@ func (q *queue) logSlowPublish(ctx context.Context, w *waiting) {
 	if c := q.proc.callAt(q.proc.look()); c != nil {
 		args = append(args, "running", c.handler, "handles", c.eventType)
 	}
-	q.bus.logger.WarnContext(ctx, "eventbus: publish still waits for room", withCount(args, withheld)...)
+	q.bus.logger.WarnContext(w.pub.ctx, "eventbus: publish still waits for room", withCount(args, withheld)...)
 }
 
 func withCount(args []any, withheld uint64) []any {

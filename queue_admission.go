@@ -66,7 +66,11 @@ func (q *queue) firstListLocked() int {
 // have emptied the queue and gone to sleep before it could see that somebody waits.
 func (q *queue) joinLocked(pub *publication) *waiting {
 	a := &q.admission
-	w := &waiting{pub: pub, since: time.Now(), done: make(chan error, 1), inLine: true}
+	w := &pub.waiting
+	w.pub, w.since, w.inLine = pub, time.Now(), true
+	if w.done == nil {
+		w.done = make(chan error, 1)
+	}
 	if w.isHandler() {
 		w.ticket = a.nextTicket()
 		a.handlers = append(a.handlers, w)
@@ -83,10 +87,11 @@ func (q *queue) joinLocked(pub *publication) *waiting {
 // eager, if the queue has drained to half, or if nobody drains it; else to those
 // who are handed each slot at once. Half makes one wake-up do for many publishes.
 func (q *queue) admitLocked(eager bool) {
-	if q.buffer.Gate.Load()&closed != 0 { // Shutdown takes out what is left
+	a := &q.admission
+	if q.firstListLocked() == 0 && len(a.publishers) == 0 && q.buffer.Gate.Load()&lined == 0 ||
+		q.buffer.Gate.Load()&closed != 0 { // Shutdown takes out what is left
 		return
 	}
-	a := &q.admission
 	eager = eager || a.idle != nil || q.buffer.Room() >= q.lowWater()
 	for q.firstListLocked() > 0 && (eager || a.handover > 0 || q.isUrgentLocked()) && q.letInFirstLocked() {
 		a.handover = max(0, a.handover-1)
@@ -354,7 +359,7 @@ func endAbandoned(by []*drainer) {
 	defer admissionMu.Unlock()
 	for _, d := range by {
 		e := d.edge
-		if e == nil || !e.abandoned() {
+		if e == nil || !e.pub.caller.isAbandoned() {
 			continue
 		}
 		if w := e.waiting; w != nil {

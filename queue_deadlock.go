@@ -23,7 +23,7 @@ type edge struct {
 	site       uint64      // of the drainer when the wait began
 	waiting    *waiting    // nil once there was room
 	completion *completion // nil if it waits for room alone
-	abandoned  func() bool // it belongs to a call that Async has given up on
+	pub        *publication
 }
 
 // edgeLocked returns d's edge. One that began at another event does not count: the
@@ -38,8 +38,13 @@ func (d *drainer) edgeLocked() *edge {
 
 // beginEdgeLocked notes that the handler of pub waits on q.
 func (q *queue) beginEdgeLocked(pub *publication, w *waiting) {
-	for _, d := range pub.by {
-		d.edge = &edge{on: q, site: d.site(), waiting: w, completion: pub.completion, abandoned: pub.abandoned}
+	for i, d := range pub.by {
+		e := &pub.edgeOne
+		if i > 0 {
+			e = new(edge)
+		}
+		*e = edge{on: q, site: d.site(), waiting: w, pub: pub, completion: pub.completion}
+		d.edge = e
 	}
 }
 

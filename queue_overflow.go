@@ -86,22 +86,6 @@ func decide(p publisher, r *rule, q queueState) verdict {
 	return wait
 }
 
-// A publication is one call that publishes: its events, and how far it has come.
-// A single event is a batch of one.
-type publication struct {
-	publisher publisher
-	by        []*drainer // of the handler that publishes; none for an outsider
-	rule      *rule
-	entries   []entry
-	accepted  int          // how many of entries are; guarded by admissionMu
-	evicted   []entry      // what had to go for them
-	ended     func() error // the context has ended: its error, or nil if that ends no wait
-	abandoned func() bool  // Async has given up on the call that publishes
-	noWait    error        // why PublishWait cannot wait
-
-	completion *completion // of PublishWait
-}
-
 // carryOutLocked publishes what is left of pub, event by event, until one has to
 // wait or is refused. No event is looked at before the one ahead of it is
 // accepted. It returns the place in line of the first, and the error of the second.
@@ -192,7 +176,7 @@ func (q *queue) rejectLocked(pub *publication, v verdict) error {
 		q.noteRefusedLocked(pub)
 		return ErrClosed
 	case rejectEnded:
-		return pub.ended()
+		return pub.end()
 	case rejectWait:
 		if pub.noWait == nil {
 			return ErrNotRunning // an outsider's, on a bus that is stepped

@@ -1,11 +1,6 @@
 package eventbus
 
-import (
-	"cmp"
-	"context"
-	"slices"
-	"time"
-)
+import "time"
 
 // This file is the wait of a publish in line. It ends in one of four ways: whoever
 // lets it in or refuses it sends the outcome, its context ends, or its rule's time is
@@ -17,15 +12,18 @@ import (
 // handler, in place of 25 of them.
 const handoverAfter = time.Millisecond
 
-// A waiting is a publish that waits for room. Whoever takes it out of the line
-// sends the outcome, nil for accepted, to done, which has room for it.
+// A waiting is the place in line of a publish. Whoever takes it out of the line sends
+// the outcome, nil for accepted, to done, which has room for it.
 type waiting struct {
 	pub    *publication
 	ticket uint64 // its place in the first list
 	passed int    // how many waiting handlers have moved up past it
 	since  time.Time
-	done   chan error
+	rung   alarm // those that have
 	inLine bool
+
+	done  chan error
+	timer *time.Timer // stopped; nil until one is needed
 }
 
 func (w *waiting) isHandler() bool { return w.pub.publisher.standing != outsider }
@@ -53,52 +51,79 @@ func (q *queue) handOver() {
 	q.admitLocked(false)
 }
 
-// await waits until w is let in or refused, ctx ends, or its time is up. One timer
-// serves what happens meanwhile: the hand-over, the report of a slow publish, and
-// the rule's timeout.
-func (q *queue) await(ctx context.Context, w *waiting) error {
-	done, alarms := ctx.Done(), q.alarms(ctx, w)
-	timer := time.NewTimer(alarms[0].after)
-	defer timer.Stop()
+// await waits until w is let in or refused, its context ends, or its time is up. One
+// timer serves what happens meanwhile.
+func (q *queue) await(w *waiting) error {
+	done := w.pub.ctx.Done()
+	next, after := q.nextAlarm(w)
+	w.setTimer(after)
+	defer w.stopTimer()
 	for {
 		select {
 		case err := <-w.done:
 			return err
 		case <-done:
-			err := w.pub.ended()
-			if err != nil {
+			if err := w.pub.end(); err != nil {
 				return q.leave(w, err)
 			}
 			done = nil
-		case <-timer.C:
-			if err := alarms[0].ring(); err != nil {
-				return q.leave(w, err)
+		case <-w.timer.C:
+			switch next {
+			case handOverAlarm:
+				q.handOver()
+			case slowAlarm:
+				q.logSlowPublish(w)
+			default:
+				return q.leave(w, w.pub.rule.reject())
 			}
-			if alarms = alarms[1:]; len(alarms) > 0 {
-				timer.Reset(alarms[0].after - time.Since(w.since))
+			w.rung |= next
+			if next, after = q.nextAlarm(w); next != 0 {
+				w.setTimer(after - time.Since(w.since))
 			}
 		}
 	}
 }
 
-// An alarm is what happens when one has waited for some time. An error ends the
-// wait.
-type alarm struct {
-	after time.Duration
-	ring  func() error
+// An alarm is what happens when one has waited for some time.
+type alarm uint8
+
+const (
+	handOverAlarm alarm = 1 << iota // each free slot goes at once to those in line
+	slowAlarm                       // the wait is logged
+	ruleAlarm                       // the wait ends as the rule says
+)
+
+// nextAlarm returns the first alarm of w that has not rung, 0 if there is none, and
+// after how long a wait it rings.
+func (q *queue) nextAlarm(w *waiting) (next alarm, after time.Duration) {
+	consider := func(a alarm, d time.Duration) {
+		if d > 0 && w.rung&a == 0 && (next == 0 || d < after) {
+			next, after = a, d
+		}
+	}
+	consider(handOverAlarm, handoverAfter)
+	consider(ruleAlarm, w.pub.rule.timeout)
+	consider(slowAlarm, q.bus.slowWait)
+	return next, after
 }
 
-// alarms returns those of w, the first first.
-func (q *queue) alarms(ctx context.Context, w *waiting) []alarm {
-	alarms := []alarm{{handoverAfter, func() error { q.handOver(); return nil }}}
-	if d := q.bus.slowWait; d > 0 {
-		alarms = append(alarms, alarm{d, func() error { q.logSlowPublish(ctx, w); return nil }})
+func (w *waiting) setTimer(d time.Duration) {
+	if w.timer == nil {
+		w.timer = time.NewTimer(d)
+	} else {
+		w.timer.Reset(d)
 	}
-	if r := w.pub.rule; r.timeout > 0 {
-		alarms = append(alarms, alarm{r.timeout, func() error { return r.reject() }})
+}
+
+// stopTimer leaves nothing in the timer's channel, which with
+// GODEBUG=asynctimerchan=1 Stop does not see to.
+func (w *waiting) stopTimer() {
+	if !w.timer.Stop() {
+		select {
+		case <-w.timer.C:
+		default:
+		}
 	}
-	slices.SortStableFunc(alarms, func(a, b alarm) int { return cmp.Compare(a.after, b.after) })
-	return alarms
 }
 
 // leave takes w out of the line and returns err, or the outcome if w has one. It
