@@ -34,7 +34,6 @@ type Bus struct {
 	onError    []func(context.Context, *HandlerError)
 	clock      func() time.Time // nil for time.Now
 	poll       time.Duration
-	slow       time.Duration // of a handler
 	slowWait   time.Duration // of a publish
 	spin       time.Duration
 	middleware []Middleware // around every handler
@@ -59,6 +58,7 @@ type Bus struct {
 		shutdown    *shutdown // nil until Shutdown
 	}
 
+	killed    chan struct{} // closed when Shutdown gives up
 	observers observers
 }
 
@@ -103,7 +103,7 @@ func New(opts ...Option) (*Bus, error) {
 	}
 	b := &Bus{
 		logger: c.logger, onError: c.onError, clock: c.clock, poll: c.poll,
-		slow: c.slow, slowWait: c.slowWait, spin: c.spin, middleware: c.middleware,
+		slowWait: c.slowWait, spin: c.spin, middleware: c.middleware, killed: make(chan struct{}),
 	}
 	b.mu.SetRank(lockrank.LifeCycle)
 	b.table.mu.SetRank(lockrank.Table)

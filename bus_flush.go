@@ -39,7 +39,7 @@ func (b *Bus) Flush(ctx context.Context) error {
 		held, rested = b.rest()
 		return rested || b.isLeft()
 	}) {
-		return fmt.Errorf("flush: %w", ctx.Err())
+		return fmt.Errorf("flush: %w", contextError(ctx))
 	}
 	switch {
 	case rested && len(held) > 0:

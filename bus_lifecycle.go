@@ -3,7 +3,6 @@ package eventbus
 import (
 	"context"
 	"fmt"
-	"sync"
 )
 
 // A session is the time from a Start to its Stop. Its context ends when it is
@@ -15,8 +14,6 @@ type session struct {
 	cancel  context.CancelFunc
 	unhook  func() bool // keeps the end of Start's context from stopping the bus
 	holders int         // processors in it, and the bus while it runs; guarded by Bus.mu
-
-	publications sync.Pool // of *publication, of its handlers
 }
 
 func newSession(ctx context.Context) *session {
@@ -44,29 +41,41 @@ func (b *Bus) Start(ctx context.Context) error {
 	if ctx == nil {
 		return fmt.Errorf("eventbus: Start: %w", errNilContext)
 	}
-	own := callerOf(ctx).isOf(b)
+	// The context may run user code, so it is asked before the lock is taken.
+	own, s, err := callerOf(ctx).isOf(b), newSession(ctx), ctx.Err()
+	if err == nil {
+		err = b.startIn(s, own)
+	} else if b.draining.Load() {
+		err = ErrClosed
+	} else {
+		err = fmt.Errorf("eventbus: Start: %w", err)
+	}
+	if err != nil {
+		s.cancel()
+	}
+	return err
+}
+
+func (b *Bus) startIn(s *session, own bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s := b.life.session; s != nil && s.ctx.Err() != nil {
 		b.stopLocked() // its context has ended, and that is a Stop
 	}
-	switch err := ctx.Err(); {
+	switch {
 	case b.life.shutdown != nil:
 		return ErrClosed
-	case err != nil:
-		return fmt.Errorf("eventbus: Start: %w", err)
 	case b.life.session != nil || b.life.stepping:
 		return ErrRunning
 	case own:
 		return fmt.Errorf("eventbus: Start with the context of a handler of the bus: %w", ErrWouldDeadlock)
 	}
-	b.startLocked(ctx)
+	b.startLocked(s)
 	return nil
 }
 
-func (b *Bus) startLocked(ctx context.Context) {
+func (b *Bus) startLocked(s *session) {
 	b.endStepSessionLocked()
-	s := newSession(ctx)
 	b.life.session = s
 	b.logs.use(s.ctx)
 	b.stepped.Store(false)
@@ -76,7 +85,7 @@ func (b *Bus) startLocked(ctx context.Context) {
 	}
 	b.pulse.start()
 	b.changed()
-	s.unhook = context.AfterFunc(ctx, func() { b.endSession(s) })
+	s.unhook = context.AfterFunc(s.ctx, func() { b.endSession(s) })
 }
 
 // endSession stops the bus if it still runs in s, and reports whether Shutdown has

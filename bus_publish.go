@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Publish puts e into q. nil means that e is accepted: it will be handled, or
@@ -84,7 +85,6 @@ func isOpen(ctx context.Context) bool {
 // publishSlow is the rest of a publish that did not get through at once.
 func (b *Bus) publishSlow(ctx context.Context, q *queue, e entry, r *rule) error {
 	pub := newPublication(ctx, q, r)
-	defer pub.release()
 	pub.one[0] = e
 	pub.entries = pub.one[:]
 	return b.carryOut(q, pub)
@@ -118,7 +118,6 @@ func (b *Bus) publishBatch(ctx context.Context, q Queue, events []Event, r *rule
 // made, the batch is as long as what comes before that event.
 func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r *rule) (accepted int, err error) {
 	pub := newPublication(ctx, q, r)
-	defer pub.release()
 	pub.entries = make([]entry, len(events))
 	var invalid error
 	keyed, now := false, sync.OnceValue(b.now) // once a batch
@@ -151,6 +150,7 @@ func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r 
 // wait. A single event is a batch of one.
 type publication struct {
 	ctx       context.Context
+	ctxErr    error // its error when the publish began; no user code runs under a lock
 	caller    caller
 	publisher publisher
 	by        []*drainer // of the handler that publishes; none for an outsider
@@ -168,25 +168,19 @@ type publication struct {
 	edgeOne edge
 }
 
-// newPublication returns a publication by rule r of whom ctx belongs to. Those of
-// handlers are reused within their session: what a wait needs was made in the same
-// synctest bubble then.
+// newPublication returns a publication by rule r of whom ctx belongs to. It is not
+// reused: others may still look at what was in line when its publish has returned.
 func newPublication(ctx context.Context, q *queue, r *rule) *publication {
 	c := callerOf(ctx)
-	var pub *publication
-	if c.handler != nil {
-		pub, _ = c.handler.session.publications.Get().(*publication)
-	}
-	if pub == nil {
-		pub = new(publication)
-	}
+	pub := new(publication)
 	pub.ctx, pub.caller, pub.rule = ctx, c, r
 	if r == nil || r.inherits {
 		pub.rule = &q.rule
 	}
-	pub.publisher.ended = ctx.Err() != nil
+	pub.ctxErr = ctx.Err()
+	pub.publisher.ended = pub.ctxErr != nil
 	if c.isHandler() {
-		pub.publisher.abandoned, pub.publisher.ofBus = c.isAbandoned(), c.isOf(q.bus)
+		pub.publisher.ofBus = c.isOf(q.bus)
 		pub.by = c.drainers(pub.byOne[:0])
 	}
 	if c.handler != nil {
@@ -195,34 +189,33 @@ func newPublication(ctx context.Context, q *queue, r *rule) *publication {
 	return pub
 }
 
-// release keeps pub for the next publish of a handler of its session.
-func (pub *publication) release() {
-	if h := pub.caller.handler; h != nil {
-		*pub = publication{waiting: waiting{done: pub.waiting.done, timer: pub.waiting.timer}}
-		h.session.publications.Put(pub)
-	}
+// An ending says what the end of a wait's context means. A handler's own context ends
+// with its session, and that ends no wait: what may end it from then on is a kill of
+// the bus, or a deadline that the handler has set itself.
+type ending struct {
+	err      error           // ends the wait
+	killed   <-chan struct{} // else the wait goes on, and ends with this
+	deadline time.Time       // or at this time; zero for none
 }
 
-// end returns the error of the context, which is done, or nil if that ends no wait.
-func (pub *publication) end() error { return pub.caller.endOf(pub.ctx) }
-
-// endOf returns the error of ctx, which is done and belongs to c, or nil if that
-// ends no wait: a handler's own context ends with its session. That is a Stop, which
-// is carried out first, so that the wait takes its verdict from it.
-func (c caller) endOf(ctx context.Context) error {
-	own := false
-	for o := c; o.isHandler(); o = o.outer() {
-		if o.handler != nil && o.handler.session.ctx.Err() != nil {
-			own = true
-			if b := o.handler.proc.bus; b.endSession(o.handler.session) {
-				return contextError(ctx)
-			}
+// end says what it means that the context of pub is done. The end of a session is a
+// Stop, which is carried out first, so that the wait takes its verdict from it.
+func (pub *publication) end() (e ending) {
+	for c := pub.caller; c.isHandler(); c = c.outer() {
+		if c.handler == nil || c.handler.session.ctx.Err() == nil {
+			continue
 		}
+		b := c.handler.proc.bus
+		if b.endSession(c.handler.session) {
+			return ending{err: contextError(pub.ctx)}
+		}
+		e.killed = b.killed
 	}
-	if own {
-		return nil
+	if e.killed == nil {
+		return ending{err: contextError(pub.ctx)}
 	}
-	return contextError(ctx)
+	e.deadline, _ = pub.ctx.Deadline()
+	return e
 }
 
 // contextError returns the error of ctx, which is done.
@@ -240,9 +233,7 @@ var errDone = errors.New("eventbus: the context is done without an error")
 // done under a lock.
 func (b *Bus) carryOut(q *queue, pub *publication) error {
 	ctx := pub.ctx
-	admissionMu.Lock()
-	w, err := q.carryOutLocked(pub)
-	admissionMu.Unlock()
+	w, err := q.carryOut(pub)
 	if w != nil {
 		err = q.await(w)
 	}

@@ -113,6 +113,7 @@ func (b *Bus) giveUp(s *shutdown, cause error) {
 	b.close(closing | closed)
 	b.stopLocked()
 	close(s.giveUp)
+	close(b.killed)
 }
 
 // drain carries s out.

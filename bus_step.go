@@ -52,7 +52,7 @@ func (b *Bus) RunUntilIdle(ctx context.Context) (handled int, err error) {
 	}
 	returned = true
 	if b.logs.due.Load() {
-		b.logs.flushGuarded(anonymous{ctx}, false)
+		b.logs.flushGuarded(ctx, false)
 	}
 	if s.err != nil {
 		err = fmt.Errorf("run until idle: %w", s.err)
@@ -114,8 +114,13 @@ func (b *Bus) interruptedProcessor() *processor {
 // From outside it waits for those that have been stopped and have not left, unless
 // the bus is started again.
 func (b *Bus) beginStepping(ctx context.Context, c caller) error {
+	s := b.stepSession(ctx)
+	if s == nil { // made before the lock is taken: the context may run user code
+		s = newSession(ctx)
+		s.base, s.outer = ctx, c
+	}
 	for {
-		wait, err := b.tryStepping(ctx, c)
+		wait, err := b.tryStepping(s)
 		if !wait {
 			return err
 		}
@@ -123,13 +128,13 @@ func (b *Bus) beginStepping(ctx context.Context, c caller) error {
 			return ErrRunning
 		}
 		if !b.await(ctx.Done(), func() bool { return b.running.Load() || b.haveExited() }) {
-			return ctx.Err()
+			return contextError(ctx)
 		}
 	}
 }
 
 // tryStepping reports whether processors have not left.
-func (b *Bus) tryStepping(ctx context.Context, c caller) (wait bool, err error) {
+func (b *Bus) tryStepping(s *session) (wait bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -140,16 +145,14 @@ func (b *Bus) tryStepping(ctx context.Context, c caller) (wait bool, err error) 
 	case !b.haveExitedLocked():
 		return true, nil
 	}
-	b.beginSteppingLocked(ctx, c)
+	b.beginSteppingLocked(s)
 	return false, nil
 }
 
-func (b *Bus) beginSteppingLocked(ctx context.Context, c caller) {
+func (b *Bus) beginSteppingLocked(s *session) {
 	b.life.stepping = true
-	if s := b.life.stepSession; s == nil || !sameContext(s.base, ctx) {
+	if b.life.stepSession != s {
 		b.endStepSessionLocked()
-		s = newSession(ctx)
-		s.base, s.outer = ctx, c
 		b.life.stepSession = s
 		b.logs.use(s.ctx)
 	}
@@ -172,6 +175,17 @@ func (b *Bus) setSteppingLocked(on bool) {
 	for _, p := range b.processors {
 		p.stepping = on
 	}
+}
+
+// stepSession returns the session of the calls of RunUntilIdle before this one, if they
+// had the same context.
+func (b *Bus) stepSession(ctx context.Context) *session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.life.stepSession; s != nil && s.ctx.Err() == nil && sameContext(s.base, ctx) {
+		return s
+	}
+	return nil
 }
 
 // sameContext compares contexts, of which some cannot be compared.

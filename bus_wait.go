@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // PublishWait is [Bus.Publish] that waits until all handlers of e are done. It
@@ -45,7 +46,6 @@ func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error 
 	c := newCompletion()
 	en.needMeta().completion, c.key = c, en.key()
 	pub := newPublication(ctx, to, r)
-	defer pub.release()
 	pub.one[0] = en
 	pub.entries, pub.completion, pub.publisher.awaits = pub.one[:], c, true
 	if len(pub.by) > 0 {
@@ -61,29 +61,39 @@ func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error 
 	return &publishError{q, e.Type, err}
 }
 
-// await waits for the outcome, or until ctx ends. ended tells whether that ends the
-// wait.
-func (c *completion) await(ctx context.Context, ended func() error) error {
-	done := ctx.Done()
+// await waits for the outcome, or until ctx ends. end tells what that means.
+func (c *completion) await(ctx context.Context, end func() ending) error {
+	done, deadline := ctx.Done(), (<-chan time.Time)(nil)
 	for {
 		select {
-		case err := <-c.done:
+		case err := <-c.done: // before the end of ctx
 			return err
 		default:
 		}
 		select {
 		case err := <-c.done:
 			return err
+		case <-deadline:
+			return c.leave(context.DeadlineExceeded)
 		case <-done:
-			err := ended()
-			if err == nil {
-				done = nil
-				continue
+			e := end()
+			if e.err != nil {
+				return c.leave(e.err)
 			}
-			if !c.unwatch() && c.isOver() {
-				return <-c.done
+			done = e.killed
+			if !e.deadline.IsZero() {
+				timer := time.NewTimer(time.Until(e.deadline))
+				defer timer.Stop()
+				deadline = timer.C
 			}
-			return fmt.Errorf("it is accepted, and its handlers are not done: %w", err)
 		}
 	}
+}
+
+// leave ends the wait with err, unless the outcome is known by then.
+func (c *completion) leave(err error) error {
+	if !c.unwatch() && c.isOver() {
+		return <-c.done
+	}
+	return fmt.Errorf("it is accepted, and its handlers are not done: %w", err)
 }

@@ -1,7 +1,6 @@
 package eventbus
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -36,6 +35,7 @@ type processor struct {
 	// The rest belongs to the goroutine that runs the processor.
 	context *handlerContext // of its handlers; replaced under Bus.mu
 	open    []bool          // which of queues were not paused when the requests were last served
+	served  bool            // they were, to the end, and the processor may go on
 	started bool            // its start has been logged
 	left    bool            // and its end
 	mute    bool            // the logger failed to tell its level; do not ask again
@@ -115,6 +115,7 @@ func (p *processor) isHeld() bool {
 // The hold comes off before the requests are read: what is requested later comes
 // with a hold of its own. User code runs here, while no event is begun.
 func (p *processor) serveRequests() (goOn bool) {
+	p.served = false
 	for _, q := range p.queues {
 		q.buffer.Release()
 	}
@@ -136,7 +137,8 @@ func (p *processor) serveRequests() (goOn bool) {
 	for i, q := range p.queues {
 		p.open[i] = !q.paused.Load()
 	}
-	return p.requests.Load()&reqStop == 0
+	p.served = p.requests.Load()&reqStop == 0
+	return p.served
 }
 
 // askForLevel asks the logger whether handler calls are to be logged.
@@ -159,7 +161,7 @@ func (p *processor) setLogCalls(on bool) {
 	}
 }
 
-// isOpen reports whether the i-th queue may be drained.
+// isReady reports whether the i-th queue has an event that may be begun.
 func (p *processor) isReady(i int) bool { return p.open[i] && p.queues[i].buffer.Ready() }
 
 // pick makes the first queue that has an event to begin the one at hand, and
@@ -189,6 +191,3 @@ func (p *processor) name() string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// handlersContext returns what handlers get.
-func (p *processor) handlersContext() context.Context { return p.context }

@@ -63,7 +63,7 @@ func (p *processor) step() (busy bool) {
 	switch {
 	case p.isBusy():
 		p.resume()
-	case p.isHeld() && !p.serveRequests() || !p.pick():
+	case (p.isHeld() || !p.served) && !p.serveRequests() || !p.pick():
 		return false
 	default:
 		p.run(1)

@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -161,7 +162,7 @@ func (p *processor) join(s *Subscription) bool {
 // dispatch calls the handlers of the event at hand, from the i-th on, and reports
 // whether all of them were called.
 func (p *processor) dispatch(i int) bool {
-	list, ctx := p.turn.list, p.handlersContext()
+	list, ctx := p.turn.list, context.Context(p.context)
 	e := p.turn.entry.Event // to pass on one that is not on the stack would copy it twice
 	for ; i < len(list.calls); i++ {
 		p.setHandler(i)

@@ -185,7 +185,7 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	q.plain = cfg.ConflateBy == nil && cfg.MaxAge == 0
 	q.buffer = buffer.New(buffer.Config[entry, conflationKey]{
 		Capacity: cfg.Capacity, Evicts: cfg.Overflow == DropOldest,
-		Key: entry.key, Place: entry.setPlace, Replace: entry.replaceWith,
+		Key: entry.key, Same: entry.isSame, Place: entry.setPlace, Replace: entry.replaceWith,
 		Evict: entry.wasEvicted, Dead: entry.isDead, Unload: entry.wasUnloaded,
 	})
 	if cfg.ConflateBy != nil {

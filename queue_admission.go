@@ -67,10 +67,7 @@ func (q *queue) firstListLocked() int {
 func (q *queue) joinLocked(pub *publication) *waiting {
 	a := &q.admission
 	w := &pub.waiting
-	w.pub, w.since, w.inLine = pub, time.Now(), true
-	if w.done == nil {
-		w.done = make(chan error, 1)
-	}
+	*w = waiting{pub: pub, since: time.Now(), done: make(chan error, 1), inLine: true}
 	if w.isHandler() {
 		w.ticket = a.nextTicket()
 		a.handlers = append(a.handlers, w)
@@ -335,7 +332,10 @@ func (q *queue) admitJoiner(j *joiner) bool {
 	j.travels = true
 	e := entry{Event{Type: j.sub.eventType}, &meta{joins: j}}
 	q.admitLocked(true)
-	if q.firstListLocked() > 0 || len(q.admission.publishers) > 0 || !q.buffer.Push(&e) {
+	switch {
+	case q.rule.overflow == DropOldest: // those that evict must not overtake it
+		q.buffer.PushFree(&e)
+	case q.firstListLocked() > 0 || len(q.admission.publishers) > 0 || !q.buffer.Push(&e):
 		q.deferLocked(&e, q.admission.nextTicket())
 		q.admitLocked(false)
 	}

@@ -50,6 +50,9 @@ func (e entry) key() conflationKey {
 	return e.meta.key
 }
 
+// isSame reports whether e and v, which have a key, are one entry.
+func (e entry) isSame(v entry) bool { return e.meta == v.meta }
+
 // setPlace notes e's place in the buffer.
 func (e entry) setPlace(place uint64) {
 	if e.meta != nil {

@@ -86,6 +86,13 @@ func decide(p publisher, r *rule, q queueState) verdict {
 	return wait
 }
 
+// carryOut is carryOutLocked with admissionMu.
+func (q *queue) carryOut(pub *publication) (*waiting, error) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	return q.carryOutLocked(pub)
+}
+
 // carryOutLocked publishes what is left of pub, event by event, until one has to
 // wait or is refused. No event is looked at before the one ahead of it is
 // accepted. It returns the place in line of the first, and the error of the second.
@@ -117,6 +124,7 @@ func (q *queue) carryOutLocked(pub *publication) (*waiting, error) {
 // room.
 func (q *queue) judgeLocked(pub *publication, e *entry) verdict {
 	p := pub.publisher
+	p.abandoned = pub.caller.isAbandoned()
 	if p.awaits && p.standing == mayWait {
 		if pub.noWait = q.beginAwaitLocked(pub); pub.noWait != nil {
 			p.standing = mustNotWait
@@ -158,11 +166,10 @@ func (q *queue) enforceLocked(pub *publication, e *entry, v verdict) bool {
 	case replace:
 		return q.replaceLocked(e)
 	case evict:
-		if old, ok := q.buffer.EvictFor(e); ok {
-			pub.evicted = append(pub.evicted, old)
-		}
+		pub.evicted = q.buffer.EvictFor(e, pub.evicted)
 	case postpone:
 		q.deferLocked(e, q.admission.nextTicket())
+		q.admitLocked(false) // the processor may have made room and gone to sleep by now
 	}
 	return true
 }
@@ -176,7 +183,7 @@ func (q *queue) rejectLocked(pub *publication, v verdict) error {
 		q.noteRefusedLocked(pub)
 		return ErrClosed
 	case rejectEnded:
-		return pub.end()
+		return pub.ctxErr
 	case rejectWait:
 		if pub.noWait == nil {
 			return ErrNotRunning // an outsider's, on a bus that is stepped

@@ -1,6 +1,9 @@
 package eventbus
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // This file is the wait of a publish in line. It ends in one of four ways: whoever
 // lets it in or refuses it sends the outcome, its context ends, or its rule's time is
@@ -19,11 +22,12 @@ type waiting struct {
 	ticket uint64 // its place in the first list
 	passed int    // how many waiting handlers have moved up past it
 	since  time.Time
-	rung   alarm // those that have
+	done   chan error
 	inLine bool
 
-	done  chan error
-	timer *time.Timer // stopped; nil until one is needed
+	// The rest belongs to who waits.
+	rung     alarm     // those that have
+	deadline time.Time // see ending
 }
 
 func (w *waiting) isHandler() bool { return w.pub.publisher.standing != outsider }
@@ -52,34 +56,50 @@ func (q *queue) handOver() {
 }
 
 // await waits until w is let in or refused, its context ends, or its time is up. One
-// timer serves what happens meanwhile.
-func (q *queue) await(w *waiting) error {
+// timer serves what happens meanwhile. A logger that ends the goroutine leaves nobody
+// in line.
+func (q *queue) await(w *waiting) (err error) {
+	ended := false
+	defer func() {
+		if !ended {
+			err = q.leave(w, errDone)
+		}
+	}()
+	err = q.awaitOutcome(w)
+	ended = true
+	return err
+}
+
+func (q *queue) awaitOutcome(w *waiting) error {
 	done := w.pub.ctx.Done()
 	next, after := q.nextAlarm(w)
-	w.setTimer(after)
-	defer w.stopTimer()
+	timer := time.NewTimer(after)
+	defer timer.Stop()
 	for {
 		select {
 		case err := <-w.done:
 			return err
 		case <-done:
-			if err := w.pub.end(); err != nil {
-				return q.leave(w, err)
+			e := w.pub.end()
+			if e.err != nil {
+				return q.leave(w, e.err)
 			}
-			done = nil
-		case <-w.timer.C:
+			done, w.deadline = e.killed, e.deadline
+		case <-timer.C:
 			switch next {
 			case handOverAlarm:
 				q.handOver()
 			case slowAlarm:
 				q.logSlowPublish(w)
-			default:
+			case ruleAlarm:
 				return q.leave(w, w.pub.rule.reject())
+			case deadlineAlarm:
+				return q.leave(w, context.DeadlineExceeded)
 			}
 			w.rung |= next
-			if next, after = q.nextAlarm(w); next != 0 {
-				w.setTimer(after - time.Since(w.since))
-			}
+		}
+		if next, after = q.nextAlarm(w); next != 0 {
+			timer.Reset(after - time.Since(w.since))
 		}
 	}
 }
@@ -91,6 +111,7 @@ const (
 	handOverAlarm alarm = 1 << iota // each free slot goes at once to those in line
 	slowAlarm                       // the wait is logged
 	ruleAlarm                       // the wait ends as the rule says
+	deadlineAlarm                   // the handler's own deadline, after the end of its session
 )
 
 // nextAlarm returns the first alarm of w that has not rung, 0 if there is none, and
@@ -104,26 +125,10 @@ func (q *queue) nextAlarm(w *waiting) (next alarm, after time.Duration) {
 	consider(handOverAlarm, handoverAfter)
 	consider(ruleAlarm, w.pub.rule.timeout)
 	consider(slowAlarm, q.bus.slowWait)
+	if !w.deadline.IsZero() {
+		consider(deadlineAlarm, max(1, w.deadline.Sub(w.since)))
+	}
 	return next, after
-}
-
-func (w *waiting) setTimer(d time.Duration) {
-	if w.timer == nil {
-		w.timer = time.NewTimer(d)
-	} else {
-		w.timer.Reset(d)
-	}
-}
-
-// stopTimer leaves nothing in the timer's channel, which with
-// GODEBUG=asynctimerchan=1 Stop does not see to.
-func (w *waiting) stopTimer() {
-	if !w.timer.Stop() {
-		select {
-		case <-w.timer.C:
-		default:
-		}
-	}
 }
 
 // leave takes w out of the line and returns err, or the outcome if w has one. It

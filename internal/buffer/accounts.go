@@ -12,7 +12,7 @@ type accounts struct {
 	removedHere uint64 // those of them that had a place in a chunk
 	buried      uint64 // begun ones that were withdrawn
 	buriedAt    uint64 // how many were begun when the last of them was
-	free        int    // deferred ones that count towards no bound
+	freeLater   int    // deferred ones that count towards no bound
 	highWater   int
 }
 
@@ -29,7 +29,7 @@ type Counts struct {
 	Replaced  uint64 // by an item with their key
 	Withdrawn uint64 // by Withdraw
 	Depth     int    // items in chunks that are not withdrawn
-	Deferred  int    // items beyond them
+	Deferred  int    // items beyond them: deferred ones, and free ones in chunks
 	HighWater int    // the highest Depth so far
 }
 
@@ -38,10 +38,11 @@ func (b *Buffer[T, K]) Counts() Counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	site := b.cursor.Site()
+	dead, free := b.weightlessLocked(site)
 	return Counts{
 		Accepted: b.mu.accepted, Begun: site.Begun(), Ended: b.endedLocked(site),
 		Evicted: b.mu.evicted, Replaced: b.mu.replaced, Withdrawn: b.mu.withdrawn,
-		Depth: b.placesLocked(site) - b.deadLocked(site), Deferred: b.deferredLocked(), HighWater: b.mu.highWater,
+		Depth: b.placesLocked(site) - dead - free, Deferred: b.deferredLocked() + free, HighWater: b.mu.highWater,
 	}
 }
 
@@ -82,19 +83,55 @@ func (b *Buffer[T, K]) placesLocked(site Site) int {
 	return int(b.mu.accepted-gone) - b.deferredLocked()
 }
 
-// deadLocked returns how many places are taken by items that were withdrawn.
-func (b *Buffer[T, K]) deadLocked(site Site) int {
-	if len(b.mu.dead) == 0 {
-		return 0
+// weightlessLocked returns how many places are taken by withdrawn items, and by free
+// ones.
+func (b *Buffer[T, K]) weightlessLocked(site Site) (dead, free int) {
+	if len(b.mu.dead)+len(b.mu.free) == 0 {
+		return 0, 0
 	}
 	passed := site.Begun() + b.mu.evicted + b.mu.removedHere
-	b.mu.dead = slices.DeleteFunc(b.mu.dead, func(place uint64) bool { return place <= passed })
-	return len(b.mu.dead)
+	isPassed := func(place uint64) bool { return place <= passed }
+	b.mu.dead = slices.DeleteFunc(b.mu.dead, isPassed)
+	b.mu.free = slices.DeleteFunc(b.mu.free, isPassed)
+	return len(b.mu.dead), len(b.mu.free)
 }
 
-// roomLocked counts as room what dead items take, up to the capacity: the channel
-// has room for as many chunks again.
+// roomLocked counts as room what withdrawn and free items take.
 func (b *Buffer[T, K]) roomLocked() int {
 	site := b.cursor.Site()
-	return b.cfg.Capacity - b.placesLocked(site) + min(b.deadLocked(site), b.cfg.Capacity)
+	dead, free := b.weightlessLocked(site)
+	return b.cfg.Capacity - b.placesLocked(site) + dead + free
+}
+
+// sweepLocked takes withdrawn items out of the chunks that are not open, and moves the
+// others up, in order. The chunks that are empty then stay in the list, and in the
+// channel, and are filled next.
+func (b *Buffer[T, K]) sweepLocked() {
+	to, n := b.mu.head, 0
+	place := b.mu.opened
+	for from := b.mu.head; from != nil; from = from.next {
+		for i := range from.n {
+			v := from.items[i]
+			if b.cfg.Dead(v) {
+				b.mu.removed++
+				continue
+			}
+			if n == chunkSize {
+				to.n, to, n = n, to.next, 0
+			}
+			to.items[n] = v
+			n, place = n+1, place+1
+			b.cfg.Place(v, place)
+		}
+	}
+	b.mu.last = to
+	for ; to != nil; to, n = to.next, 0 {
+		clear(to.items[n:])
+		to.n = n
+	}
+	if b.mu.last != nil && b.mu.last.n == chunkSize {
+		b.mu.last = b.mu.last.next
+	}
+	b.mu.pushed = place
+	b.mu.dead = slices.DeleteFunc(b.mu.dead, func(p uint64) bool { return p > b.mu.opened })
 }

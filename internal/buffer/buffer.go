@@ -37,6 +37,7 @@ const chunkSize = 32
 type Chunk[T any] struct {
 	n     int       // how many items are in it; guarded by mu, and fixed once it is open
 	first uint64    // how many items were begun when it was opened; guarded by mu
+	sent  bool      // it is in the list, and in the channel; guarded by mu
 	next  *Chunk[T] // in the list, or among the spare ones; guarded by mu
 	items [chunkSize]T
 }
@@ -49,6 +50,7 @@ type Config[T any, K comparable] struct {
 	// What the buffer must know of its items, and tells them, under its lock. Items are
 	// passed by value, since a pointer would make each of them escape.
 	Key     func(T) K               // the key of an item, the zero K if it has none
+	Same    func(a, b T) bool       // whether two items with the same key are one
 	Place   func(v T, place uint64) // v has got a place in a chunk; see Withdraw
 	Replace func(waiting, v T)      // the place of the item that waits with v's key is v's now
 	Evict   func(T)                 // an item was evicted
@@ -72,8 +74,10 @@ type Buffer[T any, K comparable] struct {
 	mu struct {
 		lockrank.Mutex
 		accounts
-		pushed uint64     // items that have got a place in a chunk
+		pushed uint64     // the last place that was given out
+		opened uint64     // the last place of the open chunk
 		dead   []uint64   // the places of withdrawn items; those that were passed are purged
+		free   []uint64   // the places of free items, likewise
 		limit  uint64     // with as many accepted, look how full the buffer is: see extendLocked
 		head   *Chunk[T]  // the oldest that is not open; nil if there is none
 		last   *Chunk[T]  // the youngest, if it is not full
@@ -200,36 +204,46 @@ func (b *Buffer[T, K]) Waits(v *T) bool {
 	return ok
 }
 
-// EvictFor accepts v. If there is no room, it takes out the oldest item, which it
-// returns. Only for a buffer that evicts.
-func (b *Buffer[T, K]) EvictFor(v *T) (old T, evicted bool) {
+// PushFree accepts v, which takes nobody's room. Only for a buffer that evicts, whose
+// list of chunks may be as long as it will.
+func (b *Buffer[T, K]) PushFree(v *T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.roomLocked() < 1 {
-		old, evicted = b.takeOldestLocked(), true
+	b.acceptLocked(v)
+	b.mu.free = append(b.mu.free, b.mu.pushed)
+}
+
+// EvictFor accepts v. Until there is room, it takes out the oldest items, which it
+// appends to evicted. Only for a buffer that evicts.
+func (b *Buffer[T, K]) EvictFor(v *T, evicted []T) []T {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.roomLocked() < 1 {
+		if old, alive := b.takeOldestLocked(); alive {
+			evicted = append(evicted, old)
+		}
 	}
 	b.acceptLocked(v)
 	b.raiseLocked()
-	return old, evicted
+	return evicted
 }
 
-// takeOldestLocked takes out the oldest item that is not dead. Dead ones have
-// given their room back before.
-func (b *Buffer[T, K]) takeOldestLocked() (old T) {
-	for {
-		for b.at == b.open.n {
-			b.openNextLocked()
-		}
-		b.shift(&old)
-		b.releaseLocked(&old)
-		if !b.cfg.Dead(old) {
-			b.mu.evicted++
-			b.cfg.Evict(old)
-			return old
-		}
+// takeOldestLocked takes out the oldest item, and reports whether it was not
+// withdrawn. There is one.
+func (b *Buffer[T, K]) takeOldestLocked() (old T, alive bool) {
+	if b.at == b.open.n {
+		b.openNextLocked()
+	}
+	b.shift(&old)
+	b.releaseLocked(&old)
+	if b.cfg.Dead(old) {
 		b.mu.removed++
 		b.mu.removedHere++
+		return old, false
 	}
+	b.mu.evicted++
+	b.cfg.Evict(old)
+	return old, true
 }
 
 // extendLocked looks how full the buffer is and reports whether one more item
@@ -283,7 +297,7 @@ func (b *Buffer[T, K]) lastLocked() *Chunk[T] {
 func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
 	c.n += n
 	b.mu.pushed += uint64(n)
-	if c.n == n {
+	if !c.sent {
 		b.linkLocked(c)
 		if !b.cfg.Evicts {
 			b.ch <- c
@@ -293,12 +307,12 @@ func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
 		b.ring()
 	}
 	if c.n == chunkSize {
-		b.mu.last = nil
+		b.mu.last = c.next // an empty one, after sweepLocked
 	}
 }
 
 func (b *Buffer[T, K]) linkLocked(c *Chunk[T]) {
-	c.next = nil
+	c.next, c.sent = nil, true
 	if b.mu.head == nil {
 		b.mu.head = c
 	} else {
@@ -374,6 +388,14 @@ func (b *Buffer[T, K]) releaseLocked(v *T) {
 	}
 	var none K
 	if key := b.cfg.Key(*v); key != none {
+		b.forgetLocked(key, func(o T) bool { return b.cfg.Same(o, *v) })
+	}
+}
+
+// forgetLocked takes the item meant from the keys. If it was withdrawn, another may
+// wait with its key by now.
+func (b *Buffer[T, K]) forgetLocked(key K, meant func(T) bool) {
+	if v, ok := b.mu.keys[key]; ok && meant(v) {
 		delete(b.mu.keys, key)
 	}
 }

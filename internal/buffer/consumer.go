@@ -182,6 +182,7 @@ func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
 		b.mu.last = nil
 	}
 	old := b.open
-	old.n, old.next, b.mu.spare = 0, b.mu.spare, old
+	old.n, old.sent, old.next, b.mu.spare = 0, false, b.mu.spare, old
 	b.open, b.at, c.first = c, 0, b.cursor.Site().Begun()
+	b.mu.opened += uint64(c.n)
 }

@@ -1,6 +1,9 @@
 package buffer
 
-import "slices"
+import (
+	"slices"
+	"sort"
+)
 
 // The list of deferred items is written under mu by those who admit, one at a time.
 // So they may read it without mu: Deferred, FirstTicket and Between are for them.
@@ -19,8 +22,9 @@ func (b *Buffer[T, K]) Defer(v *T, ticket uint64, free bool) {
 	}
 	b.mu.deferred = slices.Insert(b.mu.deferred, i, deferred[T]{ticket, free, *v})
 	b.cfg.Place(*v, 0) // none yet
+	b.mu.limit = 0     // Add looks how full the buffer is again
 	if free {
-		b.mu.free++
+		b.mu.freeLater++
 	}
 }
 
@@ -38,7 +42,7 @@ func (b *Buffer[T, K]) compactLocked() {
 // towards a bound.
 func (b *Buffer[T, K]) Deferred() (n, bound int) {
 	n = b.deferredLocked()
-	return n, n - b.mu.free
+	return n, n - b.mu.freeLater
 }
 
 func (b *Buffer[T, K]) deferredLocked() int { return len(b.mu.deferred) - b.mu.gone }
@@ -53,12 +57,9 @@ func (b *Buffer[T, K]) FirstTicket() (ticket uint64, ok bool) {
 
 // Between reports whether an item is deferred whose ticket lies between two.
 func (b *Buffer[T, K]) Between(low, high uint64) bool {
-	for _, d := range b.mu.deferred[b.mu.gone:] {
-		if d.ticket > low {
-			return d.ticket < high
-		}
-	}
-	return false
+	later := b.mu.deferred[b.mu.gone:]
+	i := sort.Search(len(later), func(i int) bool { return later[i].ticket > low })
+	return i < len(later) && later[i].ticket < high
 }
 
 // PromoteFirst moves the first deferred item into a chunk if there is room, and
@@ -71,7 +72,7 @@ func (b *Buffer[T, K]) PromoteFirst() bool {
 	}
 	d := &b.mu.deferred[b.mu.gone]
 	if d.free {
-		b.mu.free--
+		b.mu.freeLater--
 	}
 	v := d.item
 	*d = deferred[T]{}
@@ -82,6 +83,7 @@ func (b *Buffer[T, K]) PromoteFirst() bool {
 	b.pushLocked(&v)
 	b.cfg.Place(v, b.mu.pushed)
 	b.raiseLocked()
+	b.mu.limit = 0
 	return true
 }
 
@@ -98,19 +100,23 @@ func (b *Buffer[T, K]) Withdraw(key K, is func(T) bool, revoke func() (place uin
 		return false
 	}
 	b.mu.withdrawn++
-	delete(b.mu.keys, key)
+	b.forgetLocked(key, is)
 	if i := slices.IndexFunc(b.mu.deferred[b.mu.gone:], func(d deferred[T]) bool { return is(d.item) }); i >= 0 {
 		b.removeLocked(b.mu.gone + i)
 		return true
 	}
+	b.mu.free = slices.DeleteFunc(b.mu.free, func(p uint64) bool { return p == place })
 	b.mu.dead = append(b.mu.dead, place)
+	if len(b.mu.dead) >= b.cfg.Capacity {
+		b.sweepLocked()
+	}
 	return true
 }
 
 // removeLocked takes the deferred item at i out, which was withdrawn.
 func (b *Buffer[T, K]) removeLocked(i int) {
 	if b.mu.deferred[i].free {
-		b.mu.free--
+		b.mu.freeLater--
 	}
 	b.mu.deferred = slices.Delete(b.mu.deferred, i, i+1)
 	b.mu.removed++
@@ -141,7 +147,7 @@ func (b *Buffer[T, K]) Unload() (left []T) {
 			left = append(left, d.item)
 		}
 	}
-	b.mu.deferred, b.mu.gone, b.mu.free, b.mu.dead = nil, 0, 0, nil
+	b.mu.deferred, b.mu.gone, b.mu.freeLater, b.mu.dead, b.mu.free = nil, 0, 0, nil, nil
 	clear(b.mu.keys)
 	return left
 }
