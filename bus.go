@@ -239,7 +239,7 @@ func WithErrorHandler(f func(ctx context.Context, err *HandlerError)) Option {
 
 // WithSpin lets a processor that has run dry look for events for up to d before
 // it sleeps. That takes a core, and saves the time that waking it costs. The
-// default is 0: it sleeps after a few looks.
+// default is 0: it sleeps at once.
 func WithSpin(d time.Duration) Option {
 	return func(c *config) error {
 		if d < 0 {

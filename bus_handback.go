@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // This file tells what a Shutdown has left undone, and takes it out of the queues.
@@ -73,37 +74,46 @@ func (e *InterruptedEvent) err() error {
 }
 
 // buryInterrupted ends the events that runtime.Goexit has interrupted in
-// RunUntilIdle, and that nobody goes on with.
-func (b *Bus) buryInterrupted() {
+// RunUntilIdle, and that nobody goes on with. It returns what is to be reported of
+// them, since that runs user code.
+func (b *Bus) buryInterrupted() (reports []func()) {
 	if !b.haveExited() {
-		return
+		return nil
 	}
 	for _, p := range b.processors {
-		for p.turn.failure != nil && !guard(p.handleFailure, p.setFailure) {
-		}
 		if p.isBusy() {
-			p.bury()
+			reports = append(reports, p.bury())
 		}
 	}
+	return reports
 }
 
 // A callAtHand is what a processor is at when Shutdown gives up.
 type callAtHand struct {
+	queue       *queue
 	running     *callInfo         // a handler that runs
 	interrupted *InterruptedEvent // its event, if there are handlers after it
+	unknown     bool              // an event has begun, and its first handler is about to be called
 }
 
-// spinRounds is how often callsAtHand gives way at most to a processor that is
+// decisionTime is how long callsAtHand gives way at most to a processor that is
 // between two handlers, until it knows that it is killed or is at the next one. That
-// takes some hundred nanoseconds, unless its thread loses its core.
-const spinRounds = 100_000
+// takes some hundred nanoseconds, unless its thread loses its core or user code, such
+// as a clock, holds it up. In a synctest bubble no time passes meanwhile: so there is
+// a number of rounds, too.
+const (
+	decisionTime   = time.Millisecond
+	decisionRounds = 10_000
+)
 
 // callsAtHand describes what the processors are at.
 func (b *Bus) callsAtHand() (calls []callAtHand) {
 	b.mu.Lock() // so that no processor lets go of its event meanwhile
 	defer b.mu.Unlock()
 	for _, p := range slices.Backward(b.processors) { // in the order of the queues
-		calls = append(calls, p.atHandLocked())
+		at := p.atHandLocked()
+		at.queue = p.position.queue.Load()
+		calls = append(calls, at)
 	}
 	return calls
 }
@@ -111,19 +121,23 @@ func (b *Bus) callsAtHand() (calls []callAtHand) {
 // atHandLocked describes the handler that p is at, and what is left of its event. It
 // gives way to p until that is known. Bus.mu is held.
 func (p *processor) atHandLocked() callAtHand {
-	for range spinRounds {
+	began := time.Now()
+	for range decisionRounds {
 		if !p.isUndecided() {
 			return callAtHand{interrupted: p.cut.Load()}
 		}
 		if c := p.callAt(p.look()); c != nil {
 			return p.leftOf(c)
 		}
+		if time.Since(began) > decisionTime {
+			break
+		}
 		runtime.Gosched()
 	}
 	if c := p.handlerAt(p.look()); c != nil { // a logger holds it up, which was told of the call
 		return p.leftOf(c)
 	}
-	return callAtHand{}
+	return callAtHand{unknown: p.isUndecided(), interrupted: p.cut.Load()}
 }
 
 // isUndecided reports whether p has begun an event and does not know that it is
@@ -154,6 +168,9 @@ func (b *Bus) handBack(s *shutdown, calls []callAtHand) *ShutdownError {
 	}
 	var busy []string
 	for _, c := range calls {
+		if c.unknown {
+			busy = append(busy, fmt.Sprintf("an event of the %v queue has begun, and its handlers are about to be called", c.queue.id))
+		}
 		if c.running != nil {
 			busy = append(busy, fmt.Sprintf("handler %s still runs on %s of the %v queue",
 				quoted(c.running.handler), quoted(c.running.eventType), c.running.queue.id))

@@ -14,7 +14,8 @@ import (
 //
 //   - [ErrUnknownQueue] or [ErrInvalidEvent] (no type) if the call was wrong,
 //   - [ErrDropped] or [ErrQueueFull] if the queue was full, as its rule says,
-//   - the error of ctx if that had ended, or ended while Publish waited,
+//   - the error of ctx if that had ended, outside a handler, or ended while Publish
+//     waited,
 //   - [ErrClosed] during and after Shutdown,
 //   - [ErrHandlerTimeout] with the context of a call that [Async] has given up on.
 //
@@ -74,10 +75,11 @@ func (b *Bus) publish(ctx context.Context, q Queue, e *entry, r *rule) error {
 }
 
 // isOpen reports whether ctx has not ended, or is a handler's own: that may have
-// ended, and its publishes go on. Only a context that has ended is asked whose it is.
+// ended, and its publishes go on, unless the handler is a part of a call that Async
+// has given up on. Only a context that has ended is asked whose it is.
 func isOpen(ctx context.Context) bool {
-	if _, own := ctx.(*handlerContext); own {
-		return true
+	if h, own := ctx.(*handlerContext); own {
+		return !h.session.outer.isHandler()
 	}
 	return ctx.Err() == nil
 }

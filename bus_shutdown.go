@@ -124,11 +124,11 @@ func (b *Bus) drain(s *shutdown) {
 	}
 	b.close(closing | closed)
 	b.hold()
-	b.buryInterrupted()
+	reports := b.buryInterrupted()
 	calls := b.callsAtHand() // before the contexts end, or a handler that leaves for that would be named by chance
 	b.endSessions()
+	b.tellLast(s, reports)
 	s.left = b.handBack(s, calls)
-	b.flushLogs(s)
 	close(s.done)
 }
 
@@ -136,15 +136,18 @@ func (b *Bus) drain(s *shutdown) {
 // one that writes a line, short beside the time that an operator gives.
 const logPatience = 10 * time.Millisecond
 
-// flushLogs tells what the throttles have withheld. A logger that blocks does not hold
-// up a Shutdown that has given up.
-func (b *Bus) flushLogs(s *shutdown) {
-	if !b.logs.due.Load() {
+// tellLast runs the reports and tells what the throttles have withheld. User code
+// that blocks does not hold up a Shutdown that has given up.
+func (b *Bus) tellLast(s *shutdown, reports []func()) {
+	if len(reports) == 0 && !b.logs.due.Load() {
 		return
 	}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
+		for _, report := range reports {
+			report()
+		}
 		b.logs.flushGuarded(b.logs.context(), true)
 	}()
 	select {

@@ -115,13 +115,16 @@ func (b *Bus) interruptedProcessor() *processor {
 // the bus is started again.
 func (b *Bus) beginStepping(ctx context.Context, c caller) error {
 	s := b.stepSession(ctx)
-	if s == nil { // made before the lock is taken: the context may run user code
-		s = newSession(ctx)
-		s.base, s.outer = ctx, c
-	}
 	for {
+		if s == nil || s.ctx.Err() != nil { // made before the lock is taken: the context may run user code
+			s = newSession(ctx)
+			s.base, s.outer = ctx, c
+		}
 		wait, err := b.tryStepping(s)
 		if !wait {
+			if err != nil && s != b.stepSession(ctx) {
+				s.cancel()
+			}
 			return err
 		}
 		if c.isHandler() {

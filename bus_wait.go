@@ -48,6 +48,7 @@ func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error 
 	pub := newPublication(ctx, to, r)
 	pub.one[0] = en
 	pub.entries, pub.completion, pub.publisher.awaits = pub.one[:], c, true
+	c.ofBus = pub.publisher.ofBus
 	if len(pub.by) > 0 {
 		defer to.endAwait(pub.by, c)
 	}

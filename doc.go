@@ -32,7 +32,7 @@
 //   - nil means that the event will be handled, or that [Bus.Shutdown] hands it back.
 //   - After an error the event is not in the queue and never will be.
 //   - Errors name the queue and the type, and work with [errors.Is].
-//   - A context that has ended is refused, though there is room.
+//   - From outside, a context that has ended is refused, though there is room.
 //   - Publishing before [Bus.Start] and after [Bus.Stop] queues.
 //   - A publish that waits leaves when its context ends and when Shutdown begins.
 //   - A publish at a full queue waits for one handler, or a millisecond more than it.

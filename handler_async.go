@@ -220,9 +220,9 @@ func (c *asyncCall) finish() {
 	if c.bus == nil {
 		return
 	}
-	defer c.bus.changed()
-	defer c.bus.abandoned.remove(c)
-	c.logAbandoned()
+	c.bus.abandoned.remove(c)
+	c.bus.changed()
+	c.logAbandoned() // Shutdown waits for no logger
 }
 
 // result returns the error of a call that returned while it was waited for. Of

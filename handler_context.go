@@ -161,5 +161,5 @@ func (p *processor) delivery() (Delivery, bool) {
 		return Delivery{}, false
 	}
 	return Delivery{Event: t.entry.Event, Queue: t.queue.id, Handler: t.list.subs[i].name,
-		Seq: t.queue.buffer.Begun() - t.queue.buried, Draining: p.bus.draining.Load()}, true
+		Seq: t.queue.buffer.Begun() - t.queue.unnumbered, Draining: p.bus.draining.Load()}, true
 }

@@ -42,10 +42,9 @@ func WithLast() SubscribeOption {
 // A retention keeps the last event of a type. Its retainer is the first handler of
 // the type, so that the processor stores the event in order with all others.
 type retention struct {
-	queue    *queue
-	maxAge   time.Duration // 0 if the event never gets too old
-	retainer *Subscription
-	last     atomic.Pointer[Event] // nil if there is none
+	queue  *queue
+	maxAge time.Duration         // 0 if the event never gets too old
+	last   atomic.Pointer[Event] // nil if there is none
 }
 
 // lastInTime returns the last event, nil if there is none or it is too old. If the
@@ -86,23 +85,20 @@ func (b *Bus) keep(t EventType, q Queue, rule *rule) {
 		r.maxAge = rule.maxAge
 	}
 	b.table.kept.Store(t, r)
-	r.retainer = &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
-	r.retainer.call = func(ctx context.Context, e Event) error {
+	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
+	retainer.call = func(ctx context.Context, e Event) error {
 		if ctx.(*handlerContext).proc.turn.queue == r.queue {
 			r.last.Store(&e)
 		}
 		return nil
 	}
-	b.table.addLocked(r.retainer) // with the id 0, so that it is the first
+	b.table.addLocked(retainer) // with the id 0, so that it is the first
 }
 
-// forget ends what keep has begun, until the topic's next Publish or Subscribe.
+// forget lets go of the last event of t.
 func (b *Bus) forget(t EventType) {
-	b.table.mu.Lock()
-	defer b.table.mu.Unlock()
 	if r := b.retentionOf(t); r != nil {
-		b.table.kept.Delete(t)
-		b.table.removeLocked(r.retainer)
+		r.last.Store(nil)
 	}
 }
 

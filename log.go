@@ -66,7 +66,9 @@ func (l *logs) flush(ctx context.Context, force bool) {
 	if !l.due.Swap(false) {
 		return
 	}
-	for _, t := range l.takePending() {
+	defer l.lookAgain()
+	for _, t := range l.listPending() { // one by one, so that a logger's panic hides no other
+		l.drop(t)
 		if n := t.Flush(force); n > 0 {
 			t.tell(ctx, n)
 		} else if t.Holds() {
@@ -75,14 +77,28 @@ func (l *logs) flush(ctx context.Context, force bool) {
 	}
 }
 
-func (l *logs) takePending() (ts []*logThrottle) {
+// lookAgain notes whether a throttle still withholds records.
+func (l *logs) lookAgain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending) > 0 {
+		l.due.Store(true)
+	}
+}
+
+func (l *logs) listPending() (ts []*logThrottle) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for t := range l.pending {
 		ts = append(ts, t)
 	}
-	clear(l.pending)
 	return ts
+}
+
+func (l *logs) drop(t *logThrottle) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pending, t)
 }
 
 func (l *logs) keep(t *logThrottle) {

@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,9 +54,16 @@ func (p *processor) fail(s *Subscription, err error) {
 	p.report(s, h)
 }
 
-// report counts and logs a handler's failure and passes it on. The error handlers
-// get it even if the logger panics: handleFailure sees to that.
-func (p *processor) report(s *Subscription, h *HandlerError) {
+// failureOf describes the failure f of s at the event at hand.
+func (p *processor) failureOf(s *Subscription, f *failure) *HandlerError {
+	return &HandlerError{
+		Queue: p.turn.queue.id, Event: p.turn.entry.Event, Handler: s.name,
+		Err: f.error(), Panicked: !f.exited, Stack: f.stack,
+	}
+}
+
+// countFailure counts h, and keeps it for who waits for the event at hand.
+func (p *processor) countFailure(s *Subscription, h *HandlerError) {
 	q := p.turn.queue
 	s.failed.Add(1)
 	q.failed.Add(1)
@@ -64,11 +72,25 @@ func (p *processor) report(s *Subscription, h *HandlerError) {
 		q.panicked.Add(1)
 	}
 	p.turn.noteError(h)
+}
+
+// report counts and logs a handler's failure and passes it on. The error handlers
+// get it even if the logger panics: handleFailure sees to that.
+func (p *processor) report(s *Subscription, h *HandlerError) {
+	p.countFailure(s, h)
 	p.turn.unreported = h
 	disabled := s.fail()
 	p.setReporting()
 	p.protect(reporting, func() { p.bus.logFailure(p.context, s, h, disabled) })
 	p.passOn()
+}
+
+// reportLate logs h and passes it on when no processor runs any more.
+func (b *Bus) reportLate(ctx context.Context, s *Subscription, h *HandlerError) {
+	guard(func() { b.logFailure(ctx, s, h, false) }, func(*failure) {})
+	for _, f := range b.onError {
+		guard(func() { f(ctx, h) }, func(*failure) {})
+	}
 }
 
 // passOn passes the failure that was logged to the error handlers, each of which
@@ -96,13 +118,10 @@ func (p *processor) handleFailure() {
 	if f == nil {
 		return
 	}
-	if stage == handling && busy && p.position.at() < len(t.list.subs) {
+	if stage == handling && busy && t.list != nil && p.position.at() < len(t.list.subs) {
 		s := t.list.subs[p.position.at()]
 		t.called = true
-		p.report(s, &HandlerError{
-			Queue: t.queue.id, Event: t.entry.Event, Handler: s.name,
-			Err: f.error(), Panicked: !f.exited, Stack: f.stack,
-		})
+		p.report(s, p.failureOf(s, f))
 		return
 	}
 	switch stage {

@@ -105,6 +105,7 @@ func (p *processor) openEntry() bool {
 		t.completion, t.reached = completion, false
 	}
 	if maxAge > 0 && p.env.expires() {
+		p.setList(nobody) // should the clock end the goroutine
 		if err := p.age(maxAge); err != nil {
 			p.setList(expiredList)
 			t.unreported = &HandlerError{Queue: t.queue.id, Event: t.entry.Event, Err: err}
@@ -119,7 +120,7 @@ func (p *processor) openEntry() bool {
 
 // bury counts the event at hand as one that was withdrawn.
 func (q *queue) bury() {
-	q.buried++
+	q.unnumbered++
 	q.buffer.Bury()
 }
 
@@ -154,6 +155,8 @@ func (p *processor) join(s *Subscription) bool {
 	}
 	if last != nil {
 		p.turn.entry.Event = *last
+	} else {
+		p.turn.queue.unnumbered++
 	}
 	p.setList(list)
 	return true
@@ -180,10 +183,23 @@ func (p *processor) dispatch(i int) bool {
 }
 
 // bury ends the event at hand, which runtime.Goexit has interrupted, without its
-// other handlers: nobody runs the processor any more.
-func (p *processor) bury() {
+// other handlers: nobody runs the processor any more. It returns how the failure is
+// reported.
+func (p *processor) bury() (report func()) {
 	t := &p.turn
-	if i := p.nextHandler(); i < len(t.list.subs) {
+	report = func() {}
+	i := p.position.at()
+	if f := t.failure; f != nil && t.stage == handling && i < len(t.list.subs) {
+		s, ctx := t.list.subs[i], anonymous{p.context}
+		h := p.failureOf(s, f)
+		p.countFailure(s, h)
+		report = func() { p.bus.reportLate(ctx, s, h) }
+		i++
+	} else if t.called {
+		i++
+	}
+	t.failure, t.stage, t.called, t.unreported = nil, handling, false, nil
+	if i < len(t.list.subs) {
 		t.list.countFirst(i)
 		p.cut.Store(t.list.interrupted(t.queue.id, t.entry.Event, i))
 	} else {
@@ -194,6 +210,7 @@ func (p *processor) bury() {
 	}
 	p.endRun()
 	p.letGo()
+	return report
 }
 
 // nextHandler returns the handler to go on with after a failure.

@@ -235,7 +235,7 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 			}
 			continue
 		}
-		flows = flows || !s.told && u.limit > 0
+		flows = flows || u.limit > 0 // to see the call after it in time, too
 		if u.limit > 0 && !s.told && now.Sub(s.at) >= u.limit {
 			s.told = true
 			c.since = s.at
@@ -250,17 +250,21 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 	return slow, u.bus.logs.context()
 }
 
-// tell logs a slow call, and asks its processor to tell when it has ended. If the
-// logger panics, the other calls are told all the same.
+// tell logs a slow call, and then asks its processor to tell when it has ended: one
+// that is asked before would wait for a logger that blocks. If the logger panics, the
+// other calls are told all the same.
 func (u *pulse) tell(ctx context.Context, c *callInfo) {
 	defer func() { _ = recover() }()
 	p := c.queue.proc
 	defer func() {
-		p.slow.Store(c)
-		p.requests.Or(reqSlow)
-		if p.look() != c.sight && p.slow.CompareAndSwap(c, nil) {
-			c.logEnd(ctx, u.bus.logger)
+		if p.look() == c.sight {
+			p.slow.Store(c)
+			p.requests.Or(reqSlow)
+			if p.look() == c.sight || !p.slow.CompareAndSwap(c, nil) {
+				return
+			}
 		}
+		c.logEnd(ctx, u.bus.logger)
 	}()
 	c.log(ctx, u.bus.logger, "eventbus: slow handler is still running")
 }

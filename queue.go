@@ -106,7 +106,7 @@ type QueueConfig struct {
 	MaxAge time.Duration
 }
 
-// maxCapacity keeps a full queue, of 72 bytes an event, near 1 GiB and
+// maxCapacity keeps a full queue, of 80 bytes an event, near 1 GiB and
 // so within what make can allocate on every platform.
 const maxCapacity = 1 << 24
 
@@ -160,12 +160,12 @@ type queue struct {
 	slow     *logThrottle
 
 	// The processor counts these.
-	unhandled atomic.Uint64
-	expired   atomic.Uint64 // of those that it has begun
-	failed    atomic.Uint64
-	panicked  atomic.Uint64
-	expiries  *logThrottle
-	buried    uint64 // begun events that were withdrawn; the processor's
+	unhandled  atomic.Uint64
+	expired    atomic.Uint64 // of those that it has begun
+	failed     atomic.Uint64
+	panicked   atomic.Uint64
+	expiries   *logThrottle
+	unnumbered uint64 // begun entries that no handler sees: withdrawn ones, and joiners without a last event; the processor's
 
 	reported atomic.Int64 // the highest QueueStats.Handled so far
 }

@@ -315,8 +315,11 @@ func (q *queue) endAwait(by []*drainer, c *completion) {
 // accepted and not begun, since nobody drains the queue. The room is given away.
 func (q *queue) withdrawLocked(err error) {
 	for _, c := range q.admission.awaited {
-		q.buffer.Withdraw(c.key, func(e entry) bool { return e.meta != nil && e.meta.completion == c },
+		withdrawn := q.buffer.Withdraw(c.key, func(e entry) bool { return e.meta != nil && e.meta.completion == c },
 			func() (uint64, bool) { return c.revoke(err) })
+		if withdrawn && c.ofBus && q.buffer.Gate.Load()&closing != 0 {
+			q.admission.refused++
+		}
 	}
 	q.admitLocked(false)
 }

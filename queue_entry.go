@@ -131,6 +131,7 @@ type completion struct {
 	state atomic.Uint32
 	done  chan error    // gets the outcome, and has room for it
 	key   conflationKey // of the event
+	ofBus bool          // a handler of the queue's bus waits
 	noted bool          // a handler waits, and its edge is in the graph; guarded by admissionMu
 	place uint64        // of the event in the buffer, 0 while it has none; guarded by the buffer's lock
 	in    bool          // the event is accepted; guarded by the buffer's lock
