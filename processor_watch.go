@@ -125,6 +125,8 @@ type pulse struct {
 	busy  time.Duration // between beats while events flow
 	slow  atomic.Bool   // it beats once a poll; written under mu
 
+	telling atomic.Int32 // beats that may be telling a logger
+
 	mu    lockrank.Mutex
 	timer *time.Timer // runs beat; nil until the bus first starts
 	on    bool
@@ -203,6 +205,8 @@ func (u *pulse) quicken() {
 // that a logger that blocks holds up nothing, and may stop the bus.
 func (u *pulse) beat() {
 	slow, ctx := u.sample(time.Now())
+	u.telling.Add(1)
+	defer u.telling.Add(-1)
 	for _, c := range slow {
 		u.tell(ctx, c)
 	}
@@ -235,7 +239,7 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 			}
 			continue
 		}
-		flows = flows || u.limit > 0 // to see the call after it in time, too
+		flows = flows || !s.told && u.limit > 0
 		if u.limit > 0 && !s.told && now.Sub(s.at) >= u.limit {
 			s.told = true
 			c.since = s.at
@@ -243,7 +247,7 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 		}
 	}
 	next := u.bus.poll
-	if flows {
+	if flows || u.telling.Load() > 0 { // while a logger is told, the call may have ended, and another begun
 		next = u.busy
 	}
 	u.setLocked(next)
