@@ -565,3 +565,74 @@ func TestNoTestDependsOnAPrivateName(t *testing.T) {
 		})
 	}
 }
+
+// A clock that panics makes the publish fail that needs it, and the event expire whose age
+// it should tell.
+func TestWithClockThatPanicsFailsWhatNeedsIt(t *testing.T) {
+	var failures []*eventbus.HandlerError
+	b := newBus(t, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 5, MaxAge: time.Second}),
+		eventbus.WithClock(func() time.Time { panic("no time") }),
+		eventbus.WithErrorHandler(func(_ context.Context, h *eventbus.HandlerError) { failures = append(failures, h) }))
+	called := false
+	b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { called = true; return nil })
+	err := b.Publish(context.Background(), eventbus.DataQueue, event(tick, "without a time"))
+	require.ErrorIs(t, err, eventbus.ErrInvalidEvent)
+	require.ErrorContains(t, err, "no time")
+	e := event(tick, "with a time")
+	e.Time = time.Now()
+	require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, e))
+	start(t, b)
+	flush(t, b)
+	require.False(t, called)
+	require.Len(t, failures, 1)
+	require.ErrorIs(t, failures[0], eventbus.ErrExpired)
+	require.ErrorContains(t, failures[0], "no time")
+	requireBalance(t, b, eventbus.DataQueue)
+}
+
+// The call that runtime.Goexit has ended is counted by a Shutdown that comes before the
+// next RunUntilIdle, and nothing is left of its event.
+func TestShutdownCountsTheCallThatGoexitEnded(t *testing.T) {
+	b := newBus(t)
+	b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { runtime.Goexit(); return nil })
+	publish(t, b, eventbus.OrderQueue, tick, 1)
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_, _ = b.RunUntilIdle(context.Background())
+	}()
+	receive(t, exited)
+	shutdown(t, b)
+	s := b.Stats()
+	require.EqualValues(t, 1, s.Handlers[0].Calls)
+	require.EqualValues(t, 1, s.Handlers[0].Failed)
+	requireBalance(t, b, eventbus.OrderQueue)
+}
+
+// The end of the context that its bus was started with ends no wait of a handler at
+// another bus: that goes on until there is room.
+func TestPublishInAHandlerWaitsOnThoughItsBusIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, other := newBus(t), newBus(t, holding(eventbus.OrderQueue, 1))
+		g := newGate(t)
+		other.SubscribeFunc("order", g.handle)
+		errs := make(chan error, 1)
+		outer.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			errs <- other.Publish(ctx, eventbus.OrderQueue, event("order", 3))
+			return nil
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		require.NoError(t, outer.Start(ctx))
+		start(t, other)
+		publish(t, other, eventbus.OrderQueue, "order", 1, 2)
+		publish(t, outer, eventbus.DataQueue, tick, nil)
+		synctest.Wait()
+		cancel()
+		time.Sleep(time.Minute)
+		require.Empty(t, errs)
+		require.False(t, outer.Stats().Running)
+		g.open()
+		require.NoError(t, receive(t, errs))
+		flush(t, other)
+	})
+}

@@ -324,6 +324,7 @@ func TestPublishWaitIsWithdrawnWhereNobodyDrains(t *testing.T) {
 	require.True(t, running.begin())
 	pub, _ := await("waits")
 	w := b.wait(pub)
+	b.postpone("deferred")
 	require.Len(t, b.q.admission.awaited, 3)
 	locked(func() { b.q.setIdleLocked(ErrPaused) })
 	require.ErrorIs(t, b.outcome(w), ErrPaused)
