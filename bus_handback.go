@@ -169,7 +169,7 @@ func (b *Bus) handBack(s *shutdown, calls []callAtHand) *ShutdownError {
 	var busy []string
 	for _, c := range calls {
 		if c.unknown {
-			busy = append(busy, fmt.Sprintf("an event of the %v queue has begun, and its handlers are about to be called", c.queue.id))
+			busy = append(busy, fmt.Sprintf("an event of the %v queue has begun, and the handlers of it are about to be called", c.queue.id))
 		}
 		if c.running != nil {
 			busy = append(busy, fmt.Sprintf("handler %s still runs on %s of the %v queue",
