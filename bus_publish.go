@@ -212,11 +212,16 @@ func (pub *publication) end() (e ending) {
 			return ending{err: contextError(pub.ctx)}
 		}
 		e.killed = b.killed
+		e.deadline, _ = c.handler.session.ctx.Deadline()
 	}
 	if e.killed == nil {
 		return ending{err: contextError(pub.ctx)}
 	}
-	e.deadline, _ = pub.ctx.Deadline()
+	if d, ok := pub.ctx.Deadline(); ok && !d.Equal(e.deadline) { // the handler's, not the session's
+		e.deadline = d
+	} else {
+		e.deadline = time.Time{}
+	}
 	return e
 }
 

@@ -38,7 +38,8 @@ type admission struct {
 	publishers []*waiting    // the second list
 	awaited    []*completion // of handlers that wait until their events are handled
 	ticket     uint64        // the last that was given out
-	handover   int           // as many of the first in line get each free slot at once
+	joined     uint64        // how many have joined the line
+	handover   uint64        // while one of those that had joined by then waits, each free slot goes at once to the head
 	rush       bool          // a cycle runs through waiting handlers: they do, too
 	idle       error         // why nobody drains the queue; nil if somebody does
 	stepped    bool          // RunUntilIdle drives the bus
@@ -67,7 +68,8 @@ func (q *queue) firstListLocked() int {
 func (q *queue) joinLocked(pub *publication) *waiting {
 	a := &q.admission
 	w := &pub.waiting
-	*w = waiting{pub: pub, since: time.Now(), done: make(chan error, 1), inLine: true}
+	a.joined++
+	*w = waiting{pub: pub, number: a.joined, since: time.Now(), done: make(chan error, 1), inLine: true}
 	if w.isHandler() {
 		w.ticket = a.nextTicket()
 		a.handlers = append(a.handlers, w)
@@ -90,12 +92,10 @@ func (q *queue) admitLocked(eager bool) {
 		return
 	}
 	eager = eager || a.idle != nil || q.buffer.Room() >= q.lowWater()
-	for q.firstListLocked() > 0 && (eager || a.handover > 0 || q.isUrgentLocked()) && q.letInFirstLocked() {
-		a.handover = max(0, a.handover-1)
+	for q.firstListLocked() > 0 && (eager || q.isUrgentLocked()) && q.letInFirstLocked() {
 	}
-	for q.firstListLocked() == 0 && len(a.publishers) > 0 && (eager || a.handover > 0) && q.letInLocked(a.publishers[0]) {
+	for q.firstListLocked() == 0 && len(a.publishers) > 0 && (eager || a.handsOver()) && q.letInLocked(a.publishers[0]) {
 		a.publishers = slices.Delete(a.publishers, 0, 1)
-		a.handover = max(0, a.handover-1)
 	}
 	q.noteLocked()
 }
@@ -104,7 +104,14 @@ func (q *queue) admitLocked(eager bool) {
 // full the queue is.
 func (q *queue) isUrgentLocked() bool {
 	n, _ := q.buffer.Deferred()
-	return n > 0 || q.admission.rush
+	return n > 0 || q.admission.rush || q.admission.handsOver()
+}
+
+// handsOver reports whether one waits who had joined the line when another had waited
+// long enough.
+func (a *admission) handsOver() bool {
+	isDue := func(w *waiting) bool { return w.number <= a.handover }
+	return len(a.publishers) > 0 && isDue(a.publishers[0]) || slices.ContainsFunc(a.handlers, isDue)
 }
 
 // letInFirstLocked lets in the front of the first list, and reports whether it is
@@ -161,10 +168,8 @@ func (q *queue) noteLocked() {
 		bits = lined
 		begun := q.buffer.Site().Begun()
 		q.lowWaterAt.Store(begun + uint64(max(0, q.lowWater()-q.buffer.Room())))
-	} else {
-		a.handover = 0
 	}
-	if a.handover > 0 || q.isUrgentLocked() {
+	if q.isUrgentLocked() {
 		bits |= urgent
 	}
 	gate := q.buffer.Gate.Load()

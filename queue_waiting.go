@@ -20,6 +20,7 @@ const handoverAfter = time.Millisecond
 type waiting struct {
 	pub    *publication
 	ticket uint64 // its place in the first list
+	number uint64 // of those that have joined the line
 	passed int    // how many waiting handlers have moved up past it
 	since  time.Time
 	done   chan error
@@ -46,12 +47,12 @@ func (w *waiting) settleLocked(err error) {
 	w.done <- err
 }
 
-// handOver gives each free slot at once to as many as are in line by now, since one
-// of them has waited long enough.
+// handOver gives each free slot at once to the head, until all who are in line by now
+// are in: one of them has waited long enough.
 func (q *queue) handOver() {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
-	q.admission.handover = q.firstListLocked() + len(q.admission.publishers)
+	q.admission.handover = q.admission.joined
 	q.admitLocked(false)
 }
 

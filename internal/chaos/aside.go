@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
@@ -26,14 +27,30 @@ func (b *subject) actAside(ctx context.Context, call *handlerCall, step step) er
 	case doSleep:
 		time.Sleep(b.m.scaled(step.pause))
 		return ctx.Err()
-	case doPublish, doPublishTwice, doPublishSlowly, doPublishAsStranger, doPublishLater, doReturnWait:
+	case doPublish, doPublishTwice, doPublishSlowly, doPublishAsStranger, doPublishLater, doPublishStorm, doReturnWait:
 		time.Sleep(b.m.scaled(step.pause))
 		if step.do == doPublishAsStranger {
 			ctx = context.WithoutCancel(ctx) // and so anybody's
 		}
 		b.respondAside(ctx, call, step.publish, step.do == doPublishAsStranger)
+	case doControl:
+		b.retryAside(ctx, call, step.pause)
 	}
 	return nil
+}
+
+// retryAside makes an Async call inside the call, as a retry does. It may outlive
+// the call, and then belongs to the bus all the same.
+func (b *subject) retryAside(ctx context.Context, call *handlerCall, pause time.Duration) {
+	b.m.asides.Add(1)
+	b.m.aside.Add(1)
+	inner := eventbus.HandlerFunc(func(context.Context, eventbus.Event) error {
+		defer b.endAside(&handlerCall{by: call.by, entry: call.entry})
+		time.Sleep(b.m.scaled(pause))
+		return nil
+	})
+	event := eventbus.Event{Type: bustest.Topic(call.entry.topic), Data: call.entry}
+	_ = eventbus.Async(inner, b.m.scaled(time.Millisecond)).Handle(ctx, event)
 }
 
 func (b *subject) endAside(stray *handlerCall) {

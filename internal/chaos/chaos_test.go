@@ -60,6 +60,39 @@ func TestBusAccountsUnderChaos(t *testing.T) {
 	}
 }
 
+// Nobody is overtaken by a later one of its own list, but that a handler on a
+// cycle moves up past others that wait, and past none of them more than capacity
+// times. No queue defers more than twice its capacity and 3.
+func TestPublishKeepsItsPlaceInLine(t *testing.T) {
+	runPrograms(t, 100, func(t *testing.T, seed uint64) { run(t, decodeLine(bytesOf(seed)), false) })
+}
+
+// nil from Shutdown means that nothing was refused to a handler, cut or left,
+// whenever it gives up.
+func TestShutdownTellsOfAllThatItRefused(t *testing.T) {
+	runPrograms(t, 400, func(t *testing.T, seed uint64) { run(t, decodeDrain(bytesOf(seed)), true) })
+}
+
+// runPrograms runs n programs, or as many as the flags say.
+func runPrograms(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
+	first := rand.Uint64N(1 << 40)
+	switch {
+	case *oneSeed >= 0:
+		n, first = 1, uint64(*oneSeed)
+	case *seeds > 0:
+		n = *seeds
+	case testing.Short():
+		n /= 5
+	}
+	for i := range n {
+		seed := first + uint64(i)
+		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { run(t, seed) }) {
+			t.Logf("replay with go test -race ./internal/chaos -run '^%s$' -seed %d -count 20", t.Name(), seed)
+			return
+		}
+	}
+}
+
 func runSeed(t *testing.T, seed uint64, realTime bool) (events int) {
 	kind := "bubble"
 	if realTime {

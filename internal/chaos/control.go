@@ -131,14 +131,25 @@ func (b *subject) stepAside(ctx context.Context) error {
 	})
 }
 
-// goOn ends all pauses, and starts or steps the bus.
+// goOn ends all pauses, and starts or steps the bus. It does not wait for long
+// for a step: a handler may wait for another bus, which needs help, too.
 func (b *subject) goOn() {
 	b.resumeAll()
-	if b.plan.mode == stepped {
-		_ = b.stepAside(context.Background())
+	if b.plan.mode != stepped {
+		_ = b.start(context.Background(), false)
 		return
 	}
-	_ = b.start(context.Background(), false)
+	if !b.helping.CompareAndSwap(false, true) {
+		return
+	}
+	done := bustest.InBackground(func() error {
+		defer b.helping.Store(false)
+		return b.stepAside(context.Background())
+	})
+	select {
+	case <-done:
+	case <-time.After(b.m.tick()):
+	}
 }
 
 func (b *subject) flush(ctx context.Context) error {
@@ -188,23 +199,25 @@ func (b *subject) shutdown(ctx context.Context) error {
 
 // look sees to it that what Stats says of a busy bus is possible.
 func (b *subject) look() {
+	joiners := [3]int{b.joiners(0), b.joiners(1), b.joiners(2)}
 	for i, q := range b.bus.Stats().Queues {
 		gone := q.Handled + q.Evicted + q.Conflated + q.Expired + withdrawn(q)
 		if q.Depth > q.Capacity && !b.closing.Load() || q.HighWater > q.Capacity || gone > q.Accepted {
 			b.violated("%+v", q)
 		}
-		if bound := 2*q.Capacity + 3 + int(b.joiners(i)); q.Deferred > bound {
+		if bound := 2*q.Capacity + 3 + max(joiners[i], b.joiners(i)); q.Deferred > bound {
 			b.violated("the %v queue of %d has deferred %d events", q.Queue, q.Capacity, q.Deferred)
 		}
 	}
 }
 
-// joiners returns how many subscriptions may be on their way through queue i.
+// joiners returns how many subscriptions may be on their way through queue i. One
+// that has left is not.
 func (b *subject) joiners(i int) (n int) {
 	b.subMu.Lock()
 	defer b.subMu.Unlock()
 	for _, s := range b.subscribers {
-		if s.home == i && s.arrived.Load() == 0 {
+		if s.home == i && s.arrived.Load() == 0 && s.gone.Load() == 0 {
 			n++
 		}
 	}

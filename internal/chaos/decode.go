@@ -3,6 +3,8 @@ package chaos
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/eventbus-go/eventbus"
 )
 
 // bytesOf returns the bytes that a seed stands for.
@@ -28,6 +30,7 @@ func decodeSchedule(data []byte, off feature) schedule {
 			s.features |= 1 << i
 		}
 	}
+	s.answers, s.subscribers = maxAnswers, maxSubscribers
 	s.patience = []int{1, 1, 8}[d.below(3)]
 	s.buses = make([]busPlan, 1)
 	if s.features.has(peers) {
@@ -45,6 +48,10 @@ func decodeSchedule(data []byte, off feature) schedule {
 	d.ends()
 	return *s
 }
+
+// maxAnswers bounds the events that handlers publish. Many handlers that answer
+// each event with two could publish millions in a few generations.
+const maxAnswers = 800
 
 type decoder struct {
 	data     []byte
@@ -88,6 +95,12 @@ func (d *decoder) fill(p *busPlan, i int) {
 	p.trouble = d.trouble(p.mode)
 	for range 1 + d.below(8) {
 		p.handlers = append(p.handlers, d.handler())
+	}
+	for range d.below(3) {
+		last := d.publication()
+		last.bus, last.queue = i, eventbus.Queue(d.below(3))
+		last.way, last.key, last.context, last.limit = byTry, 0, plainContext, 0
+		p.last = append(p.last, last)
 	}
 	p.end = control{call: callShutdown, bus: i, limit: d.limit(), pause: d.pause()}
 }

@@ -40,7 +40,7 @@ func (b *subject) act(ctx context.Context, call *handlerCall, step step) error {
 		runtime.Goexit()
 	case doSleep:
 		time.Sleep(b.m.scaled(step.pause))
-	case doPublish, doPublishTwice, doPublishSlowly, doPublishAsStranger, doPublishLater, doReturnWait:
+	case doPublish, doPublishTwice, doPublishSlowly, doPublishAsStranger, doPublishLater, doPublishStorm, doReturnWait:
 		return b.respond(ctx, call, step)
 	case doSubscribe:
 		b.subscribe(step.shape, nil)
@@ -52,14 +52,10 @@ func (b *subject) act(ctx context.Context, call *handlerCall, step step) error {
 	return nil
 }
 
-// maxAnswers bounds the events that handlers publish. Many handlers that answer
-// each event with two could publish millions in a few generations.
-const maxAnswers = 800
-
 // respond publishes in answer to the event of a call.
 func (b *subject) respond(ctx context.Context, call *handlerCall, step step) error {
 	p, n := step.publish, b.m.answers.Add(1)
-	if p.generations = call.entry.generations - 1; p.generations < 0 || n > maxAnswers {
+	if p.generations = call.entry.generations - 1; p.generations < 0 || n > b.m.plan.answers {
 		return nil
 	}
 	to := b.m.subjects[p.bus]
@@ -75,6 +71,9 @@ func (b *subject) respond(ctx context.Context, call *handlerCall, step step) err
 		b.respondLater(ctx, call, p, step.pause)
 		return nil
 	}
+	if step.do == doPublishSlowly {
+		time.Sleep(b.m.scaled(step.pause))
+	}
 	e := b.answer(ctx, call, p)
 	switch step.do {
 	case doReturnWait:
@@ -84,9 +83,17 @@ func (b *subject) respond(ctx context.Context, call *handlerCall, step step) err
 		b.answer(ctx, call, p)
 	case doPublishTwice:
 		b.answer(ctx, call, p)
+	case doPublishStorm:
+		for n := 0; e.err == nil && n < stormSize; n++ {
+			e = b.answer(ctx, call, p)
+		}
 	}
 	return nil
 }
+
+// stormSize is how many events a handler publishes that goes on until it is
+// refused.
+const stormSize = 60
 
 // answer publishes one event, as the handler of a call.
 func (b *subject) answer(ctx context.Context, call *handlerCall, p publication) *entry {

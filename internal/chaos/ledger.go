@@ -90,6 +90,10 @@ type shutdownCall struct {
 	err          error
 }
 
+// isExact reports whether the bus alone decides how long things take: time stands
+// still unless all goroutines are blocked, and no logger waits.
+func (l *ledger) isExact() bool { return l.inBubble && l.plan.trouble.k == 0 }
+
 func (l *ledger) now() int64 { return l.m.clock.Add(1) }
 
 func (l *ledger) violated(format string, args ...any) {
@@ -143,6 +147,7 @@ func (l *ledger) verify(stats eventbus.Stats, subscribers []*subscriber, result 
 		l.verifyOrder(q.Queue, all)
 		l.verifyTurns(q.Queue, all)
 		l.verifyBatches(q.Queue, all)
+		l.verifyPasses(q.Queue, all)
 		l.verifyCalls(q.Queue, subscribers)
 		l.verifyBound(q.Queue, subscribers)
 		l.verifyRoom(q.Queue, subscribers)

@@ -16,17 +16,31 @@ func (l *ledger) verifyBound(q eventbus.Queue, subscribers []*subscriber) {
 		if e.queue != q || !l.isRefusedByBound(e) {
 			continue
 		}
-		joining := 0
-		for _, s := range subscribers {
-			if arrived := s.arrived.Load(); s.home == int(q) && (arrived == 0 || arrived > e.began) {
-				joining++
-			}
-		}
-		held := l.mostHeld(e)
-		if least := 2*capacity - min(joining, capacity); held < least {
-			l.violated("%v: the queue held %d events at most; with %d late joiners it must accept %d", e, held, joining, least)
+		joiners := l.mostSlotsOfJoiners(e, subscribers)
+		if held, least := l.mostHeld(e), 2*capacity-joiners; held < least {
+			l.violated("%v: the queue held %d events at most; beside %d late joiners it must accept %d", e, held, joiners, least)
 		}
 	}
+}
+
+// mostSlotsOfJoiners returns how many slots late joiners may have had in the
+// queue of e when that was published. Events that had been accepted before the
+// first of them, and were still there, had theirs.
+func (l *ledger) mostSlotsOfJoiners(e *entry, subscribers []*subscriber) int {
+	joining, first := 0, e.settled
+	for _, s := range subscribers {
+		if arrived := s.arrived.Load(); s.home == int(e.queue) && s.began < e.settled && (arrived == 0 || arrived > e.began) {
+			joining, first = joining+1, min(first, s.began)
+		}
+	}
+	free := l.plan.queues[e.queue].Capacity
+	for _, o := range l.entries {
+		before := o.queue == e.queue && o.settled != 0 && o.settled < first && o.err == nil
+		if before && o.way != byWait && (o.back || o.turn() > e.settled) {
+			free--
+		}
+	}
+	return min(joining, max(free, 0))
 }
 
 // isRefusedByBound reports whether e is a handler's and was refused without a

@@ -173,7 +173,8 @@ func (l *ledger) lastOf(q eventbus.Queue, topic int) *entry {
 }
 
 // verifyAge sees to it that an event has the time it was published with and, in
-// a bubble, that it is too old if and only if it has expired.
+// a bubble, that it is too old if and only if it has expired. A logger may hold
+// an event up between the look at its age and its first handler.
 func (l *ledger) verifyAge(ctx context.Context, e *entry, event eventbus.Event) {
 	limit := l.plan.queues[e.queue].MaxAge
 	switch {
@@ -182,7 +183,7 @@ func (l *ledger) verifyAge(ctx context.Context, e *entry, event eventbus.Event) 
 		l.violated("an event that was published at %v with the time %v has the time %v", e.at, e.stamp, event.Time)
 	case limit == 0 && e.expired != 0:
 		l.violated("an event of the %v queue has expired", e.queue)
-	case l.inBubble && limit > 0 && (l.ages(ctx) && time.Since(event.Time) > limit) != (e.expired != 0):
+	case l.isExact() && limit > 0 && (l.ages(ctx) && time.Since(event.Time) > limit) != (e.expired != 0):
 		l.violated("an event of the %v queue that is %v old has expired: %v", e.queue, time.Since(event.Time), e.expired != 0)
 	}
 }
@@ -196,7 +197,7 @@ func (l *ledger) ages(ctx context.Context) bool {
 // verifyReplayAge sees to it that no late joiner gets an event that is too old.
 func (l *ledger) verifyReplayAge(ctx context.Context, e *entry, event eventbus.Event) {
 	limit := l.plan.queues[e.queue].MaxAge
-	if age := time.Since(event.Time); l.inBubble && limit > 0 && l.ages(ctx) && age > limit {
+	if age := time.Since(event.Time); l.isExact() && limit > 0 && l.ages(ctx) && age > limit {
 		l.violated("a late joiner gets an event of the %v queue that is %v old; the limit is %v", e.queue, age, limit)
 	}
 }

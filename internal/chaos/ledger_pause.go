@@ -70,7 +70,7 @@ func (l *ledger) verifyPause(q eventbus.Queue) {
 	if !p.paused {
 		return
 	}
-	if p.begun++; p.begun > 1 || l.inBubble && l.plan.trouble.k == 0 && time.Now().After(p.at) {
+	if p.begun++; p.begun > 1 || l.isExact() && time.Now().After(p.at) {
 		l.violated("the %v queue is paused, and begins an event, the number %d since then", q, p.begun)
 	}
 }

@@ -22,7 +22,7 @@ type level struct {
 // blocked, so the ledger knows how much the queue held at each time, at most.
 func (l *ledger) verifyRoom(q eventbus.Queue, subscribers []*subscriber) {
 	plan := l.plan.queues[q]
-	if !l.inBubble || plan.keys || plan.evicts() || l.plan.trouble.k > 0 {
+	if !l.isExact() || plan.keys || plan.evicts() {
 		return
 	}
 	levels := l.levels(q, subscribers)

@@ -84,9 +84,7 @@ func (m *machine) run() {
 		m.round(i, r)
 	}
 	m.shutdown()
-	if err := goleak.Find(before); err != nil {
-		m.violated("%v", err)
-	}
+	m.join(before)
 	for _, b := range m.subjects {
 		b.verifyEnd()
 	}
@@ -123,17 +121,40 @@ func (m *machine) round(number int, r round) {
 	m.settle()
 }
 
-// shutdown shuts all buses down that nobody has shut down yet.
+// shutdown shuts all buses down that nobody has shut down yet. The last events
+// are on their way by then.
 func (m *machine) shutdown() {
 	var work sync.WaitGroup
-	for i := range m.subjects {
+	for i, b := range m.subjects {
 		work.Go(func() {
-			end := m.plan.buses[i].end
-			time.Sleep(m.scaled(end.pause))
-			m.subjects[i].control(context.Background(), end)
+			p := m.plan.buses[i]
+			time.Sleep(m.scaled(p.end.pause))
+			source := m.otherSource()
+			for n, last := range p.last {
+				e := &entry{source: source, number: n * numbersPerPublish}
+				b.publish(context.Background(), last, e, outside)
+			}
+			b.control(context.Background(), p.end)
 		})
 	}
 	m.await("Shutdown", work.Wait, false)
+}
+
+// join waits until all goroutines of the run have ended, and sees what they
+// wrote last.
+func (m *machine) join(before goleak.Option) {
+	if err := goleak.Find(before); err != nil {
+		m.violated("%v", err)
+	}
+	busy := m.aside.Load() != 0
+	for _, b := range m.subjects {
+		for i := range b.lanes {
+			busy = b.lanes[i].Load() || busy
+		}
+	}
+	if busy {
+		m.violated("a handler still runs")
+	}
 }
 
 // The limits of await, in ticks without any event. Timeouts of the schedules end
@@ -195,8 +216,15 @@ func (m *machine) goOn() {
 // settle brings the buses to rest and compares the accounts. They are at rest
 // when all have been flushed and nothing has happened meanwhile.
 func (m *machine) settle() {
-	for late := 0; late < 100_000; late++ { // handlers may stop or pause a bus at each event
+	idle, last := 0, int64(0)
+	for range 100_000 { // handlers may stop or pause a bus at each event
 		before, asides := m.clock.Load(), m.asides.Load()
+		if idle++; before != last {
+			idle, last = 0, before
+		}
+		if idle > hungTicks && (!m.realTime || idle > patienceTicks) {
+			m.fail("the buses do not come to rest\n%s", bustest.Stacks())
+		}
 		m.goOn()
 		quiet := m.aside.Load() == 0
 		for _, b := range m.subjects {

@@ -22,6 +22,12 @@ func (b *subject) meddle(ctx context.Context, call *handlerCall, do control) {
 		b.waitInside(ctx, call, to, do.call)
 	case callStep:
 		b.stepInside(ctx, call, to)
+	case callStart:
+		if do.limit < 0 && call.stanceAt(to) == inside {
+			b.startInside(ctx)
+			return
+		}
+		to.control(context.Background(), do)
 	default:
 		to.control(context.Background(), do)
 	}
@@ -37,6 +43,16 @@ func (b *subject) waitInside(ctx context.Context, call *handlerCall, to *subject
 	}
 	if !errors.Is(err, eventbus.ErrWouldDeadlock) && (law || call.stanceAt(to) == inside) {
 		b.violated("in a handler, call %d of bus %d returned %v", do, to.index, err)
+	}
+}
+
+// startInside starts the bus with the context of one of its own handlers, with
+// whose end it would stop by itself.
+func (b *subject) startInside(ctx context.Context) {
+	b.startMu.Lock()
+	defer b.startMu.Unlock()
+	if err := b.bus.Start(ctx); law && err == nil {
+		b.violated("Start with the context of a handler of the bus returned nil")
 	}
 }
 

@@ -20,7 +20,7 @@ func (b *subject) judge(e *entry, err error) {
 	if !b.permitted(e, err) {
 		b.violated("%v: %v is not permitted", e, err)
 	}
-	if b.m.realTime || b.plan.trouble.k > 0 { // a logger may wait, and so its publisher
+	if !b.isExact() {
 		return
 	}
 	if limit := b.longest(e.publication); limit >= 0 && took > limit {
@@ -86,7 +86,7 @@ func (e *entry) isPoison(p *busPlan) bool { return e.key < 0 && p.queues[e.queue
 func (b *subject) permitted(e *entry, err error) bool {
 	waited := e.way == byWait
 	switch {
-	case e.from == abandoned && law && !e.isInvalid(b.plan):
+	case e.from == abandoned && e.context != brokenContext && law && !e.isInvalid(b.plan):
 		return errors.Is(err, eventbus.ErrHandlerTimeout)
 	case e.isInvalid(b.plan):
 		return errors.Is(err, eventbus.ErrInvalidEvent) || b.permitsInstead(e, err)
@@ -147,7 +147,7 @@ func (b *subject) permitsContext(e *entry) bool {
 	waits := b.plan.queues[e.queue].waits(e.publication) || e.way == byWait
 	switch e.from {
 	case outside:
-		return e.limit != 0 && (waits || law && e.limit < 0)
+		return e.limit != 0 && (waits || law && (e.limit < 0 || b.m.realTime || b.plan.trouble.k > 0))
 	case inside:
 		return waits && (e.limit != 0 || !law)
 	case guest:

@@ -6,10 +6,12 @@ import "time"
 // configured, who publishes what, and what the handlers do. The run itself is
 // concurrent, so two runs of one schedule need not be the same.
 type schedule struct {
-	features feature
-	patience int // how many ticks without any event pass before the machine helps
-	buses    []busPlan
-	rounds   []round
+	features    feature
+	patience    int   // how many ticks without any event pass before the machine helps
+	answers     int64 // how many times handlers answer an event at most
+	subscribers int   // how many subscriptions there are at most when somebody comes
+	buses       []busPlan
+	rounds      []round
 }
 
 // A busPlan is one bus of a schedule.
@@ -24,7 +26,8 @@ type busPlan struct {
 	queues     [3]queuePlan
 	retained   [topics]int // the queue whose last event of the topic is kept; -1 if none is
 	handlers   []handlerPlan
-	end        control // the Shutdown at the end
+	last       []publication // just before the Shutdown at the end
+	end        control
 }
 
 // A mode is who runs the handlers.
@@ -62,9 +65,10 @@ const (
 	doSleep
 	doPublish
 	doPublishTwice
-	doPublishSlowly     // twice, with a pause between
+	doPublishSlowly     // twice, each after a pause
 	doPublishAsStranger // with a context that is not the handler's, and a deadline
 	doPublishLater      // on a goroutine that may outlive the handler, with the handler's context
+	doPublishStorm      // many, until one is refused
 	doReturnWait        // PublishWait, and return its error
 	doSubscribe
 	doUnsubscribe
@@ -75,7 +79,7 @@ const (
 var actions = []action{
 	doNothing, doNothing, doNothing, doNothing, doNothing,
 	doPublish, doPublish, doPublish, doPublish, doPublish, doPublish, doPublishTwice, doPublishTwice,
-	doPublishSlowly, doPublishAsStranger, doPublishLater, doReturnWait,
+	doPublishSlowly, doPublishSlowly, doPublishSlowly, doPublishAsStranger, doPublishLater, doReturnWait,
 	doFail, doFail, doPanic, doPanicNil, doExit, doSleep, doSleep,
 	doSubscribe, doSubscribe, doUnsubscribe, doControl, doControl, doControl, doControl, doControl,
 }

@@ -64,7 +64,7 @@ func (b *subject) makeNoise(ctx context.Context) {
 		return
 	}
 	n := b.noises.Add(1)
-	if n%t.k != 0 || n/t.k > maxNoises || b.m.answers.Add(1) > maxAnswers {
+	if n%t.k != 0 || n/t.k > maxNoises || b.m.answers.Add(1) > b.m.plan.answers {
 		return
 	}
 	b.m.asides.Add(1)
