@@ -2,21 +2,21 @@ package eventbus_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/eventbus-go/eventbus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
 const tick eventbus.EventType = "tick"
 
-func TestNewWithoutOptionsHasTheDocumentedQueues(t *testing.T) {
+func TestNewHasTheDocumentedQueues(t *testing.T) {
 	b, err := eventbus.New()
 	require.NoError(t, err)
 	for q, want := range map[eventbus.Queue]eventbus.QueueConfig{
@@ -26,6 +26,27 @@ func TestNewWithoutOptionsHasTheDocumentedQueues(t *testing.T) {
 	} {
 		s := b.Stats().Queues[q]
 		assert.Equal(t, want, eventbus.QueueConfig{Capacity: s.Capacity, Overflow: s.Overflow, Timeout: s.Timeout}, q)
+	}
+}
+
+func TestNewGivesEachQueueItsOwnRule(t *testing.T) {
+	for q, want := range map[eventbus.Queue]struct {
+		err   error
+		after time.Duration
+	}{
+		eventbus.DataQueue:   {eventbus.ErrDropped, time.Second},
+		eventbus.SignalQueue: {eventbus.ErrQueueFull, 5 * time.Second},
+		eventbus.OrderQueue:  {context.DeadlineExceeded, time.Hour},
+	} {
+		t.Run(q.String(), func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
+				b := newBus(t)
+				publish(t, b, q, "tick", numbers(b.Stats().Queues[q].Capacity)...)
+				began := time.Now()
+				require.ErrorIs(t, b.Publish(bustest.Within(t, time.Hour), q, event("tick", -1)), want.err)
+				require.Equal(t, want.after, time.Since(began))
+			})
+		})
 	}
 }
 
@@ -57,11 +78,16 @@ func TestNewRefusesInvalidOptionsByName(t *testing.T) {
 		"zero poll":             {option: eventbus.WithPollInterval(0), wrong: "WithPollInterval: the interval is 0s", right: "want more than 0"},
 		"negative poll":         {option: eventbus.WithPollInterval(-time.Second), wrong: "WithPollInterval: the interval is -1s", right: "want more than 0"},
 		"negative slow handler": {option: eventbus.WithSlowHandler(-time.Second), wrong: "WithSlowHandler: the limit is -1s", right: "want 0 or more"},
+		"negative age":          {option: queue(eventbus.QueueConfig{Capacity: 1, MaxAge: -time.Second}), wrong: "the maximum age is -1s", right: "want 0 or more"},
+		"negative slow publish": {option: eventbus.WithSlowPublish(-time.Second), wrong: "WithSlowPublish: the limit is -1s", right: "want 0 or more"},
+		"negative spin":         {option: eventbus.WithSpin(-time.Second), wrong: "WithSpin: the duration is -1s", right: "want 0 or more"},
+		"nil clock":             {option: eventbus.WithClock(nil), wrong: "WithClock: "},
+		"nil middleware":        {option: eventbus.WithMiddleware(silent, nil), wrong: "WithMiddleware: middleware 1 is nil"},
 		"nil error handler":     {option: eventbus.WithErrorHandler(nil), wrong: "WithErrorHandler: the function is nil"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, err := eventbus.New(eventbus.WithLogger(discard), test.option)
+			b, err := eventbus.New(eventbus.WithLogger(bustest.Discard), test.option)
 			require.Nil(t, b)
 			require.ErrorContains(t, err, "eventbus: New: ")
 			require.ErrorContains(t, err, test.wrong)
@@ -87,7 +113,7 @@ func TestNewTakesTheLimitsOfItsOptions(t *testing.T) {
 }
 
 func TestNewLogsToTheDefaultLoggerOfTheMoment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		before := slog.Default()
 		defer slog.SetDefault(before)
 		var mine, later logbook
@@ -103,256 +129,27 @@ func TestNewLogsToTheDefaultLoggerOfTheMoment(t *testing.T) {
 }
 
 func TestNewEventIsStampedWithTheTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		e := eventbus.NewEvent(tick, 42, "feed")
 		require.Equal(t, eventbus.Event{Type: tick, Data: 42, Source: "feed", Time: time.Now()}, e)
 	})
 }
 
-func TestEventsOfOnePublisherAreHandledInOrder(t *testing.T) {
-	const publishers, each = 4, 2000
-	for q := range eventbus.Queue(3) {
-		t.Run(q.String(), func(t *testing.T) {
-			b := newBus(t, eventbus.WithQueue(q, eventbus.QueueConfig{Capacity: 10}))
-			var next [publishers]int
-			b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error {
-				got := e.Data.([2]int)
-				if want := next[got[0]]; got[1] != want {
-					return fmt.Errorf("publisher %d: got event %d, want %d", got[0], got[1], want)
-				}
-				next[got[0]]++
-				return nil
-			})
-			start(t, b)
-			var done [publishers]<-chan error
-			for p := range publishers {
-				done[p] = inBackground(func() error {
-					for i := range each {
-						if err := b.Publish(context.Background(), q, event(tick, [2]int{p, i})); err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-			}
-			for _, d := range done {
-				require.NoError(t, receive(t, d))
-			}
-			flush(t, b)
-			require.Zero(t, b.Stats().Queues[q].Failed)
-			require.Equal(t, [publishers]int{each, each, each, each}, next)
-		})
-	}
-}
+// The clock of the option stamps events, and they age by it. If it panics, the event
+// is refused.
+func TestWithClockServesStampsAndAges(t *testing.T) {
+	var now atomic.Int64
+	b := newBus(t, maxAge(eventbus.OrderQueue, 10, time.Second), eventbus.WithClock(func() time.Time { return time.Unix(now.Load(), 0) }))
+	var got journal[time.Time]
+	b.SubscribeFunc("order", func(_ context.Context, e eventbus.Event) error { got.add(e.Time); return nil })
+	publish(t, b, eventbus.OrderQueue, "order", 0)
+	now.Store(2)
+	topic := eventbus.NewTopic[int]("order", eventbus.OrderQueue)
+	require.NoError(t, topic.Publish(t.Context(), b, 1))
+	runUntilIdle(t, b)
+	require.Equal(t, []time.Time{time.Unix(2, 0)}, got.all())
+	require.EqualValues(t, 1, orders(b).Expired)
 
-func TestPublishBeforeStartAndAfterStopQueues(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBus(t)
-		var got journal[string]
-		b.SubscribeFunc(tick, got.handle)
-		publish(t, b, eventbus.OrderQueue, tick, "before the first Start")
-		synctest.Wait()
-		require.Empty(t, got.all())
-		start(t, b)
-		synctest.Wait()
-		b.Stop()
-		synctest.Wait()
-		publish(t, b, eventbus.OrderQueue, tick, "after Stop")
-		time.Sleep(time.Minute)
-		require.Equal(t, []string{"before the first Start"}, got.all())
-		require.Equal(t, 1, b.Stats().Queues[eventbus.OrderQueue].Depth)
-		start(t, b)
-		synctest.Wait()
-		require.Equal(t, []string{"before the first Start", "after Stop"}, got.all())
-	})
-}
-
-// Every publish is counted by what it returned, and the events of those that
-// returned nil, and of no other, are handled or handed back.
-func TestNilMeansHandledOrHandedBackAndAnErrorMeansNeither(t *testing.T) {
-	rules := map[string]eventbus.QueueConfig{
-		"block":       {Capacity: 5, Timeout: 3 * time.Millisecond},
-		"drop newest": {Capacity: 5, Overflow: eventbus.DropNewest, Timeout: 3 * time.Millisecond},
-		"at once":     {Capacity: 5, Overflow: eventbus.DropNewest},
-	}
-	for name, rule := range rules {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBus(t, eventbus.WithQueue(eventbus.DataQueue, rule))
-				var handled, accepted journal[int]
-				b.SubscribeFunc(tick, func(ctx context.Context, e eventbus.Event) error {
-					time.Sleep(3 * time.Millisecond)
-					return handled.handle(ctx, e)
-				})
-				start(t, b)
-				for p := range 10 {
-					go func() {
-						for i := range 20 {
-							n := p*1000 + i
-							err := b.Publish(context.Background(), eventbus.DataQueue, event(tick, n))
-							if err == nil {
-								accepted.add(n)
-							}
-							time.Sleep(time.Duration(p) * time.Millisecond)
-						}
-					}()
-				}
-				time.Sleep(50 * time.Millisecond)
-				err := b.Shutdown(within(t, 2500*time.Microsecond))
-				var left *eventbus.ShutdownError
-				require.ErrorAs(t, err, &left)
-				time.Sleep(time.Minute)
-				kept := handled.all()
-				for _, e := range left.Remaining[eventbus.DataQueue] {
-					kept = append(kept, e.Data.(int))
-				}
-				require.NotEmpty(t, left.Remaining)
-				require.ElementsMatch(t, accepted.all(), kept)
-				s := b.Stats().Queues[eventbus.DataQueue]
-				require.Len(t, accepted.all(), int(s.Accepted))
-				require.NotZero(t, s.Dropped+s.Rejected)
-				require.EqualValues(t, 200, s.Accepted+s.Dropped+s.Rejected)
-			})
-		})
-	}
-}
-
-func TestPublishErrorsNameTheQueueAndTheTypeAndWorkWithErrorsIs(t *testing.T) {
-	one := eventbus.QueueConfig{Capacity: 1}
-	dropping := eventbus.QueueConfig{Capacity: 1, Overflow: eventbus.DropNewest}
-	tests := map[string]struct {
-		queue   eventbus.Queue
-		options eventbus.QueueConfig
-		event   eventbus.Event
-		publish func(*eventbus.Bus, eventbus.Queue, eventbus.Event) error
-		is      error
-		names   []string
-	}{
-		"no type": {
-			queue: eventbus.DataQueue, options: one, is: eventbus.ErrInvalidEvent, names: []string{"data", `""`, "type is empty"},
-			publish: func(b *eventbus.Bus, q eventbus.Queue, _ eventbus.Event) error {
-				return b.Publish(context.Background(), q, eventbus.Event{})
-			},
-		},
-		"dropped": {
-			queue: eventbus.DataQueue, options: dropping, is: eventbus.ErrDropped, names: []string{"data", `"tick"`},
-			publish: func(b *eventbus.Bus, q eventbus.Queue, e eventbus.Event) error {
-				return b.Publish(context.Background(), q, e)
-			},
-		},
-		"full": {
-			queue: eventbus.SignalQueue, options: one, is: eventbus.ErrQueueFull, names: []string{"signal", `"tick"`},
-			publish: func(b *eventbus.Bus, q eventbus.Queue, e eventbus.Event) error {
-				return b.TryPublish(context.Background(), q, e)
-			},
-		},
-		"canceled": {
-			queue: eventbus.OrderQueue, options: one, is: context.Canceled, names: []string{"order", `"tick"`},
-			publish: func(b *eventbus.Bus, q eventbus.Queue, e eventbus.Event) error { return b.Publish(ended(), q, e) },
-		},
-		"closed": {
-			queue: eventbus.OrderQueue, options: one, is: eventbus.ErrClosed, names: []string{"order", `"tick"`},
-			publish: func(b *eventbus.Bus, q eventbus.Queue, e eventbus.Event) error {
-				_ = b.Shutdown(context.Background())
-				return b.Publish(context.Background(), q, e)
-			},
-		},
-		"no context": {
-			queue: eventbus.OrderQueue, options: one, names: []string{"order", `"tick"`, "context is nil"},
-			publish: func(b *eventbus.Bus, q eventbus.Queue, e eventbus.Event) error {
-				var none context.Context
-				return b.Publish(none, q, e)
-			},
-		},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			b := newBus(t, eventbus.WithQueue(test.queue, test.options))
-			publish(t, b, test.queue, tick, "fills it")
-			err := test.publish(b, test.queue, event(tick, nil))
-			require.Error(t, err)
-			if test.is != nil {
-				require.ErrorIs(t, err, test.is)
-			}
-			for _, part := range test.names {
-				require.ErrorContains(t, err, part)
-			}
-			s := b.Stats().Queues[test.queue]
-			require.EqualValues(t, 1, s.Rejected+s.Dropped)
-			require.EqualValues(t, 1, s.Accepted)
-		})
-	}
-}
-
-func TestPublishToAnUnknownQueueIsRefused(t *testing.T) {
-	b := newBus(t)
-	for _, publish := range []func(context.Context, eventbus.Queue, eventbus.Event) error{b.Publish, b.TryPublish} {
-		err := publish(context.Background(), 3, event(tick, nil))
-		require.ErrorIs(t, err, eventbus.ErrUnknownQueue)
-		require.ErrorContains(t, err, "Queue(3)")
-		require.ErrorContains(t, err, string(tick), "the type")
-	}
-}
-
-func TestPublishRefusesAnEndedContextThoughThereIsRoom(t *testing.T) {
-	b := newBus(t)
-	require.ErrorIs(t, b.Publish(ended(), eventbus.OrderQueue, event(tick, nil)), context.Canceled)
-	require.EqualValues(t, 1, b.Stats().Queues[eventbus.OrderQueue].Rejected)
-	require.Zero(t, b.Stats().Queues[eventbus.OrderQueue].Accepted)
-}
-
-// The bus hands over what it was given: no field is filled in, and the
-// publisher's variable and the handlers' copies are independent.
-func TestTheBusNeverWritesToAnEvent(t *testing.T) {
-	b := newBus(t)
-	payload := &struct{ price int }{100}
-	sent := eventbus.Event{Type: tick, Data: payload} // neither Source nor Time
-	var got []eventbus.Event
-	for range 2 {
-		b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error {
-			got = append(got, e)
-			e.Type, e.Source = "changed", "handler"
-			return errors.New("so that the error handler sees it too")
-		})
-	}
-	want := sent
-	require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, sent))
-	sent.Type, sent.Data = "reused", nil
-	start(t, b)
-	shutdown(t, b)
-	require.Equal(t, []eventbus.Event{want, want}, got)
-	require.Same(t, payload, got[1].Data)
-	require.Equal(t, 100, payload.price)
-}
-
-// Whatever the bus does while a handler runs, it holds no lock that the
-// handler could need.
-func TestHandlersMayCallEveryMethod(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBus(t)
-		var got journal[string]
-		b.SubscribeFunc(tick, func(ctx context.Context, e eventbus.Event) error {
-			if e.Data != "first" {
-				return nil
-			}
-			s := b.SubscribeFunc("other", got.handle)
-			s.Unsubscribe()
-			assert.NoError(t, b.Publish(ctx, eventbus.OrderQueue, event(tick, "second")))
-			assert.NoError(t, b.TryPublish(ctx, eventbus.SignalQueue, event(tick, "third")))
-			assert.ErrorIs(t, b.Start(ctx), eventbus.ErrRunning)
-			assert.ErrorIs(t, b.Flush(ctx), eventbus.ErrWouldDeadlock)
-			assert.True(t, b.Stats().Running)
-			b.Stop()
-			assert.NoError(t, b.Start(context.Background()))
-			assert.ErrorIs(t, b.Shutdown(ctx), eventbus.ErrWouldDeadlock)
-			got.add("done")
-			return nil
-		})
-		start(t, b)
-		publish(t, b, eventbus.OrderQueue, tick, "first")
-		synctest.Wait()
-		require.Equal(t, []string{"done"}, got.all())
-		shutdown(t, b)
-		require.EqualValues(t, 2, b.Stats().Queues[eventbus.OrderQueue].Handled)
-	})
+	broken := newBus(t, maxAge(eventbus.OrderQueue, 10, time.Second), eventbus.WithClock(func() time.Time { panic("no clock") }))
+	require.ErrorIs(t, broken.Publish(t.Context(), eventbus.OrderQueue, event("order", 0)), eventbus.ErrInvalidEvent)
 }

@@ -474,7 +474,7 @@ func TestStatsAndHandlerErrorQuoteWhatCouldForgeALine(t *testing.T) {
 
 // What is left is handed over once, to the first caller from outside; the others get the
 // same cause.
-func TestShutdownHandsOverOnce(t *testing.T) {
+func TestShutdownHandsOverOnceHoweverManyCall(t *testing.T) {
 	b := newBus(t)
 	publish(t, b, eventbus.OrderQueue, "order", 1, 2)
 	const callers = 3

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -15,7 +16,7 @@ func ExampleWithClock() {
 	now := time.Now // live
 	configure := func() (*eventbus.Bus, error) {
 		return eventbus.New(
-			eventbus.WithLogger(discard),
+			eventbus.WithLogger(slog.New(slog.DiscardHandler)),
 			eventbus.WithClock(func() time.Time { return now() }),
 			eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1000, MaxAge: time.Second}))
 	}
@@ -43,7 +44,7 @@ func ExampleWithClock() {
 // A handler of a topic gets a time limit as the event type's handler: Async takes
 // a Handler, and the payload comes out of the event.
 func ExampleAsync_topic() {
-	bus, err := eventbus.New(eventbus.WithLogger(discard),
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)),
 		eventbus.WithErrorHandler(func(_ context.Context, h *eventbus.HandlerError) {
 			fmt.Println(errors.Is(h, eventbus.ErrHandlerTimeout), h.Handler)
 		}))
@@ -76,7 +77,7 @@ func ExampleAsync_topic() {
 // To halt without losing an order: strategies stop, what is queued is drained
 // within a time, and what remains is stored.
 func ExampleShutdownError() {
-	bus, err := eventbus.New(eventbus.WithLogger(discard))
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		panic(err)
 	}

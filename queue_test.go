@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/eventbus-go/eventbus"
 	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
 )
 
 func TestQueueNamesAreParsedAndPrinted(t *testing.T) {
@@ -24,7 +25,7 @@ func TestQueueNamesAreParsedAndPrinted(t *testing.T) {
 	}
 }
 
-func TestAnUnknownQueueIsNamedInTheError(t *testing.T) {
+func TestParseQueueNamesAnUnknownQueue(t *testing.T) {
 	_, err := eventbus.ParseQueue("Data")
 	require.ErrorIs(t, err, eventbus.ErrUnknownQueue)
 	require.ErrorContains(t, err, `"Data"`)

@@ -3,26 +3,38 @@ package eventbus_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	gosrc "go/scanner"
 	"testing"
-	text "text/scanner"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
 type fill struct{ qty int }
 
-// reporting returns a bus option that sends every reported failure to the journal.
-func reporting(j *journal[*eventbus.HandlerError]) eventbus.Option {
-	return eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { j.add(err) })
+type trade struct {
+	symbol string
+	n      int
 }
 
-func TestTypedAndUntypedSidesOfATopicWorkTogether(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func symbolOf(t trade) string { return t.symbol }
+
+// stuckOnTrade returns a running bus whose data queue is held at a gate, and a
+// journal of the trades that come after that.
+func stuckOnTrade(t *testing.T, c eventbus.QueueConfig) (*eventbus.Bus, *journal[trade], *gate) {
+	t.Helper()
+	b := startedBus(t, eventbus.WithQueue(eventbus.DataQueue, c))
+	got := new(journal[trade])
+	for _, typ := range []eventbus.EventType{"last", "bar", "other"} {
+		b.SubscribeFunc(typ, got.handle)
+	}
+	return b, got, hold(t, b, eventbus.DataQueue)
+}
+
+func TestTopicTypedAndUntypedSidesWorkTogether(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		b := startedBus(t)
 		fills := eventbus.NewTopic[*fill]("fill", eventbus.OrderQueue)
 		var typed journal[*fill]
@@ -31,72 +43,37 @@ func TestTypedAndUntypedSidesOfATopicWorkTogether(t *testing.T) {
 		b.SubscribeFunc("fill", func(_ context.Context, e eventbus.Event) error { untyped.add(e); return nil })
 		one, two := &fill{1}, &fill{2}
 		require.NoError(t, fills.Publish(t.Context(), b, one))
-		flush(t, b)
+		bustest.Flush(t, b)
 		publish(t, b, eventbus.DataQueue, "fill", two)
-		flush(t, b)
+		bustest.Flush(t, b)
 		require.Equal(t, []*fill{one, two}, typed.all())
 		require.Equal(t, eventbus.Event{Type: "fill", Data: one, Time: time.Now()}, untyped.all()[0])
 		require.Len(t, untyped.all(), 2)
 		require.EqualValues(t, 1, b.Stats().Queues[eventbus.OrderQueue].Handled)
-		require.Contains(t, b.Stats().Handlers[0].Name, "TestTypedAndUntypedSidesOfATopicWorkTogether")
+		require.Contains(t, b.Stats().Handlers[0].Name, "TestTopicTypedAndUntypedSidesWorkTogether")
 		s.Unsubscribe()
 		require.NoError(t, fills.Publish(t.Context(), b, one))
-		flush(t, b)
+		bustest.Flush(t, b)
 		require.Len(t, typed.all(), 2)
 	})
 }
 
-func TestAWrongPayloadFailsTheTopicsHandlerAndNamesBothTypes(t *testing.T) {
-	for name, c := range map[string]struct {
-		subscribe func(b *eventbus.Bus, calls *int)
-		data      any
-		want      []string
-	}{
-		"value for pointer": {countFills[*fill], fill{1}, []string{"eventbus_test.fill,", "*eventbus_test.fill"}},
-		"no payload":        {countFills[*fill], nil, []string{"<nil>", "*eventbus_test.fill"}},
-		"same short name":   {countFills[*text.Scanner], new(gosrc.Scanner), []string{"*go/scanner.Scanner", "*text/scanner.Scanner"}},
-		"not implemented":   {countFills[error], 7, []string{"int", "error"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				var reports journal[*eventbus.HandlerError]
-				b := startedBus(t, reporting(&reports))
-				calls := 0
-				c.subscribe(b, &calls)
-				publish(t, b, eventbus.OrderQueue, "fill", c.data)
-				flush(t, b)
-				require.Zero(t, calls)
-				require.Len(t, reports.all(), 1)
-				require.ErrorIs(t, reports.all()[0], eventbus.ErrPayloadType)
-				for _, want := range c.want {
-					require.ErrorContains(t, reports.all()[0], want)
-				}
-				require.EqualValues(t, 1, b.Stats().Handlers[0].Failed)
-			})
-		})
-	}
-}
-
-func countFills[T any](b *eventbus.Bus, calls *int) {
-	eventbus.NewTopic[T]("fill", eventbus.OrderQueue).Subscribe(b, func(context.Context, T) error { *calls++; return nil })
-}
-
-func TestANilInterfaceIsAPayload(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestTopicTakesANilInterface(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		b := startedBus(t)
 		topic := eventbus.NewTopic[error]("outcome", eventbus.OrderQueue)
 		var got journal[error]
 		topic.Subscribe(b, func(_ context.Context, err error) error { got.add(err); return nil })
 		require.NoError(t, topic.Publish(t.Context(), b, nil))
-		require.NoError(t, topic.Publish(t.Context(), b, errHandler))
-		flush(t, b)
-		require.Equal(t, []error{nil, errHandler}, got.all())
+		require.NoError(t, topic.Publish(t.Context(), b, bustest.ErrHandler))
+		bustest.Flush(t, b)
+		require.Equal(t, []error{nil, bustest.ErrHandler}, got.all())
 	})
 }
 
-func TestATopicsOverflowRuleOverridesItsQueues(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := newBus(t, append(blocking(1, everyQueue...), noPoll)...)
+func TestWithOverflowOverridesTheQueuesRule(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := newBus(t, append(blocking(1, bustest.EveryQueue...), noPoll)...)
 		plain := eventbus.NewTopic[int]("tick", eventbus.OrderQueue)
 		fast := eventbus.NewTopic[int]("tick", eventbus.OrderQueue, eventbus.WithOverflow(eventbus.DropNewest, 0))
 		slow := eventbus.NewTopic[int]("tick", eventbus.OrderQueue, eventbus.WithOverflow(eventbus.Block, time.Second))
@@ -105,12 +82,12 @@ func TestATopicsOverflowRuleOverridesItsQueues(t *testing.T) {
 		began := time.Now()
 		require.ErrorIs(t, slow.Publish(t.Context(), b, 3), eventbus.ErrQueueFull)
 		require.Equal(t, time.Second, time.Since(began))
-		require.ErrorIs(t, plain.Publish(within(t, time.Minute), b, 4), context.DeadlineExceeded)
+		require.ErrorIs(t, plain.Publish(bustest.Within(t, time.Minute), b, 4), context.DeadlineExceeded)
 		require.Equal(t, time.Second+time.Minute, time.Since(began))
 	})
 }
 
-func TestATopicRefusesBadInput(t *testing.T) {
+func TestNewTopicRefusesBadInput(t *testing.T) {
 	bad := errors.New("bad option")
 	for want, f := range map[string]func(){
 		"NewTopic: the event type is empty":                         func() { eventbus.NewTopic[int]("", 0) },
@@ -129,16 +106,107 @@ func TestATopicRefusesBadInput(t *testing.T) {
 	require.ErrorIs(t, eventbus.Topic[int]{}.Publish(t.Context(), newBus(t), 1), eventbus.ErrInvalidEvent)
 }
 
-// panicOf returns what f panics with, as text.
-func panicOf(f func()) (text string) {
-	defer func() { text = fmt.Sprint(recover()) }()
-	f()
-	return ""
+func TestNewTopicRefusesAnInvalidRule(t *testing.T) {
+	for want, make := range map[string]func(){
+		"WithConflateBy: the function is nil": func() {
+			eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithConflateBy[trade](nil))
+		},
+		"WithConflateBy: the key is made of int, the payload is eventbus_test.trade": func() {
+			eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithConflateBy(func(int) string { return "" }))
+		},
+		"WithMaxAge: the age is 0s, want more than 0": func() {
+			eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithMaxAge(0))
+		},
+	} {
+		require.PanicsWithValue(t, "eventbus: NewTopic last: "+want, make)
+	}
 }
 
-func TestPublishingAPointerOnATopicAllocatesNothing(t *testing.T) {
+func TestTopicPublishOfAPointerAllocatesNothing(t *testing.T) {
 	b := newBus(t)
 	topic := eventbus.NewTopic[*fill]("fill", eventbus.DataQueue)
 	f, ctx := new(fill), context.Background()
 	require.Zero(t, testing.AllocsPerRun(500, func() { _ = topic.Publish(ctx, b, f) }))
+}
+
+func TestWithConflateByConflatesTheTopicsEvents(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b, got, g := stuckOnTrade(t, eventbus.QueueConfig{Capacity: 5, Overflow: eventbus.DropNewest})
+		last := eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithConflateBy(symbolOf))
+		bar := eventbus.NewTopic[trade]("bar", eventbus.DataQueue)
+		other := eventbus.NewTopic[trade]("other", eventbus.DataQueue, eventbus.WithConflateBy(symbolOf))
+		ctx := context.Background()
+		for n := range 2 {
+			require.NoError(t, bar.Publish(ctx, b, trade{"BTC", 10 + n}))
+			require.NoError(t, last.Publish(ctx, b, trade{"BTC", n}))
+		}
+		require.NoError(t, other.Publish(ctx, b, trade{"BTC", 20}))
+		require.NoError(t, last.Publish(ctx, b, trade{"", 30}))
+		require.ErrorIs(t, last.Publish(ctx, b, trade{"", 31}), eventbus.ErrDropped, "the empty key replaces none")
+		require.NoError(t, last.Publish(ctx, b, trade{"BTC", 2}), "it replaces one, though the queue is full")
+		s := b.Stats().Queues[eventbus.DataQueue]
+		require.Equal(t, []int{5, 2, 1}, []int{s.Depth, int(s.Conflated), int(s.Dropped)})
+		g.open()
+		bustest.Flush(t, b)
+		require.Equal(t, []trade{{"BTC", 10}, {"BTC", 2}, {"BTC", 11}, {"BTC", 20}, {"", 30}}, got.all())
+	})
+}
+
+func TestWithConflateByOverridesTheQueues(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b, got, g := stuckOnTrade(t, eventbus.QueueConfig{Capacity: 9, ConflateBy: func(e eventbus.Event) string { return string(e.Type) }})
+		last := eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithConflateBy(symbolOf))
+		for n, symbol := range []string{"BTC", "ETH", "BTC"} {
+			require.NoError(t, last.Publish(context.Background(), b, trade{symbol, n}))
+			publish(t, b, eventbus.DataQueue, "bar", trade{symbol, n})
+		}
+		g.open()
+		bustest.Flush(t, b)
+		require.Equal(t, []trade{{"BTC", 2}, {"BTC", 2}, {"ETH", 1}}, got.all())
+	})
+}
+
+func TestWithMaxAgeIsTheTopicsLimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		queue time.Duration
+		want  []trade
+	}{
+		"where the queue's live on":       {0, []trade{{"BTC", 1}}},
+		"where the queue's expire before": {time.Second, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
+				b, got, g := stuckOnTrade(t, eventbus.QueueConfig{Capacity: 9, MaxAge: c.queue})
+				last := eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithMaxAge(2*time.Second))
+				require.NoError(t, last.Publish(context.Background(), b, trade{"BTC", 0}))
+				publish(t, b, eventbus.DataQueue, "bar", trade{"BTC", 1})
+				time.Sleep(time.Second)
+				require.NoError(t, last.Publish(context.Background(), b, trade{"BTC", 2}))
+				time.Sleep(time.Second + time.Millisecond)
+				g.open()
+				bustest.Flush(t, b)
+				require.Equal(t, append(c.want, trade{"BTC", 2}), got.all())
+				s := b.Stats().Queues[eventbus.DataQueue]
+				require.EqualValues(t, 2-len(c.want), s.Expired)
+				require.Equal(t, s.Accepted, s.Handled+s.Expired)
+			})
+		})
+	}
+}
+
+func TestWithConflateByThatPanicsIsThePublishersError(t *testing.T) {
+	b := startedBus(t)
+	last := eventbus.NewTopic[*trade]("last", eventbus.DataQueue, eventbus.WithConflateBy(func(t *trade) string { return t.symbol }))
+	err := last.Publish(context.Background(), b, nil)
+	require.ErrorIs(t, err, eventbus.ErrInvalidEvent)
+	require.ErrorContains(t, err, "ConflateBy panicked")
+	require.NoError(t, last.Publish(context.Background(), b, &trade{"BTC", 1}))
+}
+
+func TestWithConflateByAllocatesNothing(t *testing.T) {
+	b := newBus(t)
+	last := eventbus.NewTopic[*trade]("last", eventbus.DataQueue, eventbus.WithConflateBy(func(t *trade) string { return t.symbol }))
+	ctx, data := context.Background(), &trade{"BTC", 1}
+	require.Zero(t, testing.AllocsPerRun(500, func() { _ = last.Publish(ctx, b, data) }))
+	require.Equal(t, 1, b.Stats().Queues[eventbus.DataQueue].Depth)
 }

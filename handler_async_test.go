@@ -13,14 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
+// async is eventbus.Async for a function.
 func async(f eventbus.HandlerFunc, timeout time.Duration) eventbus.Handler {
 	return eventbus.Async(f, timeout)
 }
 
-func TestAsyncAndSyncHandlersKeepTheirOrder(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestAsyncHandlersKeepTheirOrder(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		log := &logbook{level: slog.LevelDebug}
 		b := startedBus(t, log.logger())
 		var got journal[string]
@@ -35,7 +37,7 @@ func TestAsyncAndSyncHandlersKeepTheirOrder(t *testing.T) {
 		b.Subscribe("tick", note("b"), eventbus.WithName("b"))
 		b.Subscribe("tick", async(note("c"), time.Minute), eventbus.WithName("c"))
 		publish(t, b, eventbus.DataQueue, "tick", "1", "2")
-		flush(t, b)
+		bustest.Flush(t, b)
 		require.Equal(t, []string{"a1", "b1", "c1", "a2", "b2", "c2"}, got.all())
 		modes := map[any]any{}
 		for _, r := range log.find("eventbus: calling handler") {
@@ -49,24 +51,24 @@ func TestAsyncAndSyncHandlersKeepTheirOrder(t *testing.T) {
 	})
 }
 
-func TestAFailureInAnAsyncHandlerIsReportedLikeAnyOther(t *testing.T) {
+func TestAsyncFailureIsReportedLikeAnyOther(t *testing.T) {
 	for name, fail := range failureKinds {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
 				var reports journal[*eventbus.HandlerError]
 				b := startedBus(t, reporting(&reports))
 				var others journal[int]
 				b.Subscribe("tick", async(func(context.Context, eventbus.Event) error { return detonate(fail) }, time.Second))
 				b.SubscribeFunc("tick", others.handle)
 				publish(t, b, eventbus.DataQueue, "tick", 1, 2)
-				flush(t, b)
+				bustest.Flush(t, b)
 				require.Equal(t, []int{1, 2}, others.all())
 				require.Len(t, reports.all(), 2)
 				r := reports.all()[1]
 				require.Equal(t, 2, r.Event.Data)
 				require.Equal(t, strings.HasPrefix(name, "panic"), r.Panicked)
-				require.Equal(t, name == "error" || name == "panic", errors.Is(r, errHandler))
-				require.Contains(t, r.Handler, "TestAFailureInAnAsyncHandler")
+				require.Equal(t, name == "error" || name == "panic", errors.Is(r, bustest.ErrHandler))
+				require.Contains(t, r.Handler, "TestAsyncFailureIsReportedLikeAnyOther")
 				if name != "error" {
 					require.Contains(t, string(r.Stack), "eventbus_test.detonate(")
 				}
@@ -78,52 +80,10 @@ func TestAFailureInAnAsyncHandlerIsReportedLikeAnyOther(t *testing.T) {
 	}
 }
 
-//go:noinline
-func detonate(fail func() error) error { return fail() }
-
-func TestAnAsyncHandlerPastItsTimeoutIsAbandonedAndCounted(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var reports journal[*eventbus.HandlerError]
-		b := startedBus(t, reporting(&reports))
-		release := make(chan struct{})
-		var ends journal[error]
-		b.Subscribe("tick", async(func(ctx context.Context, _ eventbus.Event) error {
-			deadline, _ := ctx.Deadline()
-			require.Equal(t, time.Now().Add(time.Second), deadline)
-			<-ctx.Done()
-			ends.add(ctx.Err())
-			ends.add(context.Cause(ctx))
-			<-release
-			return nil
-		}, time.Second), eventbus.WithName("stuck"))
-		var others journal[int]
-		b.SubscribeFunc("tick", others.handle)
-		began := time.Now()
-		publish(t, b, eventbus.DataQueue, "tick", 1, 2)
-		flush(t, b)
-		require.Equal(t, 2*time.Second, time.Since(began))
-		require.Equal(t, []int{1, 2}, others.all())
-		require.Equal(t, 2, b.Stats().Abandoned)
-		require.Contains(t, b.Stats().String(), "abandoned calls that still run: 2")
-		require.Len(t, reports.all(), 2)
-		require.ErrorIs(t, reports.all()[0], eventbus.ErrHandlerTimeout)
-		require.ErrorContains(t, reports.all()[0], "stuck")
-		require.ErrorContains(t, reports.all()[0], "after 1s")
-		require.ErrorIs(t, ends.all()[0], context.DeadlineExceeded)
-		require.ErrorIs(t, ends.all()[1], eventbus.ErrHandlerTimeout)
-		release <- struct{}{}
-		synctest.Wait()
-		require.Equal(t, 1, b.Stats().Abandoned)
-		close(release)
-		synctest.Wait()
-		require.Zero(t, b.Stats().Abandoned)
-	})
-}
-
-// One that leaves when its context ends has failed all the same.
-func TestAnAsyncHandlerThatHeedsItsTimeoutIsReportedOnce(t *testing.T) {
+// A handler that leaves when its context ends has failed all the same.
+func TestAsyncHandlerThatHeedsItsTimeoutIsReportedOnce(t *testing.T) {
 	const events = 500
-	bubble(t, func(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		var reports journal[*eventbus.HandlerError]
 		log := &logbook{level: slog.LevelWarn}
 		b := startedBus(t, reporting(&reports), log.logger(), eventbus.WithSlowHandler(0))
@@ -143,9 +103,9 @@ func TestAnAsyncHandlerThatHeedsItsTimeoutIsReportedOnce(t *testing.T) {
 	})
 }
 
-// Whoever sees the end of its context first, the handler or the processor, the
+// Whether the handler or the processor sees the end of its context first, the
 // call has timed out, and is abandoned no longer than it runs.
-func TestAReturnAtTheTimeoutIsATimeout(t *testing.T) {
+func TestAsyncReturnAtTheTimeoutIsATimeout(t *testing.T) {
 	const events = 30
 	var reports journal[*eventbus.HandlerError]
 	b := newBus(t, reporting(&reports))
@@ -156,7 +116,7 @@ func TestAReturnAtTheTimeoutIsATimeout(t *testing.T) {
 		if even(e) {
 			return nil
 		}
-		return errHandler
+		return bustest.ErrHandler
 	}, time.Millisecond))
 	publish(t, b, eventbus.DataQueue, "tick", numbers(events)...)
 	shutdown(t, b)
@@ -167,10 +127,10 @@ func TestAReturnAtTheTimeoutIsATimeout(t *testing.T) {
 	require.Zero(t, b.Stats().Abandoned)
 }
 
-func TestWhatAnAbandonedCallFailsWithIsLogged(t *testing.T) {
+func TestAsyncLogsWhatAnAbandonedCallFailsWith(t *testing.T) {
 	for name, fail := range failureKinds {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
 				log := &logbook{level: slog.LevelError}
 				b := startedBus(t, log.logger())
 				b.Subscribe("tick", async(func(context.Context, eventbus.Event) error {
@@ -178,7 +138,7 @@ func TestWhatAnAbandonedCallFailsWithIsLogged(t *testing.T) {
 					return fail()
 				}, time.Second), eventbus.WithName("late"))
 				publish(t, b, eventbus.DataQueue, "tick", 1)
-				flush(t, b)
+				bustest.Flush(t, b)
 				require.Len(t, log.above(slog.LevelInfo), 1)
 				time.Sleep(time.Hour)
 				records := log.find("eventbus: handler failed")
@@ -192,9 +152,9 @@ func TestWhatAnAbandonedCallFailsWithIsLogged(t *testing.T) {
 	}
 }
 
-func TestAnAwaitedCallIsTheHandlerAndAnAbandonedOneIsNot(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := startedBus(t, blocking(1, everyQueue...)...)
+func TestAsyncCallIsTheHandlerWhileItIsAwaited(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := startedBus(t, blocking(1, bustest.EveryQueue...)...)
 		var outcomes journal[error]
 		b.Subscribe("tick", async(func(ctx context.Context, e eventbus.Event) error {
 			derived, cancel := context.WithCancel(ctx)
@@ -210,7 +170,7 @@ func TestAnAwaitedCallIsTheHandlerAndAnAbandonedOneIsNot(t *testing.T) {
 			return nil
 		}, time.Second))
 		publish(t, b, eventbus.OrderQueue, "tick", 0)
-		flush(t, b)
+		bustest.Flush(t, b)
 		time.Sleep(time.Minute)
 		require.Equal(t, []error{nil, nil}, outcomes.all()[:2])
 		require.ErrorIs(t, outcomes.all()[2], eventbus.ErrWouldDeadlock)
@@ -218,13 +178,13 @@ func TestAnAwaitedCallIsTheHandlerAndAnAbandonedOneIsNot(t *testing.T) {
 	})
 }
 
-// Its publish does not stand for that of the next handler, which parks as well
-// and is not deferred.
-func TestAParkedPublishLeavesWithItsTimeout(t *testing.T) {
+// When the next handler publishes, the abandoned call is no longer taken for it: its
+// publish waits as well and is not deferred.
+func TestAsyncPublishThatWaitsLeavesWithTheTimeout(t *testing.T) {
 	for range 100 {
-		bubble(t, func(t *testing.T) {
-			b := startedBus(t, blocking(1, everyQueue...)...)
-			stuck := newGate(t)
+		bustest.Bubble(t, func(t *testing.T) {
+			b := startedBus(t, blocking(1, bustest.EveryQueue...)...)
+			stuck := newGate()
 			b.SubscribeFunc("stuck", stuck.handle)
 			publish(t, b, eventbus.OrderQueue, "stuck", 1)
 			receive(t, stuck.entered)
@@ -242,18 +202,18 @@ func TestAParkedPublishLeavesWithItsTimeout(t *testing.T) {
 			require.ErrorIs(t, outcomes.all()[0], context.DeadlineExceeded)
 			require.ErrorIs(t, outcomes.all()[1], context.DeadlineExceeded)
 			stuck.open()
-			flush(t, b)
+			bustest.Flush(t, b)
 			require.EqualValues(t, 2, b.Stats().Queues[eventbus.OrderQueue].Handled)
 		})
 	}
 }
 
-// Once the outer call is abandoned, the end of the inner one is no business of
-// the handler that runs by then.
-func TestTheInnerTimeoutOfAnAbandonedCallHarmsNobody(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := startedBus(t, blocking(1, everyQueue...)...)
-		stuck := newGate(t)
+// Once the outer call is abandoned, the end of the inner one does not
+// disturb the handler that runs by then.
+func TestAsyncInnerTimeoutOfAnAbandonedCallHarmsNobody(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := startedBus(t, blocking(1, bustest.EveryQueue...)...)
+		stuck := newGate()
 		b.SubscribeFunc("stuck", stuck.handle)
 		publish(t, b, eventbus.OrderQueue, "stuck", 1)
 		receive(t, stuck.entered)
@@ -271,64 +231,14 @@ func TestTheInnerTimeoutOfAnAbandonedCallHarmsNobody(t *testing.T) {
 		time.Sleep(5 * time.Second) // the inner call reached its timeout 2 s ago
 		require.Empty(t, outcomes.all())
 		stuck.open()
-		flush(t, b)
+		bustest.Flush(t, b)
 		require.Equal(t, []error{nil}, outcomes.all())
 		require.Equal(t, 1, b.Stats().Abandoned)
 	})
 }
 
-func TestShutdownWaitsForAbandonedCallsAndNamesThem(t *testing.T) {
-	stuckBus := func(t *testing.T) *eventbus.Bus {
-		b := startedBus(t)
-		b.Subscribe("tick", async(func(context.Context, eventbus.Event) error {
-			time.Sleep(time.Minute)
-			return nil
-		}, time.Second), eventbus.WithName("stuck"))
-		publish(t, b, eventbus.DataQueue, "tick", 1)
-		flush(t, b)
-		return b
-	}
-	bubble(t, func(t *testing.T) {
-		b := stuckBus(t)
-		began := time.Now()
-		require.NoError(t, b.Shutdown(t.Context()))
-		require.Equal(t, 59*time.Second, time.Since(began))
-	})
-	bubble(t, func(t *testing.T) {
-		b := stuckBus(t)
-		b.Stop()
-		began := time.Now()
-		err := b.Shutdown(within(t, time.Second))
-		require.Equal(t, time.Second, time.Since(began))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "handler stuck, abandoned after 1s, still runs on tick")
-	})
-}
-
-func TestTheKillSwitchEndsAnAsyncCallsContext(t *testing.T) {
-	for _, timeout := range []time.Duration{0, time.Hour} {
-		bubble(t, func(t *testing.T) {
-			b := startedBus(t)
-			var ends journal[error]
-			b.Subscribe("tick", async(func(ctx context.Context, _ eventbus.Event) error {
-				<-ctx.Done()
-				time.Sleep(time.Second) // the rest of its time is still its own
-				ends.add(context.Cause(ctx))
-				return nil
-			}, timeout), eventbus.WithName("stuck"))
-			publish(t, b, eventbus.DataQueue, "tick", 1)
-			synctest.Wait()
-			instantly(t, "Shutdown", func() { require.ErrorContains(t, b.Shutdown(ended()), "stuck still runs") })
-			time.Sleep(time.Minute)
-			require.Equal(t, []error{context.Canceled}, ends.all())
-			require.Zero(t, b.Stats().Abandoned)
-			require.Zero(t, b.Stats().Handlers[0].Failed)
-		})
-	}
-}
-
-func TestACallIsAbandonedAfterTheBusHasEndedToo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestAsyncAbandonsACallAfterTheBusHasEnded(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var reports journal[*eventbus.HandlerError]
 		b := newBus(t, noPoll, reporting(&reports))
@@ -357,7 +267,7 @@ func TestAsyncInsideAsync(t *testing.T) {
 		"apart, turned": func(h eventbus.HandlerFunc) eventbus.Handler { return eventbus.Async(between(async(h, long)), short) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
 				var reports journal[*eventbus.HandlerError]
 				b := startedBus(t, reporting(&reports))
 				b.Subscribe("tick", wrap(func(ctx context.Context, _ eventbus.Event) error {
@@ -366,7 +276,7 @@ func TestAsyncInsideAsync(t *testing.T) {
 				}))
 				began := time.Now()
 				publish(t, b, eventbus.DataQueue, "tick", 1)
-				flush(t, b)
+				bustest.Flush(t, b)
 				require.Equal(t, short, time.Since(began))
 				require.Len(t, reports.all(), 1)
 				require.ErrorIs(t, reports.all()[0], eventbus.ErrHandlerTimeout)
@@ -379,7 +289,7 @@ func TestAsyncInsideAsync(t *testing.T) {
 }
 
 func TestAsyncWorksOutsideABus(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		h := async(func(ctx context.Context, _ eventbus.Event) error {
 			time.Sleep(time.Minute)
 			runtime.Goexit()

@@ -3,16 +3,18 @@ package eventbus_test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
 	"github.com/eventbus-go/eventbus/internal/race"
-	"github.com/stretchr/testify/require"
 )
 
 // A quote is the data of an event with a key.
@@ -27,109 +29,14 @@ func quoteOf(symbol string, price int) eventbus.Event {
 	return eventbus.Event{Type: "quote", Data: quote{symbol, price}}
 }
 
+// conflating is the option for a data queue that conflates quotes by symbol.
 func conflating(n int, o eventbus.Overflow) eventbus.Option {
 	return eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: n, Overflow: o, ConflateBy: bySymbol})
 }
 
-// stuckOnQuote returns a running bus whose handler is stuck on a first quote
-// without a key, and its gate.
-func stuckOnQuote(t *testing.T, opts ...eventbus.Option) (*eventbus.Bus, *gate) {
-	b, g := startedBus(t, opts...), newGate(t)
-	b.SubscribeFunc("quote", g.handle)
-	require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, quoteOf("", 0)))
-	receive(t, g.entered)
-	return b, g
-}
-
-// A quoteModel is a queue that conflates, in the simplest way.
-type quoteModel struct {
-	capacity int
-	overflow eventbus.Overflow
-	waiting  []quote
-	handled  []quote
-
-	accepted, evicted, conflated uint64
-}
-
-func (m *quoteModel) publish(q quote, try bool) error {
-	for i, w := range m.waiting {
-		if q.symbol != "" && w.symbol == q.symbol {
-			m.waiting[i] = q
-			m.accepted++
-			m.conflated++
-			return nil
-		}
-	}
-	if len(m.waiting) == m.capacity {
-		switch {
-		case try || m.overflow == eventbus.Block:
-			return eventbus.ErrQueueFull
-		case m.overflow == eventbus.DropNewest:
-			return eventbus.ErrDropped
-		}
-		m.waiting = m.waiting[1:]
-		m.evicted++
-	}
-	m.waiting = append(m.waiting, q)
-	m.accepted++
-	return nil
-}
-
-func (m *quoteModel) step() {
-	if len(m.waiting) > 0 {
-		m.handled = append(m.handled, m.waiting[0])
-		m.waiting = m.waiting[1:]
-	}
-}
-
-// A queue that conflates does what a list does in which a later event takes the
-// place of the earlier one with its key.
-func TestConflationDoesWhatASimpleListDoes(t *testing.T) {
-	symbols := []string{"", "A", "B", "C", "D", "E"}
-	for seed := range uint64(many(200)) {
-		r := rand.New(rand.NewPCG(seed, 7))
-		m := &quoteModel{capacity: 1 + r.IntN(6), overflow: eventbus.Overflow(r.IntN(3))}
-		bubble(t, func(t *testing.T) {
-			b, g := stuckOnQuote(t, conflating(m.capacity, m.overflow))
-			for i := range 60 {
-				if r.IntN(4) == 0 {
-					g.release <- struct{}{}
-					synctest.Wait()
-					m.step()
-					if len(g.entered) == 0 { // nothing was queued: be stuck again
-						publish(t, b, eventbus.DataQueue, "quote", quote{"", i})
-						require.NoError(t, m.publish(quote{"", i}, false))
-						m.step()
-					}
-					require.Equal(t, m.handled[len(m.handled)-1], receive(t, g.entered).Data, "seed %d", seed)
-					continue
-				}
-				q := quote{symbols[r.IntN(len(symbols))], i}
-				try := m.overflow == eventbus.Block || r.IntN(3) == 0
-				want := m.publish(q, try)
-				err := b.Publish
-				if try {
-					err = b.TryPublish
-				}
-				require.ErrorIs(t, err(t.Context(), eventbus.DataQueue, quoteOf(q.symbol, q.price)), want, "seed %d", seed)
-			}
-			s := b.Stats().Queues[eventbus.DataQueue]
-			require.Equal(t, []uint64{m.accepted + 1, m.evicted, m.conflated}, []uint64{s.Accepted, s.Evicted, s.Conflated})
-			require.Equal(t, len(m.waiting), s.Depth)
-			var left *eventbus.ShutdownError
-			require.ErrorAs(t, b.Shutdown(ended()), &left)
-			var back []quote
-			for _, e := range left.Remaining[eventbus.DataQueue] {
-				back = append(back, e.Data.(quote))
-			}
-			require.Equal(t, append([]quote(nil), m.waiting...), back, "seed %d", seed)
-		})
-	}
-}
-
 // Under many publishers, each of which has its own symbols, the prices of a
 // symbol are handled in order and the last one arrives.
-func TestTheLastValueOfEveryKeyArrives(t *testing.T) {
+func TestConflateByDeliversTheLastOfEveryKey(t *testing.T) {
 	const publishers, symbols, rounds = 4, 20, 100
 	for _, capacity := range []int{1, 7, 1000} {
 		b := newBus(t, noPoll, conflating(capacity, eventbus.Block))
@@ -157,8 +64,8 @@ func TestTheLastValueOfEveryKeyArrives(t *testing.T) {
 				}
 			})
 		}
-		wg.Wait()
-		flush(t, b)
+		wait(t, &wg)
+		bustest.Flush(t, b)
 		q := b.Stats().Queues[eventbus.DataQueue]
 		require.Zero(t, q.Failed)
 		require.EqualValues(t, publishers*symbols*rounds, q.Accepted)
@@ -173,7 +80,7 @@ func TestTheLastValueOfEveryKeyArrives(t *testing.T) {
 }
 
 // Publishers race each other for the same keys, and Shutdown, under every rule.
-func TestConflationBalancesItsAccounts(t *testing.T) {
+func TestConflateByBalancesItsAccounts(t *testing.T) {
 	for o := range eventbus.Overflow(3) {
 		for range many(50) {
 			b := newBus(t, noPoll, conflating(3, o))
@@ -201,11 +108,11 @@ func TestConflationBalancesItsAccounts(t *testing.T) {
 				runtime.Gosched()
 			}
 			ctx, cancel := context.WithCancel(context.Background())
-			done := inBackground(func() error { return b.Shutdown(ctx) })
+			done := bustest.InBackground(func() error { return b.Shutdown(ctx) })
 			cancel()
 			err := receive(t, done)
-			wg.Wait()
-			_ = b.Flush(within(t, patience)) // until the handler has returned
+			wait(t, &wg)
+			_ = b.Flush(bustest.Within(t, bustest.Patience)) // until the handler has returned
 			q := b.Stats().Queues[eventbus.DataQueue]
 			require.Zero(t, q.Deferred)
 			require.EqualValues(t, q.Accepted, q.Handled+q.Evicted+q.Conflated+uint64(q.Depth), "%v", err)
@@ -215,11 +122,11 @@ func TestConflationBalancesItsAccounts(t *testing.T) {
 	}
 }
 
-// Those who wait for room are conflated when they are let in: a slot does for
-// all that have the same key.
-func TestWaitingPublishesAreConflatedWhenTheyAreLetIn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b, g := stuckOnQuote(t, conflating(1, eventbus.Block))
+// Publishes that wait for room are conflated when they are let in: one slot does
+// for all that have the same key.
+func TestConflateByAppliesWhenAWaitEnds(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b, _, g := busyAt(t, eventbus.DataQueue, "quote", quote{}, conflating(1, eventbus.Block))
 		require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, quoteOf("A", 1)))
 		var wg sync.WaitGroup
 		for price := range 3 {
@@ -228,9 +135,9 @@ func TestWaitingPublishesAreConflatedWhenTheyAreLetIn(t *testing.T) {
 		}
 		require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, quoteOf("A", 2)), "a hot key waits")
 		g.release <- struct{}{} // A goes to the handler, B into the queue
-		wg.Wait()
+		wait(t, &wg)
 		g.open()
-		flush(t, b)
+		bustest.Flush(t, b)
 		require.Equal(t, quote{"A", 2}, receive(t, g.entered).Data)
 		require.Equal(t, quote{"B", 2}, receive(t, g.entered).Data)
 		require.EqualValues(t, 3, b.Stats().Queues[eventbus.DataQueue].Conflated)
@@ -239,8 +146,8 @@ func TestWaitingPublishesAreConflatedWhenTheyAreLetIn(t *testing.T) {
 
 // What a handler publishes to its own full queue is deferred, and conflated
 // there.
-func TestDeferredEventsAreConflated(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestConflateByAppliesToDeferredEvents(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
 		b := newBus(t, noPoll, conflating(1, eventbus.Block))
 		var got journal[quote]
 		b.SubscribeFunc("quote", got.handle)
@@ -254,14 +161,14 @@ func TestDeferredEventsAreConflated(t *testing.T) {
 		})
 		start(t, b)
 		publish(t, b, eventbus.DataQueue, "burst", quote{})
-		flush(t, b)
+		bustest.Flush(t, b)
 		require.Equal(t, []quote{{"A", 8}, {"B", 8}}, got.all())
 		require.EqualValues(t, 16, b.Stats().Queues[eventbus.DataQueue].Conflated)
 	})
 }
 
 // What the key function cannot bear is refused, and leaves no trace.
-func TestAPanicInConflateByRefusesTheEvent(t *testing.T) {
+func TestConflateByThatPanicsRefusesTheEvent(t *testing.T) {
 	b := newBus(t, conflating(1, eventbus.Block))
 	err := b.Publish(t.Context(), eventbus.DataQueue, event("quote", "not a quote"))
 	require.ErrorIs(t, err, eventbus.ErrInvalidEvent)
@@ -280,17 +187,17 @@ func TestAPanicInConflateByRefusesTheEvent(t *testing.T) {
 	}()
 	receive(t, done)
 	require.Zero(t, exits.Stats().Queues[eventbus.DataQueue].Accepted)
-	require.NoError(t, exits.Flush(within(t, patience)))
+	require.NoError(t, exits.Flush(bustest.Within(t, bustest.Patience)))
 }
 
 // With a thousand keys and a handler that is stuck, a publish allocates nothing
 // and memory stays as it is.
-func TestConflationAllocatesNothing(t *testing.T) {
+func TestConflateByAllocatesNothing(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	const keys = 1000
-	b, g := stuckOnQuote(t, conflating(keys, eventbus.Block))
+	b, _, g := busyAt(t, eventbus.DataQueue, "quote", quote{}, conflating(keys, eventbus.Block))
 	events := make([]eventbus.Event, keys)
 	for i := range events {
 		events[i] = quoteOf(fmt.Sprint("symbol", i), i)
@@ -304,11 +211,11 @@ func TestConflationAllocatesNothing(t *testing.T) {
 		}
 	}
 	all()
-	before := liveHeap()
+	before := bustest.Heap()
 	require.Zero(t, testing.AllocsPerRun(many(200), all))
-	require.Less(t, liveHeap(), before+100_000)
+	require.Less(t, bustest.Heap(), before+100_000)
 	g.open()
-	flush(t, b)
+	bustest.Flush(t, b)
 	for len(g.entered) > 0 {
 		<-g.entered
 	}
@@ -327,4 +234,22 @@ func TestConflationAllocatesNothing(t *testing.T) {
 	}
 	busy()
 	require.Less(t, testing.AllocsPerRun(100, busy), 10.0, "of 100 publishes and a Flush")
+}
+
+// An event that was replaced is as old as the one that replaced it.
+func TestConflateByRenewsAnEvent(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := newBus(t, eventbus.WithQueue(eventbus.DataQueue,
+			eventbus.QueueConfig{Capacity: 10, ConflateBy: bySymbol, MaxAge: time.Second}))
+		publish(t, b, eventbus.DataQueue, "quote", quote{"A", 1}, quote{"B", 1})
+		time.Sleep(time.Minute)
+		publish(t, b, eventbus.DataQueue, "quote", quote{"A", 2})
+		var got journal[quote]
+		b.SubscribeFunc("quote", got.handle)
+		start(t, b)
+		bustest.Flush(t, b)
+		require.Equal(t, []quote{{"A", 2}}, got.all())
+		q := b.Stats().Queues[eventbus.DataQueue]
+		require.EqualValues(t, []uint64{3, 1, 1, 1}, []uint64{q.Accepted, q.Handled, q.Conflated, q.Expired})
+	})
 }

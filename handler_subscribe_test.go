@@ -1,0 +1,317 @@
+package eventbus_test
+
+import (
+	"context"
+	"fmt"
+	gosrc "go/scanner"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	text "text/scanner"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
+)
+
+// Handlers come and go at any time, anywhere, effective from the next event.
+func TestSubscribeAnywhereCountsFromTheNextEvent(t *testing.T) {
+	const goroutines = 8
+	rounds := many(500)
+	b := startedBus(t)
+	stop := make(chan struct{})
+	traffic := bustest.InBackground(func() error {
+		for {
+			select {
+			case <-stop:
+				return nil
+			default:
+				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "tick", Data: -1}); err != nil {
+					return err
+				}
+			}
+		}
+	})
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			for round := range rounds {
+				var mine, others atomic.Int32
+				handle := func(_ context.Context, e eventbus.Event) error {
+					if e.Data == g {
+						mine.Add(1)
+					} else {
+						others.Add(1)
+					}
+					return nil
+				}
+				s := b.SubscribeFunc("tick", handle)
+				publish(t, b, eventbus.OrderQueue, "tick", g)
+				done := make(chan struct{}, 1)
+				fence := b.SubscribeFunc("fence", func(_ context.Context, e eventbus.Event) error {
+					if e.Data == g {
+						done <- struct{}{}
+					}
+					return nil
+				})
+				pass := func() {
+					publish(t, b, eventbus.OrderQueue, "fence", g)
+					select {
+					case <-done:
+					case <-time.After(bustest.Patience):
+						require.Fail(t, "a handler is not called")
+					}
+				}
+				pass()
+				require.EqualValues(t, 1, mine.Load(), "subscribed, round %d", round)
+				s.Unsubscribe()
+				s.Unsubscribe()
+				pass()
+				seen := others.Load()
+				publish(t, b, eventbus.OrderQueue, "tick", g)
+				pass()
+				require.EqualValues(t, 1, mine.Load(), "unsubscribed, round %d", round)
+				require.Equal(t, seen, others.Load())
+				fence.Unsubscribe()
+			}
+		})
+	}
+	wait(t, &wg)
+	close(stop)
+	require.NoError(t, receive(t, traffic))
+	require.Empty(t, b.Stats().Handlers)
+}
+
+// After Subscription.Unsubscribe no call begins, and the handler is let go of.
+func TestUnsubscribeEndsTheCallsAndLetsGoOfTheHandler(t *testing.T) {
+	b := startedBus(t)
+	freed := make(chan struct{})
+	var subscriptions []*eventbus.Subscription
+	func() {
+		h := new(heldHandler)
+		runtime.AddCleanup(h, func(freed chan struct{}) { close(freed) }, freed)
+		for _, typ := range []eventbus.EventType{"tick", "candle"} {
+			subscriptions = append(subscriptions, b.Subscribe(typ, h))
+		}
+		subscriptions = append(subscriptions, b.SubscribeAll(h))
+		publish(t, b, eventbus.OrderQueue, "tick", 0)
+		bustest.Flush(t, b)
+		require.EqualValues(t, 2, h.calls.Load())
+		for _, s := range subscriptions {
+			s.Unsubscribe()
+		}
+		publish(t, b, eventbus.OrderQueue, "tick", 1)
+		publish(t, b, eventbus.OrderQueue, "candle", 1)
+		bustest.Flush(t, b)
+		require.EqualValues(t, 2, h.calls.Load())
+	}()
+	eventually(t, "the end of the handler", func() bool {
+		runtime.GC()
+		select {
+		case <-freed:
+			return true
+		default:
+			return false
+		}
+	})
+	runtime.KeepAlive(subscriptions)
+	runtime.KeepAlive(b)
+}
+
+// A heldHandler holds memory that the garbage collector can be asked about.
+type heldHandler struct {
+	calls atomic.Int64
+	_     [1 << 10]byte
+}
+
+func (h *heldHandler) Handle(context.Context, eventbus.Event) error { h.calls.Add(1); return nil }
+
+// The bus never writes to an event, but for the Time that MaxAge needs. Whatever
+// the publisher or another handler do to their copies, handlers get the event
+// that was published.
+func TestSubscribeHandlersGetEventsAsPublished(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		var got, reported []eventbus.Event
+		b := newBus(t, noPoll, maxAge(eventbus.OrderQueue, 10, time.Hour), eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) {
+			reported = append(reported, err.Event)
+			err.Event.Source = "error handler"
+		}))
+		for range 2 {
+			b.SubscribeFunc("tick", func(_ context.Context, e eventbus.Event) error {
+				got = append(got, e)
+				e.Type, e.Data, e.Source, e.Time = "changed", nil, "changed", time.Now()
+				return bustest.ErrHandler
+			})
+		}
+		bare := eventbus.Event{Type: "tick"} // no time: it gets none
+		full := eventbus.Event{Type: "tick", Data: 1.5, Source: "feed", Time: time.Unix(1, 2)}
+		var want []eventbus.Event
+		for _, e := range []eventbus.Event{bare, full} {
+			require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, e))
+			want = append(want, e, e)
+			e.Type, e.Data, e.Source, e.Time = "changed", nil, "changed", time.Now()
+		}
+		start(t, b)
+		bustest.Flush(t, b)
+		require.Equal(t, want, got)
+		require.Equal(t, want, reported)
+
+		require.NoError(t, b.Publish(t.Context(), eventbus.OrderQueue, bare))
+		bustest.Flush(t, b)
+		stamped := bare
+		stamped.Time = time.Now()
+		require.Equal(t, []eventbus.Event{stamped, stamped}, got[len(want):])
+
+		b.Stop()
+		require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, bare))
+		require.Equal(t, []eventbus.Event{bare}, leftBy(t, b.Shutdown(context.Background())).Remaining[eventbus.DataQueue])
+	})
+}
+
+// An event that only taps of Bus.SubscribeAll see counts as unhandled.
+func TestSubscribeAllSeesEveryTypeInItsPlace(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		var order journal[string]
+		say := func(who string) eventbus.HandlerFunc {
+			return func(_ context.Context, e eventbus.Event) error {
+				order.add(fmt.Sprint(who, " ", e.Type))
+				return nil
+			}
+		}
+		seen := func(types ...eventbus.EventType) []string {
+			for _, typ := range types {
+				publish(t, b, eventbus.DataQueue, typ, nil)
+			}
+			bustest.Flush(t, b)
+			defer func() { order = journal[string]{} }()
+			return order.all()
+		}
+		b.Subscribe("a", say("1"))
+		tap := b.SubscribeAll(say("tap"))
+		b.Subscribe("a", say("2"))
+		last := b.SubscribeAll(say("last"), eventbus.Where(func(e eventbus.Event) bool { return e.Type != "b" }))
+		require.Equal(t, []string{"1 a", "tap a", "2 a", "last a", "tap b"}, seen("a", "b"))
+		require.EqualValues(t, 1, b.Stats().Queues[eventbus.DataQueue].Unhandled, "only taps see b")
+		one := b.Subscribe("b", say("3"))
+		require.Equal(t, []string{"tap b", "3 b", "tap c", "last c"}, seen("b", "c"))
+		one.Unsubscribe()
+		require.Equal(t, []string{"tap b"}, seen("b"))
+		require.EqualValues(t, 3, b.Stats().Queues[eventbus.DataQueue].Unhandled)
+		require.Len(t, b.Stats().Handlers, 4, "a tap is one subscription")
+		tap.Unsubscribe()
+		tap.Unsubscribe()
+		require.Equal(t, []string{"1 a", "2 a", "last a", "last c"}, seen("a", "b", "c"))
+		last.Unsubscribe()
+		require.Equal(t, []string{"1 a", "2 a"}, seen("a", "b", "c"))
+		require.EqualValues(t, 7, b.Stats().Queues[eventbus.DataQueue].Unhandled)
+	})
+}
+
+// An event of a Topic with another payload fails with ErrPayloadType. The error
+// names both types.
+func TestTopicRefusesAWrongPayload(t *testing.T) {
+	for name, c := range map[string]struct {
+		subscribe func(b *eventbus.Bus, calls *int)
+		data      any
+		want      []string
+	}{
+		"value for pointer": {countFills[*fill], fill{1}, []string{"eventbus_test.fill,", "*eventbus_test.fill"}},
+		"no payload":        {countFills[*fill], nil, []string{"<nil>", "*eventbus_test.fill"}},
+		"same short name":   {countFills[*text.Scanner], new(gosrc.Scanner), []string{"*go/scanner.Scanner", "*text/scanner.Scanner"}},
+		"not implemented":   {countFills[error], 7, []string{"int", "error"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
+				var reports journal[*eventbus.HandlerError]
+				b := startedBus(t, reporting(&reports))
+				calls := 0
+				c.subscribe(b, &calls)
+				publish(t, b, eventbus.OrderQueue, "fill", c.data)
+				bustest.Flush(t, b)
+				require.Zero(t, calls)
+				require.Len(t, reports.all(), 1)
+				require.ErrorIs(t, reports.all()[0], eventbus.ErrPayloadType)
+				for _, want := range c.want {
+					require.ErrorContains(t, reports.all()[0], want)
+				}
+				require.EqualValues(t, 1, b.Stats().Handlers[0].Failed)
+			})
+		})
+	}
+}
+
+func countFills[T any](b *eventbus.Bus, calls *int) {
+	eventbus.NewTopic[T]("fill", eventbus.OrderQueue).Subscribe(b, func(context.Context, T) error { *calls++; return nil })
+}
+
+func TestSubscribeInHandlersCountsFromTheNextEvent(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		var calls []string
+		note := func(name string) func(context.Context, eventbus.Event) error {
+			return func(_ context.Context, e eventbus.Event) error {
+				calls = append(calls, fmt.Sprint(e.Data, name))
+				return nil
+			}
+		}
+		var first, second *eventbus.Subscription
+		first = b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+			first.Unsubscribe()
+			b.SubscribeFunc("tick", note("c"))
+			return note("a")(ctx, e)
+		})
+		second = b.SubscribeFunc("tick", note("b"))
+		b.SubscribeFunc("other", func(context.Context, eventbus.Event) error {
+			second.Unsubscribe()
+			return nil
+		})
+		for i := range 4 {
+			if i == 2 {
+				publish(t, b, eventbus.DataQueue, "other", nil)
+			}
+			publish(t, b, eventbus.DataQueue, "tick", i)
+		}
+		bustest.Flush(t, b)
+		require.Equal(t, []string{"0a", "0b", "1b", "1c", "2c", "3c"}, calls)
+	})
+}
+
+func TestSubscribeAllKeepsUpWithTypesWithoutEnd(t *testing.T) {
+	const types = 10_000
+	b := newBus(t)
+	start(t, b)
+	var n atomic.Int32
+	b.SubscribeAll(eventbus.HandlerFunc(func(context.Context, eventbus.Event) error { n.Add(1); return nil }))
+	for i := range types {
+		publish(t, b, eventbus.OrderQueue, eventbus.EventType(fmt.Sprint(i)), nil)
+	}
+	bustest.Flush(t, b)
+	require.EqualValues(t, types, n.Load())
+}
+
+func TestSubscribeRefusesBadOptions(t *testing.T) {
+	b := newBus(t)
+	h := eventbus.HandlerFunc(func(context.Context, eventbus.Event) error { return nil })
+	for want, opt := range map[string]eventbus.SubscribeOption{
+		"Where: the filter is nil":                           eventbus.Where(nil),
+		`OnQueue: eventbus: unknown queue: Queue\(3\)`:       eventbus.OnQueue(3),
+		"DisableAfter: the number of failures is 0, want 1":  eventbus.DisableAfter(0),
+		"DisableAfter: the number of failures is -2, want 1": eventbus.DisableAfter(-2),
+		"Use: middleware 1 is nil":                           eventbus.Use(silent, nil),
+		"a middleware returned nil, want a handler":          eventbus.Use(func(eventbus.Handler) eventbus.Handler { return nil }),
+		"an option is nil":                                   nil,
+		"WithName: the name is empty":                        eventbus.WithName(""),
+	} {
+		require.Regexp(t, "^eventbus: Subscribe to tick: "+want, panicOf(func() { b.Subscribe("tick", h, opt) }))
+		require.Regexp(t, "^eventbus: SubscribeAll: "+want, panicOf(func() { b.SubscribeAll(h, opt) }))
+	}
+	require.Regexp(t, "^eventbus: SubscribeAll: the handler is nil", panicOf(func() { b.SubscribeAll(nil) }))
+	require.Empty(t, b.Stats().Handlers)
+}
+
+// silent is a middleware that does nothing.
+func silent(next eventbus.Handler) eventbus.Handler { return next }
