@@ -285,7 +285,7 @@ func requireNothingRemains(t *testing.T, err error) {
 }
 
 // A late joiner gets no event that is older than the maximum age when its turn comes.
-func TestWithLastGivesNoEventThatIsTooOld(t *testing.T) {
+func TestWithLastGivesNoEventThatIsTooOldWhereFeaturesMeet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBus(t)
 		price := eventbus.NewTopic[int]("price", eventbus.DataQueue, eventbus.Retain(), eventbus.WithMaxAge(time.Second))
@@ -477,7 +477,7 @@ func TestShutdownAndFlushEndThoughAHandlerPublishesToAPausedQueue(t *testing.T) 
 }
 
 // A publish at a full queue of slow handlers waits for one handler, or a millisecond more.
-func TestPublishAtAFullQueueWaitsForOneHandler(t *testing.T) {
+func TestPublishAtAFullQueueWaitsForOneHandlerWhereFeaturesMeet(t *testing.T) {
 	for _, takes := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second} {
 		t.Run(takes.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
