@@ -104,11 +104,12 @@ func (l *ledger) verifyRefused(result *eventbus.ShutdownError, first *shutdownCa
 	var refused bounds
 	var example *entry
 	for _, e := range l.entries {
-		if !errors.Is(e.err, eventbus.ErrClosed) || isOutcome(e.err) || e.from == outside || e.began > first.ended {
+		stopped := first != nil && e.way == byWait && (errors.Is(e.err, eventbus.ErrNotRunning) || errors.Is(e.err, eventbus.ErrPaused))
+		if !errors.Is(e.err, eventbus.ErrClosed) && !stopped || isOutcome(e.err) || e.from == outside || e.began > first.ended {
 			continue
 		}
 		refused.high++
-		if e.from == inside && e.settled < first.ended && (e.batch == nil || e.batch == e) {
+		if !stopped && e.from == inside && e.settled < first.ended && (e.batch == nil || e.batch == e) {
 			refused.low++
 			example = e
 		}

@@ -94,7 +94,7 @@ func (b *subject) permitted(e *entry, err error) bool {
 		return !e.endedBefore()
 	case isUnhandled(err):
 		return waited
-	case isOutcome(err):
+	case isOutcome(err), isCut(err):
 		return waited
 	case errors.Is(err, eventbus.ErrClosed):
 		return b.closing.Load()
@@ -171,7 +171,7 @@ func isOutcome(err error) bool {
 // isCut reports whether err of PublishWait says which handlers were not called,
 // after others had been.
 func isCut(err error) bool {
-	return strings.Contains(err.Error(), "were not called, since Shutdown gave up")
+	return err != nil && strings.Contains(err.Error(), "were not called, since Shutdown gave up")
 }
 
 // stays reports whether err of PublishWait says that the event is accepted and
