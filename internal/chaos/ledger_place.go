@@ -57,7 +57,8 @@ func (l *ledger) findPlaces(survivors, vanished, back []*entry, evicts bool) {
 			if e.settled > before.began && e.began < s.settled {
 				s.place.began, s.place.shared = min(s.place.began, e.began), true
 			}
-			if !evicts && before.settled < e.began && e.settled < s.began {
+			mayBeBack := slices.ContainsFunc(back, func(w *entry) bool { return w.settled > e.began })
+			if !evicts && !mayBeBack && before.settled < e.began && e.settled < s.began {
 				s.place.settled = min(s.place.settled, e.settled)
 			}
 		}

@@ -22,8 +22,12 @@ func (b *subject) meddle(ctx context.Context, call *handlerCall, do control) {
 		b.waitInside(ctx, call, to, do.call)
 	case callStep:
 		b.stepInside(ctx, call, to)
-	case callStart:
-		if do.limit < 0 && call.stanceAt(to) == inside {
+	case callStart, callRestart:
+		if to.plan.mode == stepped { // with another context the handler could wait for itself
+			b.stepInside(ctx, call, to)
+			return
+		}
+		if do.call == callStart && do.limit < 0 && call.stanceAt(to) == inside {
 			b.startInside(ctx)
 			return
 		}
