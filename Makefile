@@ -62,14 +62,14 @@ lint: ## check formatting, vet, staticcheck and go.mod; changes nothing
 	$(call each,go mod tidy -diff)
 	$(call each,go run $(STATICCHECK) ./...)
 
-cover: ## check that the tests reach every statement of the law, admission, buffer, queue, loop and turn
+cover: ## check that the tests reach every statement of the law, admission, waits, graph, buffer, queue, loop and turn
 	@profile=$$(mktemp) && trap 'rm -f $$profile' EXIT && \
 	GOWORK=off go test -short -coverpkg .,./internal/buffer -coverprofile $$profile . ./internal/buffer >/dev/null && \
 	GOWORK=off go tool cover -func $$profile | awk ' \
-		/\/(queue|queue_overflow|queue_admission|processor_loop|processor_turn|internal\/buffer\/[a-z]+)\.go:/ { \
+		/\/(queue|queue_overflow|queue_admission|queue_waiting|queue_deadlock|processor_loop|processor_turn|internal\/buffer\/[a-z]+)\.go:/ { \
 			n++; if ($$NF != "100.0%") { print "not covered: " $$0; bad = 1 } } \
 		/^total:/ { print "statements covered: " $$NF } \
-		END { if (n == 0 || bad) exit 1; print "law, admission, buffer, queue, loop and turn: 100.0%" }'
+		END { if (n == 0 || bad) exit 1; print "law, admission, waits, graph, buffer, queue, loop and turn: 100.0%" }'
 
 ci: lint test cover ## what CI runs: lint, test, cover and, if Spin is there, the quick part of model
 	@if command -v spin >/dev/null; then $(MAKE) model MODEL=quick; else echo 'Spin is missing: the model is not checked.'; fi

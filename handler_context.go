@@ -153,13 +153,3 @@ func DeliveryFrom(ctx context.Context) (Delivery, bool) {
 	}
 	return c.handler.proc.delivery()
 }
-
-// delivery returns that of the handler at hand.
-func (p *processor) delivery() (Delivery, bool) {
-	t, i := &p.turn, p.position.at()
-	if !p.isBusy() || t.stage == recalling || t.list == nil || i >= len(t.list.subs) {
-		return Delivery{}, false
-	}
-	return Delivery{Event: t.entry.Event, Queue: t.queue.id, Handler: t.list.subs[i].name,
-		Seq: t.queue.buffer.Begun() - t.queue.unnumbered, Draining: p.bus.draining.Load()}, true
-}

@@ -41,6 +41,7 @@ func (p *processor) run(limit int) {
 	for n := limit; n > 0 && q.buffer.Begin(&t.entry); n-- {
 		if t.entry.meta != nil || q.cfg.MaxAge > 0 || !t.list.serves(t.entry.Type) {
 			if !p.openEntry() {
+				q.admit()
 				continue
 			}
 		}
@@ -195,7 +196,7 @@ func (p *processor) bury() (report func()) {
 		p.countFailure(s, h)
 		report = func() { p.bus.reportLate(ctx, s, h) }
 		i++
-	} else if t.called {
+	} else if t.called || f != nil && t.stage == reporting { // it was called, and has failed
 		i++
 	}
 	t.failure, t.stage, t.called, t.unreported = nil, handling, false, nil

@@ -1,7 +1,8 @@
 /*
- * The processor: processor.go, serve and what it calls. There is no poll, so
- * a wake-up that is lost is lost for good and shows as an end with something
- * left.
+ * The processor: processor_loop.go, processor_turn.go and internal/buffer/consumer.go.
+ * There is no poll, so a wake-up that is lost is lost for good and shows as an end
+ * with something left. Here one of these steps is an atomic one more often than in
+ * cursor.pml, which shows that none of the order that is lost with that matters.
  *
  * A handler publishes one event for each that it gets, until HOPS handlers
  * have passed it on.
@@ -34,6 +35,43 @@ inline chooseTarget(p) {
 #endif
 }
 
+/* nowBegun: what begins with the swap. The flight of an awaited event ends with its
+ * completion's. */
+inline nowBegun(p) {
+#ifdef OBSERVED
+	busy[p] = true; nBegun[p]++; buriedLast[p] = false;
+#endif
+	if
+	:: toLow[p] > 0 -> toLow[p]--
+	:: else
+	fi;
+	if
+	:: since[p] > 0 -> since[p]++
+	:: else
+	fi;
+#ifdef LIFE
+	assert(!returned || BUS(p) != 0);
+#ifdef STOPS
+	assert(!stopReturned || BUS(p) != 0);
+#endif
+#ifdef PAUSES
+	assert(!(p == 0 && (pauseReturned || saidPaused)));
+#endif
+#endif
+#ifdef AWAITS
+	if
+	:: awaits(WHO(cur)) && isOver(compOf(cur)) -> dead[p]--
+	:: else
+	fi;
+	if
+	:: awaits(WHO(cur))
+	:: else -> ghostOut(p, cur)
+	fi
+#else
+	ghostOut(p, cur)
+#endif
+}
+
 proctype processor(byte p) {
 	LOCALS;
 	byte cur, to, mine;
@@ -41,64 +79,59 @@ proctype processor(byte p) {
 	bool idled;
 #endif
 #ifdef LIFE
-	byte a;
+	bool isOpen;
 
 off:	/* processor.startLocked: go p.main() */
 end_off:
 	atomic { spawned[p] -> spawned[p] = false }
 
-serve:	/* processor.attend, with goAway and Bus.renew */
-#ifdef OBSERVED
-	mark[p] = AWAY;
-	changed();
-#endif
+serve:	/* processor.loop: serveRequests, and pick */
+	held[p] = false;
 #ifdef STOPS
 	if
-	:: attention[p] & RENEWED -> lock(mu); attention[p] = attention[p] & ~RENEWED; unlock(mu)
+	:: requests[p] & SESSION -> lock(mu); requests[p] = requests[p] & ~SESSION; unlock(mu)
 	:: else
 	fi;
 #endif
-#ifdef OBSERVED
-	mark[p] = TAKING;
-#endif
-	a = attention[p];
+	isOpen = !paused[p];
 	atomic {
 		if
-		:: a & STOPPED -> a = 0; goto leave
-		:: else -> a = 0
+		:: requests[p] & STOP -> goto leave
+		:: else
 		fi;
 		!DROPS_OLDEST(p) || muFree(p);
-		if		/* queue.hasEvents */
-		:: some(open[p]) || some(ch[p]) -> goto next
-		:: none(open[p]) && none(ch[p])
+		if		/* Buffer.Ready */
+		:: isOpen && (some(open[p]) || some(ch[p])) -> goto next
+		:: !isOpen || none(open[p]) && none(ch[p])
 		fi
 	};
+#else
+#define isOpen true
 #endif
 
 idle:	/* processor.idle */
 end_idle:
 	if
-	:: atomic { !DROPS_OLDEST(p) && some(ch[p]) -> takeChunk(p); received[p] = true };
-		/* processor.take: queue.openChunk */
-		atomic { muFree(p) -> openChunk(p); received[p] = false }
+	:: atomic { isOpen && !DROPS_OLDEST(p) && some(ch[p]) -> takeChunk(p); received[p] = true };
+		atomic { muFree(p) -> openChunk(p); received[p] = false }	/* Buffer.Open */
 #ifdef DROP_OLDEST
-	:: atomic { DROPS_OLDEST(p) && some(bell) -> bell?_ };
-#ifdef LIFE
-		goto serve
-#endif
+	:: atomic { isOpen && DROPS_OLDEST(p) && some(bell) -> bell?_ }
 #endif
 #ifdef LIFE
-	:: wake[p]?_ -> goto serve
+	:: wake[p]?_
 #endif
 	fi;
 #ifdef MUT_IDLE_WITHOUT_ADMIT
 	idled = true;
 #endif
+#ifdef LIFE
+	goto serve;
+#endif
 
-next:	/* processor.next, from one event to the next in processor.run */
+next:	/* Buffer.Begin, from one event to the next in processor.run */
 #ifdef LIMIT
 	if
-	:: true -> goto ran	/* runLimit events have been taken */
+	:: true -> goto ended	/* runLimit events have been begun */
 	:: true
 	fi;
 #endif
@@ -111,29 +144,17 @@ next:	/* processor.next, from one event to the next in processor.run */
 	if
 	:: some(open[p])
 	:: none(open[p]) ->
-#ifdef MUT_LOOK_FIRST
-		if
-		:: attention[p] != 0 -> goto ran
-		:: attention[p] == 0
-		fi;
-#endif
-		atomic {				/* queue.openNext */
+		atomic {				/* Buffer.openNext */
 			muFree(p);
 			if
-			:: none(ch[p]) -> goto ran
+			:: none(ch[p]) -> goto ended
 			:: some(ch[p]) -> takeChunk(p); openChunk(p)
 			fi
 		}
 	fi;
-#if defined(LIFE) && !defined(MUT_LOOK_FIRST)
-	if
-	:: attention[p] != 0 -> goto ran	/* processor.told */
-	:: attention[p] == 0
-	fi;
-#endif
 #ifdef MUT_NOT_SEALED
-	/* Others write to the open chunk, so queue.shift is two steps: it looks
-	 * whether the chunk is empty, and setAside clears it. */
+	/* Others write to the open chunk, so Buffer.shift is two steps: it looks
+	 * whether the chunk is empty, and clears it. */
 	if
 	:: len(open[p]) > 1
 	:: len(open[p]) == 1 ->
@@ -146,31 +167,36 @@ next:	/* processor.next, from one event to the next in processor.run */
 		}
 	fi;
 #endif
-
-begin:	/* queue.shift, which nobody else can see, and the position */
-	atomic {
-		if
-		:: !DROPS_OLDEST(p) -> open[p]?cur; ghostOut(p, cur)
-		:: else
-		fi;
-#ifdef OBSERVED
-		mark[p] = CALLING; begun[p]++;
-#endif
-		if
-		:: toHalf[p] > 0 -> toHalf[p]--
-		:: else
-		fi;
-		if
-		:: since[p] > 0 -> since[p]++
-		:: else
-		fi;
+	atomic {			/* Cursor.begin, and Buffer.shift, which nobody else can see */
 #ifdef LIFE
-		assert(!returned);
-#ifdef STOPS
-		assert(!(stopReturned && GEN(cur) == 0 && afterStop[ORIGIN(cur)]));
+		if
+		:: held[p] -> goto ended
+		:: else
+		fi;
 #endif
-#endif
+		open[p]?cur; nowBegun(p)
 	};
+
+entry:	/* processor.openEntry */
+#ifdef AWAITS
+	if
+	:: awaits(WHO(cur)) ->
+		atomic {				/* completion.begin */
+			if
+			:: isOver(compOf(cur)) ->	/* queue.bury */
+#ifdef OBSERVED
+				buried[p]++; buriedLast[p] = true;
+#endif
+				cur = 0;
+#ifdef MUT_DEAD_WITHOUT_ADMIT
+				goto next
+#endif
+			:: else -> compOf(cur) = begun; ghostOut(p, cur)
+			fi
+		}
+	:: else
+	fi;
+#endif
 #ifdef MUT_IDLE_WITHOUT_ADMIT
 	if
 	:: idled -> idled = false
@@ -179,13 +205,19 @@ begin:	/* queue.shift, which nobody else can see, and the position */
 #else
 	admit(p);
 #endif
+#ifdef AWAITS
+	if
+	:: cur == 0 -> goto next
+	:: else
+	fi;
+#endif
 	/* the handler: processor.dispatch */
 	if
 	:: GEN(cur) < HOPS ->
 		chooseTarget(p);
 		mine = EV(p, ORIGIN(cur), GEN(cur) + 1);
 		publish(to, mine, p);
-		assert(res == ACCEPTED || res == GONE || res == REFUSED && endBegun);
+		assert(res == ACCEPTED || res == GONE || res == REFUSED && endBegun || res == NOWAIT && awaits(p));
 		to = 0; mine = 0; res = 0
 	:: else
 #ifdef HANDLER_HANGS
@@ -193,52 +225,54 @@ begin:	/* queue.shift, which nobody else can see, and the position */
 end_hung:	false
 #endif
 	fi;
+#ifdef AWAITS
+	if
+	:: awaits(WHO(cur)) ->				/* processor.complete */
 #ifdef OBSERVED
+		busy[p] = false;
+#endif
+		compOf(cur) = handled
+	:: else
+	fi;
+#endif
 	d_step {
-		mark[p] = TAKING;
 #ifdef FLUSHES
 		undone[ORIGIN(cur)]--;
 #endif
 		cur = 0
 	};
-#else
-	cur = 0;
-#endif
 	goto next;
 
 #ifdef DROP_OLDEST
-nextLocked:	/* processor.nextLocked */
+nextLocked:	/* Buffer.beginLocked */
 	atomic {
 		muFree(p);
 		if
 		:: none(open[p]) && some(ch[p]) -> takeChunk(p); openChunk(p)
-		:: none(open[p]) && none(ch[p]) -> goto ran
+		:: none(open[p]) && none(ch[p]) -> goto ended
 		:: some(open[p])
 		fi;
 #ifdef LIFE
 		if
-		:: attention[p] != 0 -> goto ran
+		:: held[p] -> goto ended
 		:: else
 		fi;
 #endif
 		open[p]?cur;
-		ghostOut(p, cur)
+		nowBegun(p)
 	};
-	goto begin;
+	goto entry;
 #endif
 
-ran:
+ended:	/* processor.endRun */
 #ifdef OBSERVED
+	busy[p] = false;
 	changed();
 #endif
 #ifdef LIFE
 	goto serve;
 
-leave:	/* processor.leave: say, and Bus.release */
-#ifdef OBSERVED
-	mark[p] = AWAY;
-	changed();
-#endif
+leave:	/* processor.leave, and Bus.release */
 #ifdef LOGGER_HANGS
 	if
 	:: true
@@ -251,7 +285,7 @@ end_logging:	false
 #ifdef MUT_LEAVE_WITHOUT_LOOK
 	:: true -> alive[p] = false; changed(); unlock(mu); goto off
 #else
-	:: attention[p] & STOPPED -> alive[p] = false; changed(); unlock(mu); goto off
+	:: requests[p] & STOP -> alive[p] = false; changed(); unlock(mu); goto off
 	:: else -> unlock(mu); goto serve
 #endif
 	fi

@@ -3,8 +3,7 @@
  * own queue and to each other's. When nothing moves any more, everybody must
  * be done and nothing may be left.
  */
-#define MAXDEFERRED (MAXCAP + NPUB + 1)
-#include "line.pml"
+#include "admission.pml"
 #include "processor.pml"
 
 #ifndef EACH0
@@ -49,8 +48,9 @@ inline nothingIsLeft() {
 	:: k < NP ->
 		assert(none(ch[k]) && none(open[k]));
 		assert(lineEmpty(k));
-		assert(parkedOn[k] == NONE);
-		assert(state[k] == 0);
+		assert(edge[k] == NONE);
+		assert(gate[k] == 0);
+		assert(dead[k] == 0);
 		k++
 	:: else -> break
 	od;

@@ -13,6 +13,7 @@ trap 'rm -rf "$work"' EXIT
 verify() {
 	local want=$1 name=$2 file=$3 dir="$work/$2" result order='' seed=''
 	shift 3
+	SECONDS=0
 	if [ "$want" = refuted ]; then
 		order='-DP_RAND -DT_RAND' seed=-RS2
 	fi
@@ -28,7 +29,7 @@ verify() {
 		/max search depth too small|out of memory|memory limit|MEMLIM bound/ { print "incomplete"; exit }
 		/^State-vector.*errors: 0/ { print "holds" }
 		/^State-vector.*errors: [1-9]/ { print "refuted" }' out | head -1)
-	printf '%-24s %-10s %s\n' "$name" "${result:-failed}" "$(awk '/states, stored/ { print $1, "states"; exit }' out)${*:+  $*}"
+	printf '%-24s %-10s %4ss %s\n' "$name" "${result:-failed}" $SECONDS "$(awk '/states, stored/ { print $1, "states"; exit }' out)${*:+  $*}"
 	if [ "$result" != "$want" ]; then
 		sed 's/^/    /' out
 		touch "$work/failed"
@@ -38,7 +39,7 @@ verify() {
 
 # start runs a verification beside others, one a core.
 start() {
-	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+	while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$(nproc)}" ]; do
 		wait -n || touch "$work/failed"
 	done
 	verify "$@" &
@@ -48,54 +49,59 @@ check() { start holds "$@"; }
 slow() { [ "$which" = quick ] || check "$@"; }
 refute() { start refuted "$@"; }
 
-check ring publish.pml
-check own-queue publish.pml -DTO=OWN
-slow any-queue publish.pml -DTO=ANY
-slow capacity-2 publish.pml -DCAP0=2 -DCAP1=2 -DTO=ANY
-slow one-target publish.pml -DALL_TO_ONE -DTO=ANY
+# The cursor.
+check stop-start cursor.pml -DCALLS=4
+check pause-kill cursor.pml -DPAUSES -DKILLS
+slow pause-kill-longer cursor.pml -DPAUSES -DKILLS -DCALLS=4 -DITEMS=3
+slow two-queues cursor.pml -DNQ=2 -DITEMS=1 -DCALLS=2 -DPAUSES -DKILLS
+
+# A bus that runs.
+slow ring publish.pml
+slow own-queue publish.pml -DTO=OWN
 slow waits-that-end publish.pml -DLEAVE
-slow tries publish.pml -DTRY -DTO=ANY
-check drop-oldest publish.pml -DDROP_OLDEST -DTO=ANY
-slow accept-in-steps publish.pml -DACCEPT_IN_STEPS
-slow three-processors publish.pml -DNP=3 -DNPUB=1 -DFILLED=3 -DFLIGHT=8 -DHOPS=2 -DEACH0=1
-slow two-hops publish.pml -DHOPS=2
-slow capacity-2-longer publish.pml -DCAP0=2 -DCAP1=2 -DEACH0=3 -DEACH1=3
-slow in-turns publish.pml -DBY_TURNS -DTO=ANY
+slow await publish.pml -DAWAITS=9
 
-check flush shutdown.pml -DFLUSHES
-slow shutdown shutdown.pml -DSHUTS_DOWN
-slow kill-switch shutdown.pml -DSHUTS_DOWN -DKILLS -DEACH1=0
-slow stop-and-start shutdown.pml -DSTOPS
-slow shutdown-any-queue shutdown.pml -DSHUTS_DOWN -DTO=ANY
+# A bus that is flushed, stopped, paused, shut down, killed.
+await='-DPAUSES -DAWAITS=1 -DTO=FIRST'
+check flush shutdown.pml -DFLUSHES -DEACH1=0
+check pause shutdown.pml -DPAUSES -DEACH1=0
+check pause-await shutdown.pml $await -DEACH0=0 -DEACH1=1
+slow pause-flush shutdown.pml -DPAUSES -DPAUSES_FOR_GOOD -DFLUSHES -DNPUB=1
+slow stop-and-start shutdown.pml -DSTOPS -DEACH1=0
+slow shutdown shutdown.pml -DSHUTS_DOWN -DNPUB=1 -DEACH0=2
+slow kill shutdown.pml -DSHUTS_DOWN -DKILLS -DNPUB=1
+slow kill-await shutdown.pml -DSHUTS_DOWN -DKILLS -DNPUB=1 -DAWAITS=0
+slow kill-two-buses shutdown.pml -DTWO_BUSES -DSHUTS_DOWN -DKILLS -DNPUB=1
 
-# More of what can happen to a chunk, with one publisher and one queue.
-one='-DALL_TO_ONE -DEACH0=2 -DEACH1=0 -DHOPS=0'
-alone="$one -DSERVED=1"
-check stop-chunk shutdown.pml -DSTOPS $one -DCAP0=2 -DLIMIT
-slow stop-evict shutdown.pml -DSTOPS $one -DDROP_OLDEST
-check stop-shutdown shutdown.pml -DSTOPS -DSTOPS_FOR_GOOD -DSHUTS_DOWN $alone -DCAP0=2 -DLIMIT
-check kill-hung shutdown.pml -DSHUTS_DOWN -DKILLS $alone -DCAP0=2 -DHANDLER_HANGS -DLOGGER_HANGS
-slow kill-chunk shutdown.pml -DSHUTS_DOWN -DKILLS $alone -DCAP0=2 -DFILLED=1
-slow kill-evict shutdown.pml -DSHUTS_DOWN -DKILLS $alone -DCAP0=2 -DFILLED=1 -DDROP_OLDEST
-
-refute NO_LOOK_AGAIN publish.pml -DMUT_NO_LOOK_AGAIN
-refute WAKE_ONLY publish.pml -DMUT_WAKE_ONLY -DHOPS=2 -DFILLED=2 -DFLIGHT=8
-refute BARGE publish.pml -DMUT_BARGE -DHOPS=2 -DFILLED=2 -DFLIGHT=8
-refute EDGE_LATE publish.pml -DMUT_EDGE_LATE -DHOPS=2 -DFILLED=2 -DFLIGHT=8
-refute PARK_ALWAYS publish.pml -DMUT_PARK_ALWAYS
-refute PARKED_FIRST publish.pml -DMUT_PARKED_FIRST -DTO=ANY
-refute BOUND_THE_LIST shutdown.pml -DSTOPS -DMUT_BOUND_THE_LIST -DTO=FIRST -DFILLED=2 -DEACH1=0
-refute IDLE_WITHOUT_ADMIT publish.pml -DMUT_IDLE_WITHOUT_ADMIT
-refute HALF_TOO_HIGH publish.pml -DMUT_HALF_TOO_HIGH
-refute ROOM_FIRST publish.pml -DMUT_ROOM_FIRST
-refute OPEN_DOES_NOT_COUNT publish.pml -DMUT_OPEN_DOES_NOT_COUNT
-refute NOT_SEALED publish.pml -DMUT_NOT_SEALED -DCAP0=2 -DCAP1=2 -DTO=ANY
-refute NO_BELL publish.pml -DMUT_NO_BELL -DDROP_OLDEST -DTO=ANY
-refute LOOK_FIRST shutdown.pml -DSTOPS -DMUT_LOOK_FIRST $one
-refute STATE_BEFORE_MU shutdown.pml -DSHUTS_DOWN -DMUT_STATE_BEFORE_MU
-refute LEAVE_WITHOUT_LOOK shutdown.pml -DSTOPS -DMUT_LEAVE_WITHOUT_LOOK
-refute ANNOUNCE_LATE shutdown.pml -DSHUTS_DOWN -DMUT_ANNOUNCE_LATE
-refute REFUSE_HANDLERS shutdown.pml -DSHUTS_DOWN -DMUT_REFUSE_HANDLERS
+refute LOAD_AND_STORE cursor.pml -DMUT_LOAD_AND_STORE
+refute HOLD_FIRST cursor.pml -DMUT_HOLD_FIRST
+refute REQUESTS_FIRST cursor.pml -DMUT_REQUESTS_FIRST
+refute PAUSED_FIRST cursor.pml -DMUT_PAUSED_FIRST -DPAUSES
+refute NO_NUDGE cursor.pml -DMUT_NO_NUDGE
+refute LEAVE_WITHOUT_LOOK cursor.pml -DMUT_LEAVE_WITHOUT_LOOK
+refute HAND_BACK_FROM_AT cursor.pml -DMUT_HAND_BACK_FROM_AT -DKILLS
+refute HOLD_ONE cursor.pml -DMUT_HOLD_ONE -DNQ=2
+refute WITHDRAW_WITHOUT_CAS shutdown.pml $await -DEACH0=0 -DEACH1=1 -DFINE -DMUT_WITHDRAW_WITHOUT_CAS
+refute WITHDRAWN_UNCOUNTED shutdown.pml -DSHUTS_DOWN -DKILLS -DNPUB=1 -DAWAITS=0 -DMUT_WITHDRAWN_UNCOUNTED
+refute REFUSED_UNCOUNTED shutdown.pml -DSHUTS_DOWN -DKILLS -DNPUB=1 -DMUT_REFUSED_UNCOUNTED
+if [ "$which" != quick ]; then
+	full="$await -DEACH0=0 -DEACH1=0 -DNPUB=1"
+	refute DEAD_WITHOUT_ADMIT shutdown.pml $full -DTWICE -DFILLED=2 -DCAP1=2 -DMUT_DEAD_WITHOUT_ADMIT
+	refute ROOM_TO_NOBODY shutdown.pml $await -DPAUSES_FOR_GOOD -DMUT_ROOM_TO_NOBODY
+	refute HAND_BACK_WITHDRAWN shutdown.pml -DSHUTS_DOWN -DKILLS -DNPUB=1 -DAWAITS=0 -DMUT_HAND_BACK_WITHDRAWN
+	refute NO_SECOND_LOOK shutdown.pml -DPAUSES -DFLUSHES -DEACH1=0 -DMUT_NO_SECOND_LOOK
+	refute PAUSED_IS_HELD shutdown.pml -DPAUSES -DPAUSES_FOR_GOOD -DFLUSHES -DNPUB=1 -DMUT_PAUSED_IS_HELD
+	refute GATE_BEFORE_LOCK shutdown.pml -DSHUTS_DOWN -DNPUB=1 -DMUT_GATE_BEFORE_LOCK
+	refute ANNOUNCE_LATE shutdown.pml -DSHUTS_DOWN -DNPUB=1 -DMUT_ANNOUNCE_LATE
+	refute REFUSE_HANDLERS shutdown.pml -DSHUTS_DOWN -DNPUB=1 -DMUT_REFUSE_HANDLERS
+	refute WAITING_FIRST publish.pml -DMUT_WAITING_FIRST -DTO=ANY -DDRIFT=1
+	refute NO_LOOK_AGAIN publish.pml -DMUT_NO_LOOK_AGAIN
+	refute ALWAYS_WAIT publish.pml -DMUT_ALWAYS_WAIT
+	refute IDLE_WITHOUT_ADMIT publish.pml -DMUT_IDLE_WITHOUT_ADMIT
+	refute LOW_TOO_HIGH publish.pml -DMUT_LOW_TOO_HIGH
+	refute ROOM_FIRST publish.pml -DMUT_ROOM_FIRST
+	refute OPEN_DOES_NOT_COUNT publish.pml -DMUT_OPEN_DOES_NOT_COUNT
+fi
 
 while [ "$(jobs -rp | wc -l)" -gt 0 ]; do
 	wait -n || touch "$work/failed"

@@ -5,6 +5,8 @@
  *	SHUTS_DOWN	it is shut down
  *	KILLS		and the Shutdown's context ends at some moment
  *	STOPS_FOR_GOOD	it is stopped and not started again (with SHUTS_DOWN)
+ *	PAUSES		queue 0 is paused and, unless PAUSES_FOR_GOOD, resumed
+ *	TWICE		and paused again
  *	FLUSHES		the first publisher calls Flush after its last event
  *	HANDLER_HANGS	any handler may never return
  *	LOGGER_HANGS	the record that a processor has stopped may never return
@@ -13,15 +15,14 @@
  * accepted event must have been begun, or handed back in order.
  */
 #define LIFE
+#ifndef FINE
+#define COARSE
+#endif
 #if defined(SHUTS_DOWN) || defined(FLUSHES)
 #define OBSERVED
 #endif
-#if defined(SHUTS_DOWN) && !defined(KILLS) && !defined(STOPS)
-#define TO_THE_END
-#endif
-#define MAXDEFERRED (MAXCAP + 2)
 
-#include "line.pml"
+#include "admission.pml"
 #include "lifecycle.pml"
 #include "processor.pml"
 
@@ -35,7 +36,11 @@
 #ifdef ALL_TO_ONE
 #define TARGET(j, k)	0
 #else
+#ifdef EACH_ITS_OWN
+#define TARGET(j, k)	((j) % NP)
+#else
 #define TARGET(j, k)	(((j) + (k)) % NP)
+#endif
 #endif
 
 #ifndef SERVED
@@ -44,6 +49,7 @@
 
 byte finished;
 bool stopsDone;
+bool pausesDone;
 
 proctype publisher(byte j) {
 	LOCALS;
@@ -54,9 +60,6 @@ proctype publisher(byte j) {
 	do
 	:: k < EACH(j) ->
 		mine = EV(NP + j, j * EACH0 + k, 0);
-#ifdef STOPS
-		afterStop[ORIGIN(mine)] = stopReturned;
-#endif
 		publish(TARGET(j, k), mine, NP + j);
 		mine = 0; res = 0;
 		k++
@@ -69,7 +72,12 @@ proctype publisher(byte j) {
 		announce(1);
 		do
 		:: nextChange(1);
-			settled();
+			rest();
+			stopWaiting = holds;	/* rested */
+			if
+			:: holds || running
+			:: else -> haveExited()
+			fi;
 			if
 			:: holds -> break
 			:: else
@@ -79,10 +87,9 @@ proctype publisher(byte j) {
 			afterWait(1)
 		od;
 		unannounce(1);
-		atRest();
 		k = 0;
 		do
-		:: k < EACH(j) -> assert(!holds || undone[k] == 0); k++
+		:: k < EACH(j) -> assert(!stopWaiting || left0 || undone[k] == 0); k++
 		:: else -> break
 		od
 	:: else
@@ -104,6 +111,25 @@ proctype owner() {
 }
 #endif
 
+#ifdef PAUSES
+proctype pauser() {
+	LOCALS;
+	setPaused(true);
+	pauseReturned = true;
+#ifndef PAUSES_FOR_GOOD
+	d_step { pauseReturned = false; saidPaused = false; resumed = true };
+	setPaused(false);
+#ifdef TWICE
+	setPaused(true);
+	pauseReturned = true;
+	d_step { pauseReturned = false; saidPaused = false; resumed = true };
+	setPaused(false);
+#endif
+#endif
+	pausesDone = true
+}
+#endif
+
 #ifdef SHUTS_DOWN
 proctype shutdown() {
 	LOCALS;
@@ -117,7 +143,7 @@ proctype shutdown() {
 	announce(0);
 	do
 	:: nextChange(0);
-		settled();
+		isSettled();
 		if
 		:: holds -> break
 		:: else
@@ -137,7 +163,7 @@ proctype shutdown() {
 		announce(0);
 		do
 		:: nextChange(0);
-			deserted();
+			haveExited();
 			if
 			:: holds -> break
 			:: else
@@ -154,11 +180,23 @@ proctype shutdown() {
 	stopWaiting = false;
 	endBegun = true;
 	close(CLOSING | CLOSED);
-	awaitStill();
+	/* Bus.hold */
+	lock(mu);
+	request(0, STOP);
+	ours(request(1, STOP));
+	unlock(mu);
+	/* Bus.callsAtHand */
+	atomic { !mu -> holds = busy[0]; ours(holds = holds || busy[1]) };
 	/* Bus.handBack */
-	takeAll(0);
-	takeAll(1);
-	returned = true
+	unload(0);
+	ours(unload(1));
+	/* Bus.refused */
+	atomic { !admissionMu ->
+		returned = true;
+		returnedNil = !holds && handedBack == 0 && nRefused == 0;
+		assert(!returnedNil || refusedToHandlers == 0)
+	};
+	holds = false
 }
 #endif
 
@@ -171,29 +209,37 @@ proctype killer() {
 #endif
 
 inline accounts() {
-	assert(finished == NPUB);
 #ifdef SHUTS_DOWN
 	assert(returned);
-#ifdef TO_THE_END
-	assert(handedBack == 0);
-#endif
+	assert(finished == NPUB);
 #endif
 #ifdef STOPS
 	assert(stopsDone);
 #endif
+#ifdef PAUSES
+	assert(pausesDone);
+#endif
 	k = 0;
 	do
 	:: k < NP ->
-		assert(none(ch[k]));
-		assert(lineEmpty(k));
-		assert(none(open[k]) || returned);
-		assert(parkedOn[k] == NONE);
+		if
+		:: paused[k] && !returned ->
+			/* Whoever is in line finds no room. */
+			assert(lineEmpty(k) || !hasRoom(k))
+		:: else ->
+			assert(finished == NPUB || paused[0]);
+			assert(none(ch[k]));
+			assert(lineEmpty(k));
+			assert(none(open[k]) || returned);
+			assert(dead[k] == 0)
+		fi;
+		assert(edge[k] == NONE);
 		k++
 	:: else -> break
 	od;
 	k = 0;
 	do
-	:: k < NW * NP -> assert(none(flight[k])); k++
+	:: k < NW * NP -> assert(none(flight[k]) || paused[0] && !returned); k++
 	:: else -> break
 	od
 }
@@ -225,6 +271,9 @@ init {
 		for (k : 0 .. NPUB - 1) { run publisher(k) }
 #ifdef STOPS
 		run owner();
+#endif
+#ifdef PAUSES
+		run pauser();
 #endif
 #ifdef SHUTS_DOWN
 		run shutdown();

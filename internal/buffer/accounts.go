@@ -1,6 +1,9 @@
 package buffer
 
-import "slices"
+import (
+	"slices"
+	"sort"
+)
 
 // accounts count items. They are guarded by mu.
 type accounts struct {
@@ -108,10 +111,12 @@ func (b *Buffer[T, K]) roomLocked() int {
 // channel, and are filled next.
 func (b *Buffer[T, K]) sweepLocked() {
 	to, n := b.mu.head, 0
-	place := b.mu.opened
+	place, was := b.mu.opened, b.mu.opened
+	free := b.mu.free[sort.Search(len(b.mu.free), func(i int) bool { return b.mu.free[i] > place }):]
 	for from := b.mu.head; from != nil; from = from.next {
 		for i := range from.n {
 			v := from.items[i]
+			was++
 			if b.cfg.Dead(v) {
 				b.mu.removed++
 				continue
@@ -122,6 +127,9 @@ func (b *Buffer[T, K]) sweepLocked() {
 			to.items[n] = v
 			n, place = n+1, place+1
 			b.cfg.Place(v, place)
+			if len(free) > 0 && free[0] == was {
+				free[0], free = place, free[1:]
+			}
 		}
 	}
 	b.mu.last = to

@@ -10,9 +10,12 @@ import (
 
 // A thing is an item of a buffer in these tests.
 type thing struct {
-	n    int
-	key  string // "" for none
-	dead bool
+	n       int
+	key     string // "" for none
+	place   uint64
+	dead    bool
+	evicted bool
+	closing bool // it is withdrawn when it is unloaded
 }
 
 type things = buffer.Buffer[*thing, string]
@@ -21,8 +24,12 @@ func newBuffer(capacity int, evicts bool) *things {
 	return buffer.New(buffer.Config[*thing, string]{
 		Capacity: capacity, Evicts: evicts,
 		Key:     func(v *thing) string { return v.key },
+		Same:    func(a, b *thing) bool { return a == b },
+		Place:   func(v *thing, place uint64) { v.place = place },
 		Replace: func(waiting, v *thing) { waiting.n = v.n },
+		Evict:   func(v *thing) { v.evicted = true },
 		Dead:    func(v *thing) bool { return v.dead },
+		Unload:  func(v *thing) bool { v.dead = v.closing; return v.closing },
 	})
 }
 
@@ -66,11 +73,19 @@ func drain(b *things) (got []int) {
 	return got
 }
 
-// withdraw takes back v, as its queue does.
-func withdraw(b *things, v *thing) {
-	v.dead = true
-	b.Withdraw(func(o *thing) bool { return o == v })
+// withdraw takes back v, as its queue does, and reports whether that was in time.
+func withdraw(b *things, v *thing) bool {
+	return b.Withdraw(v.key, func(o *thing) bool { return o == v }, func() (uint64, bool) {
+		if v.dead || v.evicted {
+			return 0, false
+		}
+		v.dead = true
+		return v.place, true
+	})
 }
+
+// evictFor accepts v and returns the items that had to go for it.
+func evictFor(b *things, v **thing) []*thing { return b.EvictFor(v, nil) }
 
 // balance checks the accounts against each other.
 func balance(t *testing.T, b *things) {
@@ -159,13 +174,10 @@ func TestEvictForTakesTheOldest(t *testing.T) {
 	for _, capacity := range []int{1, 3, 32, 40, 100} {
 		b := newBuffer(capacity, true)
 		for n := range capacity {
-			_, evicted := b.EvictFor(item(n))
-			require.False(t, evicted)
+			require.Empty(t, evictFor(b, item(n)))
 		}
 		for n := range 3 * capacity {
-			old, evicted := b.EvictFor(item(capacity + n))
-			require.True(t, evicted)
-			require.Equal(t, n, old.n)
+			require.Equal(t, []int{n}, numbersOf(evictFor(b, item(capacity+n))))
 			balance(t, b)
 		}
 		require.EqualValues(t, 3*capacity, b.Counts().Evicted)
@@ -180,7 +192,7 @@ func TestEvictForTakesFromTheOpenChunk(t *testing.T) {
 	add(t, b, 0, 3)
 	require.Equal(t, 0, begin(t, b))
 	for n := 3; n < 6; n++ {
-		b.EvictFor(item(n))
+		evictFor(b, item(n))
 	}
 	require.True(t, b.Busy())
 	require.Equal(t, ints(3, 6), drain(b))
@@ -191,13 +203,11 @@ func TestEvictForTakesFromTheOpenChunk(t *testing.T) {
 func TestEvictForPassesOverTheDead(t *testing.T) {
 	b := newBuffer(2, true)
 	first := item(0)
-	require.True(t, b.Add(first))
+	require.True(t, b.Push(first))
 	add(t, b, 1, 2)
-	withdraw(b, *first)
+	require.True(t, withdraw(b, *first))
 	add(t, b, 2, 3)
-	old, evicted := b.EvictFor(item(3))
-	require.True(t, evicted)
-	require.Equal(t, 1, old.n)
+	require.Equal(t, []int{1}, numbersOf(evictFor(b, item(3))))
 	balance(t, b)
 	require.Equal(t, ints(2, 4), drain(b))
 	require.EqualValues(t, 1, b.Counts().Withdrawn)
@@ -229,8 +239,8 @@ func TestReplaceTakesThePlaceOfTheItemWithTheKey(t *testing.T) {
 
 func TestEvictForForgetsTheKey(t *testing.T) {
 	b := keyed(1, true)
-	b.EvictFor(withKey(1, "a"))
-	b.EvictFor(item(2))
+	evictFor(b, withKey(1, "a"))
+	evictFor(b, item(2))
 	require.False(t, b.Waits(withKey(3, "a")))
 	require.Equal(t, []int{2}, drain(b))
 }

@@ -179,7 +179,7 @@ func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
 		b.mu.head = c.next
 	}
 	if b.mu.last == c {
-		b.mu.last = nil
+		b.mu.last = c.next // an empty one, after sweepLocked
 	}
 	old := b.open
 	old.n, old.sent, old.next, b.mu.spare = 0, false, b.mu.spare, old

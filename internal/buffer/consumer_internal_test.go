@@ -10,7 +10,8 @@ import (
 // the rest is unloaded: the item is the consumer's.
 func TestUnloadLeavesTheItemThatIsBegunAndNotTakenOut(t *testing.T) {
 	b := New(Config[int, int]{
-		Capacity: 4, Key: func(int) int { return 0 }, Replace: func(int, int) {}, Dead: func(int) bool { return false },
+		Capacity: 4, Key: func(int) int { return 0 }, Place: func(int, uint64) {}, Dead: func(int) bool { return false },
+		Unload: func(int) bool { return false },
 	})
 	for n := range 4 {
 		require.True(t, b.Push(&n))

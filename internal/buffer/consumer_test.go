@@ -14,7 +14,7 @@ import (
 
 func TestSiteTellsWhereTheConsumerIs(t *testing.T) {
 	both(t, 4, func(t *testing.T, b *things) {
-		at := func() []uint64 { return []uint64{b.Site().Begun(), b.Site().Ended(), b.Begun()} }
+		at := func() []uint64 { return []uint64{b.Site().Begun(), b.Counts().Ended, b.Begun()} }
 		add(t, b, 0, 2)
 		require.Equal(t, []uint64{0, 0, 0}, at())
 		before := b.Site()
@@ -191,9 +191,7 @@ func TestEvictForAndBeginShareTheItems(t *testing.T) {
 	for p := range producers {
 		wg.Go(func() {
 			for n := range each {
-				if old, ok := b.EvictFor(item(p*each + n)); ok {
-					evicted[p] = append(evicted[p], old.n)
-				}
+				evicted[p] = append(evicted[p], numbersOf(evictFor(b, item(p*each+n)))...)
 			}
 		})
 	}

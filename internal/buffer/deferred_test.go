@@ -128,7 +128,8 @@ func TestWithdrawTakesADeferredItemOutAtOnce(t *testing.T) {
 	})
 }
 
-// An item in a chunk gives its room back at once and leaves when its turn comes.
+// An item in a chunk gives its room back at once. It leaves when its turn comes or, at
+// the latest, when as many as the capacity are withdrawn.
 func TestWithdrawGivesBackTheRoomOfAnItemInAChunk(t *testing.T) {
 	both(t, 40, func(t *testing.T, b *things) {
 		var vs []*thing
@@ -149,7 +150,7 @@ func TestWithdrawGivesBackTheRoomOfAnItemInAChunk(t *testing.T) {
 		var got []int
 		for v := (*thing)(nil); b.Begin(&v); {
 			if v.dead {
-				b.Buried()
+				b.Bury()
 				continue
 			}
 			got = append(got, v.n)
@@ -157,8 +158,125 @@ func TestWithdrawGivesBackTheRoomOfAnItemInAChunk(t *testing.T) {
 		b.End()
 		require.Equal(t, ints(40, 80), got)
 		c := b.Counts()
-		require.EqualValues(t, []uint64{80, 80, 40, 40}, []uint64{c.Accepted, c.Begun, c.Ended, c.Withdrawn})
+		require.EqualValues(t, []uint64{80, 40, 40, 40}, []uint64{c.Accepted, c.Begun, c.Ended, c.Withdrawn})
 		require.Equal(t, 40, b.Room())
+		balance(t, b)
+	})
+}
+
+// An item that enters from the deferred ones takes room: Add looks how full the buffer is
+// again, also if it came between Defer and the closing of the gate.
+func TestAddNeverOverfillsWhenADeferredItemEnters(t *testing.T) {
+	both(t, 2, func(t *testing.T, b *things) {
+		add(t, b, 0, 2)
+		b.Defer(item(2), 1, false)
+		require.Equal(t, []int{0, 1}, drain(b))
+		require.True(t, b.Add(item(3)))
+		require.True(t, b.PromoteFirst())
+		require.Zero(t, b.Room())
+		require.False(t, b.Add(item(4)))
+		balance(t, b)
+	})
+}
+
+// pushDead accepts an item and takes it back.
+func pushDead(t *testing.T, b *things) {
+	t.Helper()
+	v := item(-1)
+	require.True(t, b.Push(v))
+	require.True(t, withdraw(b, *v))
+}
+
+// Items that were withdrawn take as many places as the capacity at most, and those of the
+// open chunk.
+func TestWithdrawSweepsOutTheDead(t *testing.T) {
+	for _, capacity := range []int{1, 4, 40} {
+		both(t, capacity, func(t *testing.T, b *things) {
+			for range 1000 {
+				pushDead(t, b)
+				require.Equal(t, capacity, b.Room())
+			}
+			require.Less(t, len(drain(b)), capacity)
+			balance(t, b)
+		})
+	}
+}
+
+// No item is evicted while the dead make room, however many they are.
+func TestEvictForEvictsNoneWhileTheDeadMakeRoom(t *testing.T) {
+	for _, capacity := range []int{1, 2} {
+		b := newBuffer(capacity, true)
+		for range capacity + 1 {
+			pushDead(t, b)
+		}
+		for n := range capacity {
+			require.Empty(t, evictFor(b, item(n)))
+		}
+		require.Equal(t, []int{0}, numbersOf(evictFor(b, item(capacity))))
+		balance(t, b)
+	}
+}
+
+// A free item takes nobody's room, also if it moves up when the dead are swept out.
+func TestPushFreeTakesNoRoomAfterASweep(t *testing.T) {
+	b := newBuffer(2, true)
+	pushDead(t, b)
+	free := item(0)
+	b.PushFree(free)
+	pushDead(t, b) // sweeps
+	require.Equal(t, 2, b.Room())
+	require.True(t, b.Push(item(1)))
+	require.Equal(t, 0, begin(t, b))
+	require.Equal(t, 1, b.Room())
+	require.Equal(t, 1, b.Counts().Depth)
+	require.True(t, b.Push(item(2)))
+	require.False(t, b.Push(item(3)))
+	require.Equal(t, []int{1, 2}, drain(b))
+	balance(t, b)
+}
+
+// Chunks that a sweep has emptied are filled before others are, though the consumer has
+// opened the last one with items by then: an empty one stands before no item, and there
+// are never more than the channel takes.
+func TestWithdrawLeavesNoEmptyChunkBeforeAnItem(t *testing.T) {
+	const capacity = 33
+	both(t, capacity, func(t *testing.T, b *things) {
+		push := func(from, n int) (vs []*thing) {
+			for i := range n {
+				v := item(from + i)
+				require.True(t, b.Push(v))
+				vs = append(vs, *v)
+			}
+			return vs
+		}
+		push(0, 1)
+		leaving := push(1, capacity-2)
+		for range capacity - 1 {
+			pushDead(t, b)
+		}
+		leaving = append(leaving, push(1, 1)...) // in the third chunk
+		for _, v := range leaving {
+			require.True(t, withdraw(b, v))
+		}
+		pushDead(t, b)
+		pushDead(t, b) // sweeps: two chunks are empty
+		require.Equal(t, 0, begin(t, b))
+		push(1, capacity-1)
+		for range capacity - 1 {
+			pushDead(t, b)
+		}
+		push(capacity, 1) // in the third chunk
+		require.Zero(t, b.Room())
+		var got []int
+		for v := (*thing)(nil); b.Begin(&v); {
+			if v.dead {
+				b.Bury()
+				continue
+			}
+			got = append(got, v.n)
+		}
+		b.End()
+		require.Equal(t, ints(1, capacity+1), got)
 		balance(t, b)
 	})
 }

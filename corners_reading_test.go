@@ -1,0 +1,481 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/bustest"
+	"github.com/stretchr/testify/require"
+)
+
+// These tests hold what a reading of the source has called in question.
+
+// A curious context calls a function when it is asked for its error.
+type curious struct {
+	context.Context
+	err func() error
+}
+
+func (c curious) Err() error { return c.err() }
+
+// A picky logger calls a function when it is asked for its level.
+type picky struct {
+	slog.Handler
+	enabled func() bool
+}
+
+func (l picky) Enabled(context.Context, slog.Level) bool { return l.enabled() }
+
+// An event that was withdrawn waits no more with its key: a later one with that key
+// takes a place of its own, and the accounts balance.
+func TestPublishWaitThatIsWithdrawnGivesBackItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 2
+		b := newBus(t, eventbus.WithQueue(eventbus.OrderQueue, eventbus.QueueConfig{
+			Capacity: n, ConflateBy: func(e eventbus.Event) string { s, _ := e.Data.(string); return s },
+		}))
+		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error { time.Sleep(time.Second); return nil })
+		errs := make(chan error, 1)
+		b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			errs <- b.PublishWait(ctx, eventbus.OrderQueue, event("order", "key"))
+			return nil
+		})
+		start(t, b)
+		publish(t, b, eventbus.OrderQueue, "order", 1)
+		time.Sleep(time.Millisecond)
+		publish(t, b, eventbus.DataQueue, tick, nil)
+		time.Sleep(time.Millisecond)
+		require.NoError(t, b.Pause(eventbus.OrderQueue))
+		require.ErrorIs(t, receive(t, errs), eventbus.ErrPaused)
+		publish(t, b, eventbus.OrderQueue, "order", "key") // a new one
+		time.Sleep(time.Minute)
+		s := b.Stats().Queues[eventbus.OrderQueue]
+		require.Equal(t, 1, s.Depth, "the new one")
+		require.Zero(t, s.Conflated)
+		require.NoError(t, b.Resume(eventbus.OrderQueue))
+		bustest.Flush(t, b)
+		requireBalance(t, b, eventbus.OrderQueue)
+		require.NoError(t, b.Pause(eventbus.OrderQueue))
+		publish(t, b, eventbus.OrderQueue, "order", numbers(n)...)
+		require.ErrorIs(t, b.TryPublish(context.Background(), eventbus.OrderQueue, event("order", nil)), eventbus.ErrQueueFull)
+	})
+}
+
+// A withdrawn event whose turn comes leaves the key alone: the event that waits with it by
+// then is replaced by the next one.
+func TestPublishWaitThatIsWithdrawnLeavesTheKeyOfALaterEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 10,
+			ConflateBy: func(e eventbus.Event) string { return e.Source }}))
+		g := newGate()
+		var seen journal[any]
+		b.SubscribeFunc("block", g.handle)
+		b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error { seen.add(e.Data); return nil })
+		b.SubscribeFunc("ask", func(ctx context.Context, _ eventbus.Event) error {
+			return b.PublishWait(ctx, eventbus.DataQueue, eventbus.Event{Type: tick, Source: "k", Data: "withdrawn"})
+		})
+		start(t, b)
+		put := func(typ eventbus.EventType, key string, data any) {
+			require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: typ, Source: key, Data: data}))
+		}
+		put("block", "", 0)
+		<-g.entered
+		publish(t, b, eventbus.SignalQueue, "ask", 0)
+		synctest.Wait()
+		require.NoError(t, b.Pause(eventbus.DataQueue)) // withdraws
+		put("block", "", 1)
+		put(tick, "k", "old")
+		require.NoError(t, b.Resume(eventbus.DataQueue))
+		g.release <- struct{}{}
+		<-g.entered // the withdrawn one was buried
+		synctest.Wait()
+		put(tick, "k", "new")
+		g.open()
+		bustest.Flush(t, b)
+		require.Equal(t, []any{"new"}, seen.all())
+	})
+}
+
+// The numbers of deliveries have no gap where a late joiner finds nothing retained.
+func TestDeliveryFromNumbersEventsWithoutGaps(t *testing.T) {
+	b := newBus(t)
+	topic := eventbus.NewTopic[int]("fill", eventbus.OrderQueue, eventbus.Retain())
+	var seqs journal[uint64]
+	b.SubscribeAll(eventbus.HandlerFunc(func(ctx context.Context, _ eventbus.Event) error {
+		d, _ := eventbus.DeliveryFrom(ctx)
+		seqs.add(d.Seq)
+		return nil
+	}))
+	publish(t, b, eventbus.OrderQueue, "x", 1)
+	topic.Subscribe(b, func(context.Context, int) error { return nil }, eventbus.WithLast())
+	publish(t, b, eventbus.OrderQueue, "x", 2)
+	runUntilIdle(t, b)
+	require.Equal(t, []uint64{1, 2}, seqs.all())
+}
+
+// A deadline that a handler derives ends its wait, though its bus was stopped meanwhile.
+func TestPublishInAHandlerHeedsItsDeadlineThoughItsBusIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, other := newBus(t), newBus(t, holding(eventbus.OrderQueue, 1))
+		g := newGate()
+		other.SubscribeFunc("order", g.handle)
+		errs := make(chan error, 1)
+		outer.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			errs <- other.Publish(ctx, eventbus.OrderQueue, event("order", 3))
+			return nil
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		require.NoError(t, outer.Start(ctx))
+		start(t, other)
+		publish(t, other, eventbus.OrderQueue, "order", 1, 2)
+		publish(t, outer, eventbus.DataQueue, tick, nil)
+		synctest.Wait()
+		cancel()
+		time.Sleep(time.Minute)
+		g.open()
+		require.ErrorIs(t, receive(t, errs), context.DeadlineExceeded)
+	})
+}
+
+// A publish that begins after Async has reported its call as failed is refused, also
+// by the handlers of a bus that is stepped inside the call.
+func TestAsyncRefusesPublishesOfABusThatAnAbandonedCallSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, inner := newBus(t), newBus(t)
+		errs := make(chan error, 1)
+		inner.SubscribeFunc(tick, func(ctx context.Context, e eventbus.Event) error {
+			time.Sleep(time.Second)
+			errs <- outer.Publish(ctx, eventbus.OrderQueue, event("order", nil))
+			return nil
+		})
+		outer.Subscribe("session", eventbus.Async(eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+			_, err := inner.RunUntilIdle(ctx)
+			return err
+		}), 10*time.Millisecond))
+		start(t, outer)
+		publish(t, inner, eventbus.DataQueue, tick, 1)
+		publish(t, outer, eventbus.DataQueue, "session", 1)
+		require.ErrorIs(t, receive(t, errs), eventbus.ErrHandlerTimeout)
+	})
+}
+
+// What Shutdown has handed back is not handled too, though the logger panics when a
+// processor asks for its level.
+func TestRunUntilIdleEndsWithShutdownThoughTheLoggerPanics(t *testing.T) {
+	var armed atomic.Bool
+	l := slog.New(picky{slog.DiscardHandler, func() bool {
+		if armed.Load() {
+			panic("level")
+		}
+		return false
+	}})
+	b := newBus(t, eventbus.WithLogger(l))
+	var seen journal[string]
+	b.SubscribeAll(eventbus.HandlerFunc(func(_ context.Context, e eventbus.Event) error {
+		seen.add(fmt.Sprint(e.Type, e.Data))
+		return nil
+	}))
+	var left *eventbus.ShutdownError
+	b.SubscribeFunc("kill", func(context.Context, eventbus.Event) error {
+		armed.Store(true)
+		errors.As(b.Shutdown(bustest.Ended()), &left)
+		return nil
+	})
+	publish(t, b, eventbus.OrderQueue, "kill", 0)
+	publish(t, b, eventbus.OrderQueue, "order", 1, 2, 3)
+	publish(t, b, eventbus.DataQueue, tick, 1, 2, 3)
+	_, err := b.RunUntilIdle(context.Background())
+	require.ErrorIs(t, err, eventbus.ErrClosed)
+	require.Len(t, left.Remaining[eventbus.OrderQueue], 3)
+	require.Equal(t, []string{"kill0"}, seen.all())
+}
+
+// The same holds for what a paused queue holds.
+func TestRunUntilIdleLeavesAPausedQueueAloneThoughTheLoggerPanics(t *testing.T) {
+	var armed atomic.Bool
+	l := slog.New(picky{slog.DiscardHandler, func() bool {
+		if armed.Load() {
+			panic("level")
+		}
+		return false
+	}})
+	b := newBus(t, eventbus.WithLogger(l))
+	var seen journal[any]
+	b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error { seen.add(e.Data); return nil })
+	b.SubscribeFunc("pause", func(context.Context, eventbus.Event) error {
+		armed.Store(true)
+		return b.Pause(eventbus.DataQueue)
+	})
+	publish(t, b, eventbus.DataQueue, "pause", 0)
+	publish(t, b, eventbus.DataQueue, tick, 1, 2, 3)
+	runUntilIdle(t, b)
+	require.Empty(t, seen.all())
+	require.Equal(t, 3, b.Stats().Queues[eventbus.DataQueue].Depth)
+}
+
+// A context that is done without an error makes RunUntilIdle drive no processor that
+// another goroutine runs, and leaves the bus as it was.
+func TestRunUntilIdleWithAContextThatIsDoneWithoutAnErrorDrivesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t)
+		g := newGate()
+		b.SubscribeFunc("order", g.handle)
+		start(t, b)
+		publish(t, b, eventbus.OrderQueue, "order", 0)
+		<-g.entered
+		b.Stop() // the handler still runs
+		receive(t, bustest.InBackground(func() (refused any) {
+			defer func() { refused = recover() }() // nothing can be derived from such a context
+			_, err := b.RunUntilIdle(mute{context.Background()})
+			return err
+		}))
+		synctest.Wait()
+		require.Empty(t, g.entered, "the handler is called a second time, beside the first")
+		g.open()
+		synctest.Wait()
+		start(t, b)
+		shutdown(t, b)
+		require.Empty(t, g.entered)
+	})
+}
+
+// Flush says in words that its context is done without an error.
+func TestFlushWithAContextThatIsDoneWithoutAnErrorSaysSo(t *testing.T) {
+	b := newBus(t)
+	publish(t, b, eventbus.OrderQueue, "order", 1)
+	g := newGate()
+	b.SubscribeFunc("order", g.handle)
+	start(t, b)
+	<-g.entered
+	err := b.Flush(mute{context.Background()})
+	g.open()
+	require.NotContains(t, err.Error(), "%!w")
+}
+
+// No lock is held while user code runs: a context may publish when it is asked for its
+// error.
+func TestPublishAsksItsContextUnderNoLock(t *testing.T) {
+	b := newBus(t, holding(eventbus.OrderQueue, 1))
+	publish(t, b, eventbus.OrderQueue, "order", 1) // full
+	ctx := curious{context.Background(), func() error {
+		_ = b.TryPublish(context.Background(), eventbus.OrderQueue, event("note", 1))
+		return context.Canceled
+	}}
+	err := receive(t, bustest.InBackground(func() error { return b.Publish(ctx, eventbus.OrderQueue, event("order", 2)) }))
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A context that panics leaves no lock behind.
+func TestPublishLeavesNoLockBehindThoughItsContextPanics(t *testing.T) {
+	for last := range 5 { // the call that panics
+		b := newBus(t, holding(eventbus.OrderQueue, 1))
+		n := 0
+		ctx := curious{context.Background(), func() error {
+			if n++; n > last {
+				panic("asked too often")
+			}
+			return context.Canceled
+		}}
+		func() {
+			defer func() { _ = recover() }()
+			_ = b.Publish(ctx, eventbus.OrderQueue, event("order", 2))
+		}()
+		require.NoError(t, receive(t, bustest.InBackground(func() error { return b.Shutdown(bustest.Ended()) })))
+	}
+}
+
+// Start asks its context under no lock: it may call Stop.
+func TestStartAsksItsContextUnderNoLock(t *testing.T) {
+	b := newBus(t)
+	ctx := curious{context.Background(), func() error { b.Stop(); return nil }}
+	require.NoError(t, receive(t, bustest.InBackground(func() error { return b.Start(ctx) })))
+}
+
+// A bus that is stepped inside a handler is a part of that handler, and so is its logger.
+func TestPublishOfALoggerInsideAHandlerThatStepsNeverWaitsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newBus(t, holding(eventbus.OrderQueue, 1))
+		told := 0
+		var onRecord func(context.Context)
+		l := listener(func(ctx context.Context, r slog.Record) {
+			if onRecord != nil && r.Level >= slog.LevelWarn {
+				told++
+				onRecord(ctx)
+			}
+		})
+		inner := newBus(t, l.logger(),
+			eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1, Overflow: eventbus.DropNewest}))
+		for range 3 { // what is lost is told when the inner bus is stepped
+			_ = inner.Publish(t.Context(), eventbus.DataQueue, event(tick, 1))
+		}
+		time.Sleep(2 * time.Second)
+		in, errs := make(chan struct{}), make(chan error, 1)
+		a.SubscribeFunc("step", func(ctx context.Context, _ eventbus.Event) error {
+			in <- struct{}{}
+			in <- struct{}{}
+			onRecord = func(ctx context.Context) { errs <- a.Publish(ctx, eventbus.OrderQueue, event("log", 1)) }
+			_, err := inner.RunUntilIdle(ctx)
+			onRecord = nil
+			return err
+		})
+		start(t, a)
+		publish(t, a, eventbus.OrderQueue, "step", 0)
+		<-in
+		publish(t, a, eventbus.OrderQueue, "fill", 0) // full
+		<-in
+		require.NoError(t, receive(t, errs), "it is deferred")
+		bustest.Flush(t, a)
+		require.Equal(t, 1, told)
+	})
+}
+
+// A publish whose logger ends its goroutine leaves the line: its event is not accepted, and
+// the events of others are.
+func TestPublishWhoseLoggerEndsItsGoroutineLeavesTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		l := listener(func(_ context.Context, r slog.Record) {
+			if r.Message == "eventbus: publish still waits for room" {
+				if n++; n == 1 {
+					runtime.Goexit()
+				}
+			}
+		})
+		b := newBus(t, l.logger(), holding(eventbus.OrderQueue, 1))
+		g := newGate()
+		var orders, accepted journal[any]
+		b.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+			orders.add(e.Data)
+			return g.handle(ctx, e)
+		})
+		b.SubscribeFunc(tick, func(ctx context.Context, e eventbus.Event) error {
+			err := b.Publish(ctx, eventbus.OrderQueue, event("order", e.Data))
+			if err == nil {
+				accepted.add(e.Data)
+			}
+			return err
+		})
+		start(t, b)
+		publish(t, b, eventbus.OrderQueue, "order", "at hand")
+		<-g.entered
+		publish(t, b, eventbus.OrderQueue, "order", "fills it")
+		publish(t, b, eventbus.DataQueue, tick, "ended", "waits")
+		time.Sleep(5 * time.Second)
+		g.open()
+		publish(t, b, eventbus.OrderQueue, "order", "last")
+		shutdown(t, b)
+		require.Equal(t, []any{"waits"}, accepted.all())
+		require.Equal(t, []any{"at hand", "fills it", "waits", "last"}, orders.all())
+	})
+}
+
+// RunUntilIdle leaves no deferred event behind, though its queue is drained while the event
+// is deferred.
+func TestRunUntilIdleLeavesNoDeferredEventBehind(t *testing.T) {
+	a, b := newBus(t), newBus(t, holding(eventbus.OrderQueue, 1))
+	runUntilIdle(t, b)
+	n := 3000
+	if testing.Short() {
+		n = 200
+	}
+	var stop atomic.Bool
+	a.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+		defer stop.Store(true)
+		for i := 0; i < n && !stop.Load(); i++ {
+			if err := b.Publish(ctx, eventbus.OrderQueue, event("order", i)); err != nil {
+				return err
+			}
+			for b.Stats().Queues[eventbus.OrderQueue].Deferred > 1 && !stop.Load() {
+				runtime.Gosched()
+			}
+		}
+		return nil
+	})
+	start(t, a)
+	publish(t, a, eventbus.DataQueue, tick, 0)
+	isBehind := func() bool {
+		s := b.Stats().Queues[eventbus.OrderQueue]
+		return s.Deferred > 0 && s.Depth == 0
+	}
+	for began := time.Now(); !stop.Load(); {
+		runUntilIdle(t, b)
+		if isBehind() { // the publish may be on its way: then the next call handles it
+			handled, err := b.RunUntilIdle(context.Background())
+			require.NoError(t, err)
+			if handled == 0 && isBehind() {
+				stop.Store(true)
+				require.FailNow(t, "RunUntilIdle handles nothing, though an event is deferred")
+			}
+		}
+		if time.Since(began) > bustest.Patience {
+			stop.Store(true)
+		}
+	}
+	bustest.Flush(t, a)
+	runUntilIdle(t, b)
+	requireBalance(t, b, eventbus.OrderQueue)
+}
+
+// A logger that panics on one withheld count is told the others.
+func TestWithLoggerIsToldEveryCountThoughItPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drop := func(q eventbus.Queue) eventbus.Option {
+			return eventbus.WithQueue(q, eventbus.QueueConfig{Capacity: 1, Overflow: eventbus.DropNewest})
+		}
+		n := 0
+		l := &logbook{level: slog.LevelWarn, onRecord: func(r slog.Record) {
+			if r.Message == "eventbus: queue was full, more events were lost" {
+				if n++; n == 1 {
+					panic("disk full")
+				}
+			}
+		}}
+		b := newBus(t, l.logger(), drop(eventbus.DataQueue), drop(eventbus.SignalQueue))
+		for range 3 {
+			_ = b.Publish(t.Context(), eventbus.DataQueue, event(tick, 1))
+			_ = b.Publish(t.Context(), eventbus.SignalQueue, event(tick, 1))
+		}
+		time.Sleep(2 * time.Second)
+		runUntilIdle(t, b)
+		shutdown(t, b)
+		require.Equal(t, 2, n)
+	})
+}
+
+// A slow handler is named in time, though the logger was slow with the one before it.
+func TestWithSlowHandlerIsInTimeThoughTheLoggerIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var named journal[time.Time]
+		l := listener(func(_ context.Context, r slog.Record) {
+			if r.Message == "eventbus: slow handler is still running" {
+				named.add(time.Now())
+				if len(named.all()) == 1 {
+					time.Sleep(150 * time.Millisecond)
+				}
+			}
+		})
+		b := newBus(t, l.logger())
+		var began journal[time.Time]
+		b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error {
+			began.add(time.Now())
+			time.Sleep(time.Duration(e.Data.(int)) * time.Millisecond)
+			return nil
+		})
+		start(t, b)
+		publish(t, b, eventbus.DataQueue, tick, 70, 200)
+		bustest.Flush(t, b)
+		synctest.Wait()
+		require.Len(t, named.all(), 2)
+		require.LessOrEqual(t, named.all()[1].Sub(began.all()[1]), 35*time.Millisecond)
+	})
+}

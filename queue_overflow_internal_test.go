@@ -1,0 +1,171 @@
+package eventbus
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A fact is what a row of the law asks for.
+type fact uint
+
+const (
+	isAbandoned fact = 1 << iota
+	isClosed
+	isClosing
+	isForeign // no handler of the queue's bus publishes
+	hasEnded  // the context
+	isPublishWait
+	isStepped
+	keyIsThere
+	hasRoom
+	isBehind // somebody in line is ahead
+	isSpilled
+	isTry
+	dropsOldest
+	dropsNewest
+	hasTimeout
+
+	numFacts = 15
+)
+
+var factNames = [numFacts]string{
+	"abandoned", "closed", "closing", "foreign", "ended", "PublishWait", "stepped", "key waits", "room", "behind",
+	"spilled", "TryPublish", "DropOldest", "DropNewest", "timeout",
+}
+
+func (f fact) String() string {
+	var names []string
+	for i, name := range factNames {
+		if f&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// next leads to the next row.
+const next verdict = 255
+
+// law is the table of section 2 of the design, in its order: a row counts if all its
+// facts hold and none of those that it excludes. The columns are the standings.
+var law = []struct {
+	number     string
+	all, none  fact
+	outside    verdict
+	mayWait    verdict
+	mustNot    verdict
+	whatItSays string
+}{
+	{"0", isAbandoned, 0, rejectAbandoned, rejectAbandoned, rejectAbandoned, "the call was abandoned by Async"},
+	{"1", isClosed, 0, rejectClosed, rejectClosed, rejectClosed, "the queue is closed"},
+	{"1", isClosing | isForeign, 0, rejectClosed, rejectClosed, rejectClosed, "it is closing and this is no handler of its bus"},
+	{"2", hasEnded, 0, rejectEnded, next, next, "the context has ended and is not a handler's own"},
+	{"2a", isPublishWait | isStepped, 0, rejectWait, next, next, "nobody but the caller could handle what it waits for"},
+	{"2a", isPublishWait, 0, next, next, rejectWait, "inside a handler that must not wait it is refused before row 3"},
+	{"3", keyIsThere, 0, replace, replace, replace, "an accepted event with its key waits"},
+	{"4", hasRoom, isBehind, accept, accept, accept, "there is room, and nobody is ahead"},
+	{"5", isTry, 0, rejectFull, rejectFull, rejectFull, "TryPublish"},
+	{"6", dropsOldest, 0, evict, evict, evict, "the queue drops the oldest"},
+	{"7", dropsNewest, hasTimeout, rejectDropped, rejectDropped, rejectDropped, "the rule is to drop at once"},
+	{"8", isSpilled, 0, next, next, rejectSpilled, "beyond the bound"},
+	{"8", isStepped | dropsNewest | hasTimeout, 0, rejectDropped, wait, postpone, "on a stepped bus the rule's error at once"},
+	{"8", isStepped, 0, rejectFull, wait, postpone, "on a stepped bus the rule's error at once"},
+	{"8", 0, 0, wait, wait, postpone, "waits"},
+}
+
+// verdictOf looks the verdict up in the table.
+func verdictOf(s standing, facts fact) verdict {
+	for _, row := range law {
+		if facts&row.all != row.all || facts&row.none != 0 {
+			continue
+		}
+		if v := [...]verdict{row.outside, row.mayWait, row.mustNot}[s]; v != next {
+			return v
+		}
+	}
+	return next
+}
+
+// arguments returns what the facts are for decide.
+func arguments(s standing, facts fact) (publisher, *rule, queueState) {
+	is := func(f fact) bool { return facts&f != 0 }
+	r := &rule{atOnce: is(isTry)}
+	switch {
+	case is(dropsOldest):
+		r.overflow = DropOldest
+	case is(dropsNewest):
+		r.overflow = DropNewest
+	}
+	if is(hasTimeout) {
+		r.timeout = time.Second
+	}
+	return publisher{standing: s, abandoned: is(isAbandoned), ofBus: !is(isForeign), ended: is(hasEnded), awaits: is(isPublishWait)},
+		r,
+		queueState{closing: is(isClosing), closed: is(isClosed), stepped: is(isStepped), keyWaits: is(keyIsThere), room: is(hasRoom), ahead: is(isBehind), spilled: is(isSpilled)}
+}
+
+// isPossible reports whether a rule can be so: DropOldest never waits.
+func isPossible(facts fact) bool {
+	return facts&dropsOldest == 0 || facts&(dropsNewest|hasTimeout) == 0
+}
+
+// Publish, TryPublish, PublishBatch, PublishWait and topics get the first verdict of
+// the table that matches, whoever publishes, by whatever rule, and however the queue
+// stands.
+func TestPublishFollowsTheLaw(t *testing.T) {
+	reached := make(map[string]bool)
+	for _, s := range []standing{outsider, mayWait, mustNotWait} {
+		for facts := range fact(1) << numFacts {
+			if !isPossible(facts) {
+				continue
+			}
+			p, r, q := arguments(s, facts)
+			want, got := verdictOf(s, facts), decide(p, r, q)
+			if want != got {
+				t.Fatalf("standing %d, %v: the verdict is %d, want %d", s, facts, got, want)
+			}
+			reached[fmt.Sprint(s, got)] = true
+		}
+	}
+	for _, row := range law {
+		for s, v := range []verdict{row.outside, row.mayWait, row.mustNot} {
+			require.True(t, v == next || reached[fmt.Sprint(standing(s), v)], "row %s, %s, column %d", row.number, row.whatItSays, s)
+		}
+	}
+}
+
+// Each row and column is decided by the row itself, with nothing else that matters.
+func TestPublishFollowsEachRowOfTheLaw(t *testing.T) {
+	for _, row := range law {
+		for s, want := range []verdict{row.outside, row.mayWait, row.mustNot} {
+			if want == next {
+				continue
+			}
+			t.Run(fmt.Sprintf("row %s, %s, column %d", row.number, row.whatItSays, s), func(t *testing.T) {
+				p, r, q := arguments(standing(s), row.all)
+				require.Equal(t, want, decide(p, r, q))
+			})
+		}
+	}
+}
+
+// The verdicts that refuse are these errors.
+func TestPublishRefusesWithTheErrorOfTheVerdict(t *testing.T) {
+	b, err := New()
+	require.NoError(t, err)
+	pub := &publication{ctxErr: context.Canceled}
+	awaits := &publication{noWait: ErrWouldDeadlock}
+	for v, want := range map[verdict]error{
+		rejectAbandoned: ErrHandlerTimeout, rejectClosed: ErrClosed, rejectEnded: context.Canceled, rejectWait: ErrNotRunning,
+		rejectFull: ErrQueueFull, rejectSpilled: ErrQueueFull, rejectDropped: ErrDropped,
+	} {
+		require.ErrorIs(t, b.queues[OrderQueue].rejectLocked(pub, v), want)
+	}
+	require.ErrorIs(t, b.queues[OrderQueue].rejectLocked(awaits, rejectWait), ErrWouldDeadlock)
+	require.Zero(t, b.queues[OrderQueue].admission.refused, "no handler was refused")
+}
