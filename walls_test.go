@@ -157,8 +157,6 @@ func globbed(t *testing.T, pattern string) []string {
 
 // The root stays small enough to be read in one sitting.
 func TestBusRootHasFewFiles(t *testing.T) {
-	// 45 is the measure. 3 more stand until those that were there before the walls are
-	// put in the order of doc.go.
 	const mostSources, mostTests = 30, 45
 	all, tests := globbed(t, "*.go"), globbed(t, "*_test.go")
 	require.LessOrEqual(t, len(all)-len(tests), mostSources, "source files")
