@@ -7,7 +7,6 @@ import (
 
 // accounts count items. They are guarded by mu.
 type accounts struct {
-	accepted    uint64
 	evicted     uint64
 	replaced    uint64
 	withdrawn   uint64 // taken back, wherever they were

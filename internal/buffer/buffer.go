@@ -73,14 +73,18 @@ type Buffer[T any, K comparable] struct {
 
 	mu struct {
 		lockrank.Mutex
+
+		// What Add needs stands on one cache line with the lock.
+		accepted uint64    // items, replacing ones too
+		limit    uint64    // with as many accepted, look how full the buffer is: see extendLocked
+		pushed   uint64    // the last place that was given out
+		last     *Chunk[T] // the youngest, if it is not full
+
 		accounts
-		pushed uint64     // the last place that was given out
 		opened uint64     // the last place of the open chunk
 		dead   []uint64   // the places of withdrawn items; those that were passed are purged
 		free   []uint64   // the places of free items, likewise
-		limit  uint64     // with as many accepted, look how full the buffer is: see extendLocked
 		head   *Chunk[T]  // the oldest that is not open; nil if there is none
-		last   *Chunk[T]  // the youngest, if it is not full
 		tail   *Chunk[T]  // the youngest
 		spare  *Chunk[T]  // empty ones
 		unused []Chunk[T] // those that nobody has needed yet
