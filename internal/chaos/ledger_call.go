@@ -152,7 +152,7 @@ func (l *ledger) takeTurn(ctx context.Context, e *entry, event eventbus.Event) {
 	q := &l.queues[e.queue]
 	e.after, e.turnAt = q.ended, time.Now()
 	q.begun = append(q.begun, e)
-	if e.seq <= q.seq || l.plan.ear && l.plan.keeps(e.queue) == false && e.seq != uint64(len(q.begun)) {
+	if e.seq <= q.seq || l.plan.ear && !l.plan.keeps(e.queue) && e.seq != uint64(len(q.begun)) {
 		l.violated("event %d of the %v queue has the number %d after %d", len(q.begun), e.queue, e.seq, q.seq)
 	}
 	l.verifyPause(e.queue)
