@@ -128,7 +128,7 @@ func TestShutdownInTheTestIsTheShutdownThatCounts(t *testing.T) {
 			require.Error(t, bus.Shutdown(t.Context()))
 		})
 	}
-	require.Contains(t, run().said(), "events left: 1 on the order queue")
+	require.Contains(t, run().said(), "the test left work behind")
 	require.Empty(t, run(eventbustest.AllowLeftovers()).said())
 }
 
