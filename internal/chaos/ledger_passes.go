@@ -29,7 +29,7 @@ func (l *ledger) verifyPasses(q eventbus.Queue, all []*entry) {
 				passes++
 			}
 		}
-		if passes > plan.Capacity {
+		if passes > plan.Capacity+e.size { // while a batch gets in, others may come between its events
 			l.violated("%v: %d later publishes of handlers got ahead of it, at capacity %d", e, passes, plan.Capacity)
 			return
 		}
