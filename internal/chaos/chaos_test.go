@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 // schedules run in synctest bubbles, where nothing but the bus decides how long
 // it takes; each fourth runs in real time.
 func TestBusAccountsUnderChaos(t *testing.T) {
-	n, first := 250, rand.Uint64N(1<<40)
+	n, first := 30, rand.Uint64N(1<<40)
 	if testing.Short() {
-		n = 60
+		n = 10
 	}
 	if *seeds > 0 {
 		n = *seeds
@@ -69,13 +69,13 @@ func TestBusAccountsUnderChaos(t *testing.T) {
 // cycle moves up past others that wait, and past none of them more than capacity
 // times. No queue defers more than twice its capacity and 3.
 func TestPublishKeepsItsPlaceInLine(t *testing.T) {
-	runPrograms(t, 100, func(t *testing.T, seed uint64) { run(t, decodeLine(bytesOf(seed)), false) })
+	runPrograms(t, 6, func(t *testing.T, seed uint64) { run(t, decodeLine(bytesOf(seed)), false) })
 }
 
 // nil from Shutdown means that nothing was refused to a handler, cut or left,
 // whenever it gives up.
 func TestShutdownTellsOfAllThatItRefused(t *testing.T) {
-	runPrograms(t, 400, func(t *testing.T, seed uint64) { run(t, decodeDrain(bytesOf(seed)), true) })
+	runPrograms(t, 40, func(t *testing.T, seed uint64) { run(t, decodeDrain(bytesOf(seed)), true) })
 }
 
 // runPrograms runs n programs, or as many as the flags say.
@@ -87,7 +87,7 @@ func runPrograms(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
 	case *seeds > 0:
 		n = *seeds
 	case testing.Short():
-		n /= 5
+		n /= 3
 	}
 	for i := range n {
 		seed := first + uint64(i)

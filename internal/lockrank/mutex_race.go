@@ -31,7 +31,7 @@ func (m *Mutex) SetRank(r Rank) { m.rank = r }
 // beside it: two goroutines that do so in different orders can wait for each
 // other.
 func (m *Mutex) Lock() {
-	if m.rank >= Buffer && m.locks.Add(1)%sample != 0 {
+	if m.rank >= Admission && m.locks.Add(1)%sample != 0 {
 		m.mu.Lock()
 		m.holder = 0
 		return

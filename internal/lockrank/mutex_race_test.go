@@ -12,13 +12,13 @@ import (
 func TestMutexPanicsWhenLocksAreTakenInTheWrongOrder(t *testing.T) {
 	var first, second, beside lockrank.Mutex
 	first.SetRank(lockrank.LifeCycle)
-	second.SetRank(lockrank.Admission)
-	beside.SetRank(lockrank.Admission)
+	second.SetRank(lockrank.Table)
+	beside.SetRank(lockrank.Table)
 	first.Lock()
 	second.Lock()
-	require.PanicsWithValue(t, "eventbus: BUG: a lock of rank 4 is taken while one of rank 4 is held", beside.Lock)
+	require.PanicsWithValue(t, "eventbus: BUG: a lock of rank 3 is taken while one of rank 3 is held", beside.Lock)
 	first.Unlock() // in any order
-	require.PanicsWithValue(t, "eventbus: BUG: a lock of rank 1 is taken while one of rank 4 is held", first.Lock)
+	require.PanicsWithValue(t, "eventbus: BUG: a lock of rank 1 is taken while one of rank 3 is held", first.Lock)
 	second.Unlock()
 	first.Lock()
 	first.Unlock()
