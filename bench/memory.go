@@ -27,7 +27,7 @@ type filling struct {
 var fillings = []filling{
 	{"idle", idleBus, 0},
 	{"full", func() (func() error, error) { return fullBus(false) }, capacities},
-	{"full and deferred", func() (func() error, error) { return fullBus(true) }, 2 * capacities},
+	{"full and deferred", func() (func() error, error) { return fullBus(true) }, 3*capacities + 9},
 }
 
 const capacities = dataCapacity + signalCapacity + orderCapacity
@@ -196,7 +196,7 @@ func (s *stuffedBus) fillDeferred() error {
 		}
 	}
 	for _, q := range s.bus.Stats().Queues {
-		if q.Deferred != q.Capacity {
+		if q.Deferred != 2*q.Capacity+len(lanes) {
 			return fmt.Errorf("the %v queue deferred %d events: capacity %d", q.Queue, q.Deferred, q.Capacity)
 		}
 	}
