@@ -88,22 +88,7 @@ func TestShutdownEndsTheWaitOfAHandlerAtAnotherBus(t *testing.T) {
 		publish(t, other, eventbus.OrderQueue, "order", 1)
 		<-g.entered
 		publish(t, other, eventbus.OrderQueue, "order", 2) // full
-		b := newBus(t)
-		result := make(chan error, 1)
-		b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
-			err := other.Publish(ctx, eventbus.OrderQueue, event("order", 3))
-			result <- err
-			return err
-		})
-		ctx, cancel := context.WithCancel(context.Background())
-		require.NoError(t, b.Start(ctx))
-		publish(t, b, eventbus.DataQueue, tick, 1)
-		time.Sleep(100 * time.Millisecond)
-		cancel()
-		time.Sleep(time.Minute)
-		require.Empty(t, result, "the end of the session ends no wait")
-		_ = b.Shutdown(bustest.Ended()) // nil if the handler returns before it is looked at
-		require.ErrorIs(t, receive(t, result), context.Canceled)
+		requireShutdownEndsWait(t, other.Publish)
 		g.open()
 	})
 }
@@ -115,24 +100,31 @@ func TestShutdownEndsThePublishWaitOfAHandlerAtAnotherBus(t *testing.T) {
 		g := newGate()
 		other.SubscribeFunc("order", g.handle)
 		start(t, other)
-		b := newBus(t)
-		result := make(chan error, 1)
-		b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
-			err := other.PublishWait(ctx, eventbus.OrderQueue, event("order", 3))
-			result <- err
-			return err
-		})
-		ctx, cancel := context.WithCancel(context.Background())
-		require.NoError(t, b.Start(ctx))
-		publish(t, b, eventbus.DataQueue, tick, 1)
-		time.Sleep(100 * time.Millisecond)
-		cancel()
-		time.Sleep(time.Minute)
-		require.Empty(t, result, "the end of the session ends no wait")
-		_ = b.Shutdown(bustest.Ended()) // nil if the handler returns before it is looked at
-		require.ErrorIs(t, receive(t, result), context.Canceled)
+		requireShutdownEndsWait(t, other.PublishWait)
 		g.open()
 	})
+}
+
+// requireShutdownEndsWait lets a handler of a new bus wait in the publish function of
+// another bus, and requires that Shutdown ends the wait and the end of the session does not.
+func requireShutdownEndsWait(t *testing.T, publishElsewhere func(context.Context, eventbus.Queue, eventbus.Event) error) {
+	t.Helper()
+	b := newBus(t)
+	result := make(chan error, 1)
+	b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+		err := publishElsewhere(ctx, eventbus.OrderQueue, event("order", 3))
+		result <- err
+		return err
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	require.NoError(t, b.Start(ctx))
+	publish(t, b, eventbus.DataQueue, tick, 1)
+	time.Sleep(100 * time.Millisecond)
+	cancel()
+	time.Sleep(time.Minute)
+	require.Empty(t, result, "the end of the session ends no wait")
+	_ = b.Shutdown(bustest.Ended()) // nil if the handler returns before it is looked at
+	require.ErrorIs(t, receive(t, result), context.Canceled)
 }
 
 // Shutdown waits for no logger that is told late of an abandoned call.
