@@ -96,14 +96,13 @@ type callAtHand struct {
 	unknown     bool              // an event has begun, and its first handler is about to be called
 }
 
-// decisionTime is how long callsAtHand gives way at most to a processor that is
-// between two handlers, until it knows that it is killed or is at the next one. That
-// takes some hundred nanoseconds, unless its thread loses its core or user code, such
-// as a clock, holds it up. In a synctest bubble no time passes meanwhile: so there is
-// a number of rounds, too.
+// clockPatience is how long callsAtHand waits at most for the user's clock, which says
+// whether the event at hand has expired: long for a clock, short beside the time that
+// an operator gives. In a synctest bubble no time passes meanwhile: so there is a
+// number of rounds, too.
 const (
-	decisionTime   = time.Millisecond
-	decisionRounds = 10_000
+	clockPatience = 10 * time.Millisecond
+	clockRounds   = 10_000
 )
 
 // callsAtHand describes what the processors are at.
@@ -119,25 +118,35 @@ func (b *Bus) callsAtHand() (calls []callAtHand) {
 }
 
 // atHandLocked describes the handler that p is at, and what is left of its event. It
-// gives way to p until that is known. Bus.mu is held.
+// waits while p is between two handlers, where only the bus's own code runs and takes
+// no Bus.mu: there p soon knows that it is killed, or is at the next one. Bus.mu is held.
 func (p *processor) atHandLocked() callAtHand {
 	began := time.Now()
-	for range decisionRounds {
-		if !p.isUndecided() {
-			return callAtHand{interrupted: p.cut.Load()}
-		}
-		if c := p.callAt(p.look()); c != nil {
+	for round := 0; p.isUndecided(); round++ {
+		s := p.look()
+		if c := p.callAt(s); c != nil {
 			return p.leftOf(c)
 		}
-		if time.Since(began) > decisionTime {
-			break
+		if s.handler&tellingBit != 0 {
+			if c := p.handlerAt(s); c != nil {
+				return p.afterTelling(c)
+			}
+			if round > clockRounds || time.Since(began) > clockPatience {
+				return callAtHand{unknown: true}
+			}
 		}
 		runtime.Gosched()
 	}
-	if c := p.handlerAt(p.look()); c != nil { // a logger holds it up, which was told of the call
+	return callAtHand{interrupted: p.cut.Load()}
+}
+
+// afterTelling describes what p will do when the logger has returned that runs before
+// the call c: the first handler of an event is called, a further one is not.
+func (p *processor) afterTelling(c *callInfo) callAtHand {
+	if c.index <= c.list.firstHeard() {
 		return p.leftOf(c)
 	}
-	return callAtHand{unknown: p.isUndecided(), interrupted: p.cut.Load()}
+	return callAtHand{interrupted: c.list.interrupted(c.queue.id, p.turn.entry.Event, c.index)}
 }
 
 // isUndecided reports whether p has begun an event and does not know that it is

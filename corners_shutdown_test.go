@@ -225,6 +225,32 @@ func TestShutdownReturnsAtOnceBesideABlockedLoggerOnBusyCores(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second)
 }
 
+// A further handler is not called once Shutdown has given up, though the logger was being
+// told of the call, and Shutdown says so.
+func TestShutdownCutsTheCallThatALoggerHoldsUp(t *testing.T) {
+	in, out := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	l := &logbook{level: slog.LevelDebug, onRecord: func(r slog.Record) {
+		if r.Message == "eventbus: calling handler" && calls.Add(1) == 2 {
+			close(in)
+			<-out
+		}
+	}}
+	b := newBus(t, l.logger())
+	var seen journal[any]
+	b.SubscribeFunc("order", pass, eventbus.WithName("first"))
+	b.SubscribeFunc("order", seen.handle, eventbus.WithName("second"))
+	publish(t, b, eventbus.OrderQueue, "order", 1)
+	start(t, b)
+	receive(t, in)
+	left := leftBy(t, receive(t, bustest.InBackground(func() error { return b.Shutdown(bustest.Ended()) })))
+	close(out)
+	require.Equal(t, []string{"second"}, left.Interrupted[0].Handlers)
+	require.NotContains(t, left.Error(), "still runs")
+	eventually(t, "the processor to leave", func() bool { return len(l.find("eventbus: processor stopped")) == 3 })
+	require.Empty(t, seen.all())
+}
+
 // A handler that was called and has failed is not among those that were not, though the
 // logger ends the goroutine of RunUntilIdle when it is told.
 func TestShutdownNamesNoHandlerWhoseFailureEndedTheGoroutine(t *testing.T) {

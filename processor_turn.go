@@ -65,6 +65,7 @@ func (p *processor) run(limit int) {
 
 // resume goes on with the event that a failure has interrupted.
 func (p *processor) resume() {
+	p.endTelling()
 	p.dispatch(p.nextHandler())
 	if p.turn.completion != nil {
 		p.complete()
@@ -97,6 +98,7 @@ func (p *processor) openEntry() bool {
 		t.entry.meta = nil
 		m.recycle()
 		if joins != nil {
+			p.waitForClock()
 			return p.join(joins.sub)
 		}
 		if !completion.begin() {
@@ -106,7 +108,7 @@ func (p *processor) openEntry() bool {
 		t.completion, t.reached = completion, false
 	}
 	if maxAge > 0 && p.env.expires() {
-		p.setList(nobody) // should the clock end the goroutine
+		p.waitForClock()
 		if err := p.age(maxAge); err != nil {
 			p.setList(expiredList)
 			t.unreported = &HandlerError{Queue: t.queue.id, Event: t.entry.Event, Err: err}
@@ -117,6 +119,14 @@ func (p *processor) openEntry() bool {
 		p.setList(p.env.handlersOf(t.entry.Type))
 	}
 	return true
+}
+
+// waitForClock says that the clock is about to be asked about the event at hand. The
+// event has no handlers until then, should the clock end the goroutine.
+func (p *processor) waitForClock() {
+	p.setList(nobody)
+	p.position.begin(p.turn.queue.buffer.Begun())
+	p.setTelling()
 }
 
 // bury counts the event at hand as one that was withdrawn.
@@ -228,18 +238,22 @@ func (p *processor) nextHandler() int {
 // to be called, and reports whether that one and those after it must not be. The
 // first one is called: an event that has begun is not handed back.
 func (p *processor) isCutAt(i int) bool {
-	requests, list := p.requests.Load(), p.turn.list
-	if requests&reqSlow != 0 {
-		p.tellSlowEnded()
+	list := p.turn.list
+	if requests := p.requests.Load(); requests&(reqSlow|logCalls) != 0 {
+		p.setTelling()
+		if requests&reqSlow != 0 {
+			p.tellSlowEnded()
+		}
+		if requests&logCalls != 0 {
+			p.logCall(list.subs[i], p.turn.entry.Type)
+		}
+		p.endTelling()
 	}
-	if requests&reqKill != 0 && i > list.firstHeard() {
-		p.cut.Store(list.interrupted(p.turn.queue.id, p.turn.entry.Event, i))
-		return true
+	if p.requests.Load()&reqKill == 0 || i <= list.firstHeard() {
+		return false
 	}
-	if requests&logCalls != 0 {
-		p.logCall(list.subs[i], p.turn.entry.Type)
-	}
-	return false
+	p.cut.Store(list.interrupted(p.turn.queue.id, p.turn.entry.Event, i))
+	return true
 }
 
 // complete tells who waits for the event at hand what became of it. The event has
@@ -270,6 +284,7 @@ func (p *processor) skip() {
 	}
 	t.queue.unhandled.Add(1)
 	if p.requests.Load()&logCalls != 0 {
+		p.setTelling()
 		p.protect(telling, func() {
 			p.bus.logger.DebugContext(p.context, "eventbus: event has no handler", "queue", t.queue.id, "type", t.entry.Type)
 		})
@@ -282,6 +297,7 @@ func (p *processor) expire() {
 	h := t.unreported
 	t.queue.expired.Add(1)
 	t.noteError(h)
+	p.setTelling()
 	p.protect(telling, func() { t.queue.logExpired(p.context, h) })
 	p.passOn()
 }

@@ -20,12 +20,13 @@ type position struct {
 }
 
 // The bits of position.handler. Without one, the processor looks whether it may call
-// the handler.
+// the handler: no user code runs, so it soon knows.
 const (
-	callingBit   = 1 << 30 // it calls the handler, or is about to
+	tellingBit   = 1 << 29 // the logger, or the clock, runs before that
+	callingBit   = 1 << 30 // the processor calls the handler, or is about to
 	reportingBit = 1 << 31 // the failure of the handler is being reported
 
-	indexBits = callingBit - 1
+	indexBits = tellingBit - 1
 )
 
 // begin says that the processor is at the handlers of the event that it has begun
@@ -53,6 +54,14 @@ func (pos *position) at() int { return int(pos.handler & indexBits) }
 func (p *processor) setHandler(i int) { store(&p.position.handler, uint32(i)) }
 
 func (p *processor) setCalling(i int) { store(&p.position.handler, uint32(i)|callingBit) }
+
+// setTelling says that user code runs before the handler at hand.
+func (p *processor) setTelling() { store(&p.position.handler, p.position.handler&indexBits|tellingBit) }
+
+// endTelling says that it has returned. Others must see that before the processor
+// reads its requests: one that saw the user code run, and then asked the processor to
+// stop, relies on it that the handler is not called.
+func (p *processor) endTelling() { atomic.AndUint32(&p.position.handler, indexBits) }
 
 func (p *processor) setReporting() { store(&p.position.handler, p.position.handler|reportingBit) }
 
