@@ -31,13 +31,13 @@ import (
 // and enters the queue before anything from outside does. A queue defers at most
 // twice its capacity and 3 events; then Publish returns ErrQueueFull.
 func (b *Bus) Publish(ctx context.Context, q Queue, e Event) error {
-	return b.publish(ctx, q, &entry{Event: e}, nil)
+	return b.publish(ctx, q, &e, nil)
 }
 
 // TryPublish is [Bus.Publish] that never waits. If the queue is full it returns
 // [ErrQueueFull] whatever the queue's rule, and neither drops nor defers.
 func (b *Bus) TryPublish(ctx context.Context, q Queue, e Event) error {
-	return b.publish(ctx, q, &entry{Event: e}, tryRule)
+	return b.publish(ctx, q, &e, tryRule)
 }
 
 // PublishBatch publishes events, as one packet of a feed, to q. A batch takes one
@@ -57,21 +57,35 @@ func (b *Bus) PublishBatch(ctx context.Context, q Queue, events []Event) (accept
 }
 
 // publish publishes e by rule r, nil for the queue's. Who finds room takes one lock.
-// An event that has a key or an age is labelled first, which may run user code.
-func (b *Bus) publish(ctx context.Context, q Queue, e *entry, r *rule) error {
+func (b *Bus) publish(ctx context.Context, q Queue, e *Event, r *rule) error {
 	if q >= numQueues || e.Type == "" || ctx == nil {
 		return b.rejectCall(ctx, q, e.Type, 1)
 	}
 	to := b.queues[q]
 	if !to.plain || !r.isPlain() {
-		if err := to.label(e, r, b.now); err != nil {
-			return to.rejectEvents(ctx, e.Type, err, 1)
+		return b.publishLabelled(ctx, to, *e, r)
+	}
+	if isOpen(ctx) {
+		if place := to.buffer.Reserve(); place != nil {
+			place.Event = *e
+			to.buffer.Commit()
+			return nil
 		}
 	}
-	if isOpen(ctx) && to.buffer.Add(e) {
+	return b.publishSlow(ctx, to, entry{Event: *e}, r)
+}
+
+// publishLabelled publishes an event that has a key or an age, and is labelled with it
+// first, which may run user code.
+func (b *Bus) publishLabelled(ctx context.Context, to *queue, ev Event, r *rule) error {
+	e := entry{Event: ev}
+	if err := to.label(&e, r, b.now); err != nil {
+		return to.rejectEvents(ctx, e.Type, err, 1)
+	}
+	if isOpen(ctx) && to.buffer.Add(&e) {
 		return nil
 	}
-	return b.publishSlow(ctx, to, *e, r)
+	return b.publishSlow(ctx, to, e, r)
 }
 
 // isOpen reports whether ctx has not ended, or is a handler's own: that may have

@@ -76,6 +76,9 @@ func (l *handlerList) serves(t EventType) bool {
 	return l != nil && l.eventType == t && l.route != nil && l.route.list.Load() == l
 }
 
+// isStale reports whether l is no route's list any more.
+func (l *handlerList) isStale() bool { return l != nil && !l.serves(l.eventType) }
+
 // count adds n calls to every handler that does not count for itself.
 func (l *handlerList) count(n uint64) {
 	if n > 0 {
@@ -189,6 +192,7 @@ func (b *Bus) unsubscribe(s *Subscription) {
 	if b.table.unsubscribe(s) {
 		s.joins.queue.withdrawJoiner(s.joins)
 	}
+	b.letGoOfStale()
 }
 
 // unsubscribe reports whether s was on its way to the table.

@@ -24,6 +24,7 @@ type processor struct {
 
 	requests atomic.Uint32
 	position position
+	parked   atomic.Pointer[handlerList]      // of the last event, while the processor is idle; see park
 	cut      atomic.Pointer[InterruptedEvent] // an event that the kill switch ended, once the processor knows of it
 	slow     atomic.Pointer[callInfo]         // reported and not yet said to have ended
 
@@ -110,6 +111,9 @@ func (p *processor) isHeld() bool {
 	}
 	return false
 }
+
+// hasRequests reports whether serveRequests is due before the next event.
+func (p *processor) hasRequests() bool { return !p.served || p.isHeld() }
 
 // serveRequests does what the processor was asked to and reports whether to go on.
 // The hold comes off before the requests are read: what is requested later comes

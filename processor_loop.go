@@ -43,13 +43,14 @@ func (p *processor) loop() {
 		switch {
 		case p.isBusy(): // a failure interrupted the event; the other handlers still run
 			p.resume()
-		case !p.serveRequests():
+		case p.hasRequests() && !p.serveRequests():
 			if p.leave() {
 				return
 			}
 		case p.pick():
 			p.bus.pulse.quicken()
 			p.run(p.runLimit())
+			p.askForLevel() // and not before: an event that wakes the processor would wait for it
 		default:
 			p.idle()
 		}
@@ -63,7 +64,7 @@ func (p *processor) step() (busy bool) {
 	switch {
 	case p.isBusy():
 		p.resume()
-	case (p.isHeld() || !p.served) && !p.serveRequests() || !p.pick():
+	case p.hasRequests() && !p.serveRequests() || !p.pick():
 		return false
 	default:
 		p.run(1)
@@ -114,7 +115,7 @@ func (p *processor) idle() {
 	if p.bus.spin > 0 && p.spinUntilReady() {
 		return
 	}
-	p.letGo()
+	p.park()
 	var doors [numQueues]<-chan *buffer.Chunk[entry]
 	for i, q := range p.queues {
 		if p.open[i] {
@@ -131,10 +132,35 @@ func (p *processor) idle() {
 	case <-p.wake:
 		p.poll()
 	}
+	p.setList(p.parked.Load())
 }
 
-// poll looks at all that a lost wake-up could have been about.
+// park moves the list of the last event to where those who unsubscribe take it away:
+// an idle processor must not keep their handlers. One that has unsubscribed by now
+// did not see the list there, so the processor looks itself.
+func (p *processor) park() {
+	list := p.turn.list
+	p.letGo()
+	p.parked.Store(list)
+	if list.isStale() {
+		p.parked.Store(nil)
+	}
+}
+
+// letGoOfStale makes idle processors forget handlers that have unsubscribed. It is
+// called when their lists have been given up.
+func (b *Bus) letGoOfStale() {
+	for _, p := range b.processors {
+		if list := p.parked.Load(); list.isStale() {
+			p.parked.CompareAndSwap(list, nil)
+		}
+	}
+}
+
+// poll looks at all that a lost wake-up could have been about, and whether the
+// logger's level has changed.
 func (p *processor) poll() {
+	p.askForLevel()
 	for _, q := range p.queues {
 		if q.buffer.Gate.Load()&lined != 0 {
 			q.lookAtLine()

@@ -135,7 +135,7 @@ func WithMaxAge(d time.Duration) TopicOption {
 // event whose Time is that of the bus's clock and whose Source is empty. Unless T is
 // a pointer or an interface, putting it into the event allocates.
 func (t Topic[T]) Publish(ctx context.Context, b *Bus, data T) error {
-	e := entry{Event: Event{Type: t.eventType, Data: data}}
+	e := Event{Type: t.eventType, Data: data}
 	if err := t.prepare(ctx, b, &e); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (t Topic[T]) Publish(ctx context.Context, b *Bus, data T) error {
 }
 
 // prepare makes b ready for the topic's events, and stamps e.
-func (t Topic[T]) prepare(ctx context.Context, b *Bus, e *entry) error {
+func (t Topic[T]) prepare(ctx context.Context, b *Bus, e *Event) error {
 	t.keepOn(b)
 	q := b.queues[t.queue]
 	if r := t.rule; r != nil {

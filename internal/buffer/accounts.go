@@ -109,6 +109,7 @@ func (b *Buffer[T, K]) roomLocked() int {
 // others up, in order. The chunks that are empty then stay in the list, and in the
 // channel, and are filled next.
 func (b *Buffer[T, K]) sweepLocked() {
+	b.noteFilledLocked()
 	to, n := b.mu.head, 0
 	place, was := b.mu.opened, b.mu.opened
 	free := b.mu.free[sort.Search(len(b.mu.free), func(i int) bool { return b.mu.free[i] > place }):]
@@ -131,14 +132,15 @@ func (b *Buffer[T, K]) sweepLocked() {
 			}
 		}
 	}
-	b.mu.last = to
+	last := to
 	for ; to != nil; to, n = to.next, 0 {
 		clear(to.items[n:])
 		to.n = n
 	}
-	if b.mu.last != nil && b.mu.last.n == chunkSize {
-		b.mu.last = b.mu.last.next
+	if last != nil && last.n == chunkSize {
+		last = last.next
 	}
+	b.setLastLocked(last)
 	b.mu.pushed = place
 	b.mu.dead = slices.DeleteFunc(b.mu.dead, func(p uint64) bool { return p > b.mu.opened })
 }

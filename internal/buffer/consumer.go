@@ -73,7 +73,7 @@ func (b *Buffer[T, K]) Begin(v *T) bool {
 	if b.cfg.Evicts {
 		return b.beginLocked(v)
 	}
-	if b.at == b.open.n && !b.openNext() || !b.cursor.begin() {
+	if b.at == b.end && !b.openNext() || !b.cursor.begin() {
 		return false
 	}
 	b.shift(v)
@@ -88,7 +88,7 @@ func (b *Buffer[T, K]) Begin(v *T) bool {
 func (b *Buffer[T, K]) beginLocked(v *T) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.at == b.open.n && !b.openNextLocked() || !b.cursor.begin() {
+	if b.at == b.end && !b.openNextLocked() || !b.cursor.begin() {
 		return false
 	}
 	b.shift(v)
@@ -144,9 +144,9 @@ func (b *Buffer[T, K]) Ready() bool {
 	if b.cfg.Evicts {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return b.at < b.open.n || b.mu.head != nil
+		return b.at < b.end || b.mu.head != nil
 	}
-	return b.at < b.open.n || len(b.ch) > 0
+	return b.at < b.end || len(b.ch) > 0
 }
 
 func (b *Buffer[T, K]) openNext() bool {
@@ -169,7 +169,7 @@ func (b *Buffer[T, K]) openNextLocked() bool {
 	if c != nil {
 		b.openLocked(c)
 	}
-	return b.at < b.open.n
+	return b.at < b.end
 }
 
 // openLocked makes c, the head of the list, the open chunk: its items are the
@@ -179,10 +179,11 @@ func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
 		b.mu.head = c.next
 	}
 	if b.mu.last == c {
-		b.mu.last = c.next // an empty one, after sweepLocked
+		b.noteFilledLocked()
+		b.setLastLocked(c.next) // an empty one, after sweepLocked
 	}
 	old := b.open
 	old.n, old.sent, old.next, b.mu.spare = 0, false, b.mu.spare, old
-	b.open, b.at, c.first = c, 0, b.cursor.Site().Begun()
+	b.open, b.at, b.end, c.first = c, 0, c.n, b.cursor.Site().Begun()
 	b.mu.opened += uint64(c.n)
 }

@@ -128,6 +128,7 @@ func (b *Buffer[T, K]) removeLocked(i int) {
 func (b *Buffer[T, K]) Unload() (left []T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.noteFilledLocked()
 	take := func(waiting []T) {
 		for _, v := range waiting {
 			if b.keepLocked(v) {
@@ -136,12 +137,13 @@ func (b *Buffer[T, K]) Unload() (left []T) {
 		}
 		clear(waiting)
 	}
-	take(b.open.items[b.nextLocked():b.open.n])
+	take(b.open.items[b.nextLocked():b.end])
 	for c := b.mu.head; c != nil; c = c.next {
 		take(c.items[:c.n])
 		c.n = 0 // whoever has received it opens an empty chunk
 	}
-	b.mu.head, b.mu.last, b.mu.tail = nil, nil, nil
+	b.mu.head, b.mu.tail = nil, nil
+	b.setLastLocked(nil)
 	for _, d := range b.mu.deferred[b.mu.gone:] {
 		if b.keepLocked(d.item) {
 			left = append(left, d.item)

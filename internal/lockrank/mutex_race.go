@@ -43,6 +43,16 @@ func (m *Mutex) Lock() {
 	held.add(id, m)
 }
 
+// TryLock locks m if nobody holds it, and reports whether it did. It waits for nobody,
+// so the order does not matter to it.
+func (m *Mutex) TryLock() bool {
+	if !m.mu.TryLock() {
+		return false
+	}
+	m.holder = 0
+	return true
+}
+
 // Unlock unlocks m.
 func (m *Mutex) Unlock() {
 	if m.holder != 0 {
