@@ -11,8 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/lockrank"
 )
 
-// What the methods of a [Bus] return, wrapped with what it was about. Use
-// [errors.Is].
+// The errors of a [Bus]. Its methods wrap them with the queue and the event type
+// concerned: test for them with [errors.Is].
 var (
 	ErrClosed        = errors.New("eventbus: bus is shut down")
 	ErrRunning       = errors.New("eventbus: bus is running")
@@ -46,7 +46,7 @@ type Bus struct {
 	pulse      *pulse
 
 	running  atomic.Bool // written under mu and admissionMu
-	stepped  atomic.Bool // RunUntilIdle was called, and Start not since; written under mu
+	stepped  atomic.Bool // of Start and RunUntilIdle, the last call was RunUntilIdle; written under mu
 	draining atomic.Bool // Shutdown has begun; written under mu
 
 	// life is guarded by mu, which is taken before all other locks.
@@ -82,15 +82,16 @@ type config struct {
 }
 
 const (
-	defaultPoll     = 100 * time.Millisecond // what the owner asked for; a safety net, see idle
+	defaultPoll     = 100 * time.Millisecond // a safety net against lost wake-ups: see processor.idle
 	defaultSlow     = 10 * time.Millisecond
 	defaultSlowWait = time.Second // as long as the data queue waits
 )
 
 // New returns a bus that is not started. Without options it has the queues
-// described at [DataQueue], polls every 100 ms, reports handlers that run for
-// longer than 10 ms and publishes that wait for longer than 1 s, and logs to [slog.Default] as it is at this moment. If an
-// option is invalid, New returns a nil Bus and an error that says which.
+// described at [DataQueue], polls every 100 ms, and reports handlers that run for
+// longer than 10 ms and publishes that wait for longer than 1 s. It logs to the
+// logger that [slog.Default] returns when New is called. If an option is invalid, New
+// returns a nil Bus and an error that says which.
 func New(opts ...Option) (*Bus, error) {
 	c := config{logger: slog.Default(), queues: defaultQueues(), poll: defaultPoll, slow: defaultSlow, slowWait: defaultSlowWait}
 	for i, opt := range opts {
@@ -136,8 +137,9 @@ func (b *Bus) now() time.Time {
 	return time.Now()
 }
 
-// expires reports whether events may be too old: not in RunUntilIdle without a
-// clock of its own, so that the same events give the same calls every day.
+// expires reports whether the ages of events are checked. RunUntilIdle checks them
+// only if the bus has a clock from WithClock, so that the same events give the same
+// calls every day.
 func (b *Bus) expires() bool { return b.clock != nil || !b.stepped.Load() }
 
 // WithLogger sets the logger. Processor starts and stops are logged at INFO,

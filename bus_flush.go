@@ -79,11 +79,12 @@ func (b *Bus) isSettled() bool {
 // isLeft reports whether the bus does not run and its processors have left.
 func (b *Bus) isLeft() bool { return !b.running.Load() && b.haveExited() }
 
-// rest reports whether the bus is idle or paused, and returns the queues that hold
-// events. What was accepted is never too low and what is gone never too high, and
-// that is read first, for all queues: if they agree, there was a moment at which
-// nothing was left in any. A queue that holds events must have rested from before the
-// first look to after the last: its handlers could publish to one that was looked at.
+// rest reports whether the bus is idleOrPaused, and returns the paused queues that hold
+// events. It reads Gone of all queues first and Accepted of all queues after that. Both
+// only grow. So if they agree for a queue, it was empty all the time in between, and if
+// they agree for all queues, all were empty at once. A paused queue that holds events
+// must have rested from the first read to the last: otherwise a handler of it could have
+// published to a queue that was read already.
 func (b *Bus) rest() (held []*queue, rested bool) {
 	var gone [numQueues]uint64
 	var at [numQueues]buffer.Site

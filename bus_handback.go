@@ -117,9 +117,10 @@ func (b *Bus) callsAtHand() (calls []callAtHand) {
 	return calls
 }
 
-// atHandLocked describes the handler that p is at, and what is left of its event. It
-// waits while p is between two handlers, where only the bus's own code runs and takes
-// no Bus.mu: there p soon knows that it is killed, or is at the next one. Bus.mu is held.
+// atHandLocked describes the handler that p is at, and the handlers of its event that
+// will not be called. Bus.mu is held. While p is between two handlers, atHandLocked
+// waits: only the bus's own code runs there, which takes no Bus.mu, and p soon sees the
+// kill switch or calls the next handler.
 func (p *processor) atHandLocked() callAtHand {
 	began := time.Now()
 	for round := 0; p.isUndecided(); round++ {
@@ -140,8 +141,8 @@ func (p *processor) atHandLocked() callAtHand {
 	return callAtHand{interrupted: p.cut.Load()}
 }
 
-// afterTelling describes what p will do when the logger has returned that runs before
-// the call c: the first handler of an event is called, a further one is not.
+// afterTelling describes what p will do after the logger that runs before the call c:
+// it calls the first handler of an event, and no further one.
 func (p *processor) afterTelling(c *callInfo) callAtHand {
 	if c.index <= c.list.firstHeard() {
 		return p.leftOf(c)

@@ -88,9 +88,10 @@ func (b *Bus) publishLabelled(ctx context.Context, to *queue, ev Event, r *rule)
 	return b.publishSlow(ctx, to, e, r)
 }
 
-// isOpen reports whether ctx has not ended, or is a handler's own: that may have
-// ended, and its publishes go on, unless the handler is a part of a call that Async
-// has given up on. Only a context that has ended is asked whose it is.
+// isOpen reports whether a publish with ctx may take the fast path. A context that has
+// ended may not, except that of a handler, whose end stops no publish. A handler of a
+// bus that is stepped inside another handler may not either: Async may have given up
+// on the outer one, and the slow path looks whether it has.
 func isOpen(ctx context.Context) bool {
 	if h, own := ctx.(*handlerContext); own {
 		return !h.session.outer.isHandler()
@@ -98,7 +99,7 @@ func isOpen(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// publishSlow is the rest of a publish that did not get through at once.
+// publishSlow publishes an event that the fast path did not accept.
 func (b *Bus) publishSlow(ctx context.Context, q *queue, e entry, r *rule) error {
 	pub := newPublication(ctx, q, r)
 	pub.one[0] = e
@@ -130,8 +131,8 @@ func (b *Bus) publishBatch(ctx context.Context, q Queue, events []Event, r *rule
 	return b.publishBatchSlow(ctx, to, events, r)
 }
 
-// publishBatchSlow labels the events and carries the batch out. If a key cannot be
-// made, the batch is as long as what comes before that event.
+// publishBatchSlow labels the events and publishes the batch by the law. An event that
+// cannot be labelled ends the batch: only the events before it are published.
 func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r *rule) (accepted int, err error) {
 	pub := newPublication(ctx, q, r)
 	pub.entries = make([]entry, len(events))
@@ -166,26 +167,26 @@ func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r 
 // wait. A single event is a batch of one.
 type publication struct {
 	ctx       context.Context
-	ctxErr    error // its error when the publish began; no user code runs under a lock
+	ctxErr    error // ctx.Err() when the publish began: ctx is user code and is not asked under a lock
 	caller    caller
 	publisher publisher
-	by        []*drainer // of the handler that publishes; none for an outsider
+	by        []*drainer // the drainers that are busy with the publishing handler; empty from outside
 	rule      *rule
 	entries   []entry
 	accepted  int     // how many of entries are; guarded by admissionMu
-	evicted   []entry // what had to go for them
-	noWait    error   // why PublishWait cannot wait
+	evicted   []entry // entries that were evicted to make room
+	noWait    error   // why a handler's PublishWait must not wait; nil if it may
 
 	completion *completion // of PublishWait
 	waiting    waiting
 
-	one     [1]entry // entries and by of most
+	one     [1]entry // the arrays behind entries and by where they hold one element
 	byOne   [1]*drainer
 	edgeOne edge
 }
 
-// newPublication returns a publication by rule r of whom ctx belongs to. It is not
-// reused: others may still look at what was in line when its publish has returned.
+// newPublication returns a publication by rule r for the caller that ctx belongs to. It
+// is not pooled: the wait-for graph may refer to it after its publish has returned.
 func newPublication(ctx context.Context, q *queue, r *rule) *publication {
 	c := callerOf(ctx)
 	pub := new(publication)
@@ -205,17 +206,17 @@ func newPublication(ctx context.Context, q *queue, r *rule) *publication {
 	return pub
 }
 
-// An ending says what the end of a wait's context means. A handler's own context ends
-// with its session, and that ends no wait: what may end it from then on is a kill of
-// the bus, or a deadline that the handler has set itself.
+// An ending says what a wait does after its context has ended. The context of a handler
+// ends with its session, which ends no wait. From then on two things may end the wait:
+// the kill switch of the bus, and a deadline that the handler has set itself.
 type ending struct {
-	err      error           // ends the wait
-	killed   <-chan struct{} // else the wait goes on, and ends with this
-	deadline time.Time       // or at this time; zero for none
+	err      error           // the wait ends with this error; nil if it goes on
+	killed   <-chan struct{} // if it goes on: closed by the kill switch, which ends it
+	deadline time.Time       // if it goes on: the time at which it ends; zero for none
 }
 
-// end says what it means that the context of pub is done. The end of a session is a
-// Stop, which is carried out first, so that the wait takes its verdict from it.
+// end says what the wait of pub does now that its context is done. If a session has
+// ended, end carries out the Stop first: the Stop may let the wait in, or refuse it.
 func (pub *publication) end() (e ending) {
 	for c := pub.caller; c.isHandler(); c = c.outer() {
 		if c.handler == nil || c.handler.session.ctx.Err() == nil {
@@ -250,8 +251,8 @@ func contextError(ctx context.Context) error {
 // errDone is the error of a context that is done and does not say why.
 var errDone = errors.New("eventbus: the context is done without an error")
 
-// carryOut publishes pub by the law, waits if it has to, and does what must not be
-// done under a lock.
+// carryOut publishes pub by the law and waits if the law says so. What runs user code,
+// late joiners and logs, comes last, without a lock.
 func (b *Bus) carryOut(q *queue, pub *publication) error {
 	ctx := pub.ctx
 	w, err := q.carryOut(pub)
@@ -276,7 +277,7 @@ func (b *Bus) carryOut(q *queue, pub *publication) error {
 	return q.rejectEvents(ctx, rest[0].Type, err, uint64(len(rest)))
 }
 
-// joinEvicted lets the late joiner in that e stands for, which was evicted.
+// joinEvicted begins the subscription of a late joiner whose entry e was evicted.
 func (b *Bus) joinEvicted(e entry) {
 	if e.meta != nil && e.meta.joins != nil {
 		b.arrive(e.meta.joins.sub)
@@ -326,7 +327,7 @@ func (q *queue) rejectEvents(ctx context.Context, t EventType, err error, n uint
 	return &publishError{q.id, t, err}
 }
 
-// rejectRest counts events of a batch that was not looked at so far.
+// rejectRest counts the events of a batch that were not labelled, as refused with err.
 func (q *queue) rejectRest(ctx context.Context, events []Event, err error) {
 	if len(events) > 0 {
 		_ = q.rejectEvents(ctx, events[0].Type, err, uint64(len(events)))

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// A shutdown is the one that a bus gets.
+// A shutdown is the state of a bus's Shutdown, of which there is one.
 type shutdown struct {
-	giveUp chan struct{} // closed when a caller's context has ended
-	cause  error         // its error; written before giveUp is closed, guarded by Bus.mu
+	giveUp chan struct{} // closed when the context of a caller has ended
+	cause  error         // the error of that context, nil until then; guarded by Bus.mu
 	done   chan struct{}
 
 	left    *ShutdownError // the result, nil if nothing is left; written before done is closed
-	claimed bool           // a caller has it; guarded by Bus.mu
+	claimed bool           // a caller has got left; guarded by Bus.mu
 }
 
 // Shutdown closes the bus for good. It refuses what is published from outside,
@@ -136,8 +136,8 @@ func (b *Bus) drain(s *shutdown) {
 // one that writes a line, short beside the time that an operator gives.
 const logPatience = 10 * time.Millisecond
 
-// tellLast runs the reports and tells what the throttles have withheld. User code
-// that blocks does not hold up a Shutdown that has given up.
+// tellLast runs the reports and logs what the throttles have withheld. If Shutdown has
+// given up, it waits for that user code for logPatience at most.
 func (b *Bus) tellLast(s *shutdown, reports []func()) {
 	if len(reports) == 0 && !b.logs.due.Load() {
 		return

@@ -136,7 +136,8 @@ func (b *Bus) beginStepping(ctx context.Context, c caller) error {
 	}
 }
 
-// tryStepping reports whether processors have not left.
+// tryStepping begins to step in s, or returns why it cannot: with wait if processors
+// that were stopped have not left yet, else with an error.
 func (b *Bus) tryStepping(s *session) (wait bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

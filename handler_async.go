@@ -96,7 +96,7 @@ type asyncCall struct {
 	began      time.Time
 	outer      caller          // the handler that made the call, or is a part of
 	bus        *Bus            // of outer; nil if no bus made the call
-	info       *callInfo       // what its processor was doing
+	info       *callInfo       // the processor's call that this one is a part of; nil if none
 	delivery   Delivery        // the processor may be at another one when the call asks
 	logContext context.Context // of what is logged when nobody waits for the call any more
 	state      atomic.Uint32
@@ -105,7 +105,7 @@ type asyncCall struct {
 	// Written before done is closed.
 	err     error
 	failure *failure
-	late    bool // its time was up when it returned
+	late    bool // the timeout had passed when the call returned
 }
 
 // An asyncContext is the context of a call.
@@ -114,8 +114,8 @@ type asyncContext struct {
 	call *asyncCall
 }
 
-// The states of a call, in which it begins and one of which it ends in; an
-// abandoned one returns, too.
+// The states of a call. It begins as callAwaited. It ends as callReturned, or goes by
+// way of callAbandoned to callReturnedLate.
 const (
 	callAwaited uint32 = iota
 	callAbandoned

@@ -21,7 +21,7 @@ type table struct {
 
 	mu       lockrank.Mutex
 	lastID   uint64
-	orphans  int             // routes that lead to taps alone
+	orphans  int             // how many routes have no subscription of their own, only taps
 	disabled []*Subscription // taken out by DisableAfter
 }
 
@@ -41,7 +41,7 @@ type handlerList struct {
 	eventType EventType
 	subs      []*Subscription                      // in the order in which they are called
 	calls     []func(context.Context, Event) error // theirs
-	unheard   bool                                 // there are taps and what Retain needs at most
+	unheard   bool                                 // subs holds no handler that is subscribed to the type: at most taps and a retainer
 }
 
 // A place says where a subscription is.

@@ -20,7 +20,7 @@ type processor struct {
 	bus    *Bus
 	env    processorEnv
 	queues []*queue      // that it drains, the first before the others
-	wake   chan struct{} // of capacity 1; look at the requests and the line
+	wake   chan struct{} // of capacity 1; wakes an idle processor
 
 	requests atomic.Uint32
 	position position
@@ -33,12 +33,12 @@ type processor struct {
 		session *session // it runs in
 	}
 
-	// The rest belongs to the goroutine that runs the processor.
+	// Only the goroutine that runs the processor uses the fields below.
 	context *handlerContext // of its handlers; replaced under Bus.mu
-	open    []bool          // which of queues were not paused when the requests were last served
-	served  bool            // they were, to the end, and the processor may go on
+	open    []bool          // by queue: it was not paused when the requests were last served
+	served  bool            // serveRequests ran to its end and told the processor to go on
 	started bool            // its start has been logged
-	left    bool            // and its end
+	left    bool            // its end has been logged
 	mute    bool            // the logger failed to tell its level; do not ask again
 	turn    turn
 }

@@ -11,12 +11,12 @@ import (
 type stage uint8
 
 const (
-	handling  stage = iota // a handler's or, if none was running, the processor's own
-	asking                 // the logger's, on being asked for its level
-	telling                // the logger's
-	recalling              // the logger's, on being told of a call that is over, not of the one at hand
-	reporting              // the logger's or an error handler's, on being told of a handler's failure
-	alarming               // the logger's, on being told of one of those
+	handling  stage = iota // a handler runs or, if none does, the processor's own code
+	asking                 // the logger is asked for its level
+	telling                // the logger gets a record about the event at hand
+	recalling              // the logger gets a record about an earlier event
+	reporting              // the logger or an error handler gets a handler's failure
+	alarming               // the logger gets a failure of a logger or an error handler
 )
 
 // A failure is what a panic or runtime.Goexit left behind.
@@ -108,9 +108,9 @@ func (p *processor) passOn() {
 	p.turn.unreported, p.turn.passedOn = nil, 0
 }
 
-// handleFailure deals with what ended the loop, if anything did. A handler that
-// failed, and one whose failure could not be told, has been called; the logger's
-// failure on being told of a call comes before the call.
+// handleFailure deals with the panic or Goexit that ended the loop, if one did. It sets
+// called if the handler at hand must not be called again: it failed itself, or its
+// failure was being reported. A logger that failed before the call leaves it to be called.
 func (p *processor) handleFailure() {
 	t := &p.turn
 	f, stage, busy := t.failure, t.stage, p.isBusy()

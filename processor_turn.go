@@ -18,15 +18,15 @@ type turn struct {
 	entry      entry
 	list       *handlerList // of entry's type; between events that of the event before
 	calls      uint64       // of every handler in list, since they were counted
-	completion *completion  // of who waits for the event
-	errs       []error      // of the handlers, for who waits
-	reached    bool         // a handler was called that no tap is, though a filter might have turned the event away
+	completion *completion  // of the PublishWait that waits for the event; nil for none
+	errs       []error      // the handlers' errors, for completion
+	reached    bool         // a filtered handler that is no tap was called, or its filter panicked
 	called     bool         // the handler at hand has been called
-	passed     bool         // its filters have let the event through, and it has not been called
+	passed     bool         // the filters of the handler at hand have let the event through, and it has not been called
 	stage      stage
-	failure    *failure      // what has ended the goroutine or the call, until it is handled
-	unreported *HandlerError // logged, or being so, and not yet passed on
-	passedOn   int           // to so many error handlers
+	failure    *failure      // the panic or Goexit that handleFailure must deal with; nil for none
+	unreported *HandlerError // a failure that not all error handlers have got yet; nil for none
+	passedOn   int           // how many error handlers have got unreported
 }
 
 // isBusy reports whether an event is begun and not ended.
@@ -121,8 +121,9 @@ func (p *processor) openEntry() bool {
 	return true
 }
 
-// waitForClock says that the clock is about to be asked about the event at hand. The
-// event has no handlers until then, should the clock end the goroutine.
+// waitForClock says that the clock is about to be called for the event at hand. Until
+// its handlers are found the event has none: if the clock ends the goroutine, no
+// handler of the event before is blamed or called.
 func (p *processor) waitForClock() {
 	p.setList(nobody)
 	p.position.begin(p.turn.queue.buffer.Begun())
@@ -234,9 +235,10 @@ func (p *processor) nextHandler() int {
 	return i
 }
 
-// isCutAt does what cannot wait for the end of the event, whose handler i is about
-// to be called, and reports whether that one and those after it must not be. The
-// first one is called: an event that has begun is not handed back.
+// isCutAt is called before handler i of the event at hand if there are requests. It
+// serves those that cannot wait for the end of the event, and reports whether the kill
+// switch keeps handler i and the handlers after it from being called. The first handler
+// is always called, since an event that has begun is not handed back.
 func (p *processor) isCutAt(i int) bool {
 	list := p.turn.list
 	if requests := p.requests.Load(); requests&(reqSlow|logCalls) != 0 {
@@ -256,8 +258,8 @@ func (p *processor) isCutAt(i int) bool {
 	return true
 }
 
-// complete tells who waits for the event at hand what became of it. The event has
-// ended by then: who looks at the accounts finds it handled.
+// complete gives the outcome of the event at hand to the PublishWait that waits for it.
+// It ends the event first, so that the caller finds it handled in Stats.
 func (p *processor) complete() {
 	t := &p.turn
 	t.queue.buffer.End()

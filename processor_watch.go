@@ -19,8 +19,8 @@ type position struct {
 	handler uint32 // index in list, with one of the bits below or none
 }
 
-// The bits of position.handler. Without one, the processor looks whether it may call
-// the handler: no user code runs, so it soon knows.
+// The bits of position.handler. With none of them set no user code runs: the processor
+// is about to look whether it may call the handler.
 const (
 	tellingBit   = 1 << 29 // the logger, or the clock, runs before that
 	callingBit   = 1 << 30 // the processor calls the handler, or is about to
@@ -58,14 +58,14 @@ func (p *processor) setCalling(i int) { store(&p.position.handler, uint32(i)|cal
 // setTelling says that user code runs before the handler at hand.
 func (p *processor) setTelling() { store(&p.position.handler, p.position.handler&indexBits|tellingBit) }
 
-// endTelling says that it has returned. Others must see that before the processor
-// reads its requests: one that saw the user code run, and then asked the processor to
-// stop, relies on it that the handler is not called.
+// endTelling says that the user code has returned. The store is atomic and so comes
+// before the processor reads its requests. A Shutdown that sees tellingBit after it has
+// set reqKill may so rely on it that the handler is not called.
 func (p *processor) endTelling() { atomic.AndUint32(&p.position.handler, indexBits) }
 
 func (p *processor) setReporting() { store(&p.position.handler, p.position.handler|reportingBit) }
 
-// A sight is where a processor is, as somebody else sees it.
+// A sight is a processor's position as another goroutine has read it.
 type sight struct {
 	site    uint64
 	event   uint32
@@ -143,11 +143,11 @@ type pulse struct {
 	seen  []sighting // by processor
 }
 
-// A sighting is a processor's place and since when it has been there.
+// A sighting is a sight of a processor, and since when the pulse has seen it unchanged.
 type sighting struct {
 	sight
 	at   time.Time
-	told bool // it was reported as slow
+	told bool // the call was reported as slow
 }
 
 // beatWhileBusy is the longest time between beats while events flow. A handler is

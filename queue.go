@@ -145,11 +145,11 @@ type queue struct {
 
 	buffer    *buffer.Buffer[entry, conflationKey]
 	admission admission
-	plain     bool // an event needs no look at its age, its key or its context before it is published
+	plain     bool // the queue has no ConflateBy and no MaxAge: an event needs no label
 
 	lowWaterAt atomic.Uint64 // how many events are begun when the queue has drained to half; valid while the gate says lined
 	paused     atomic.Bool   // written under Bus.mu and admissionMu
-	held       atomic.Bool   // and the processor is held for that: it begins no event; written under Bus.mu
+	held       atomic.Bool   // paused, and the processor is held: it begins no event of the queue; written under Bus.mu
 
 	proc *processor // drains the queue
 
@@ -173,8 +173,8 @@ type queue struct {
 // The bits of the buffer's gate, which are written under admissionMu. Publishers
 // and the processor read them.
 const (
-	lined   uint32 = 1 << iota // events are deferred or publishes wait
-	urgent                     // and one of them gets the very next free slot
+	lined   uint32 = 1 << iota // the line is not empty: events are deferred or publishes wait
+	urgent                     // the next free slot goes to the line at once, not at half
 	barred                     // a batch is on its way in
 	closing                    // Shutdown has begun: only handlers of the bus may publish
 	closed                     // Shutdown has ended: nobody may
@@ -196,18 +196,17 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	return q
 }
 
-// isResting reports whether the queue is paused and its processor busy with no
-// event of it, so that nothing is about to happen, and where it is.
+// isResting reports whether the queue is paused and the processor is busy with none of
+// its events, and returns the site at which that was so.
 func (q *queue) isResting() (at buffer.Site, resting bool) {
 	held := q.held.Load()
 	at = q.buffer.Site()
 	return at, held && !at.Busy()
 }
 
-// handled returns how many events were handled: not those that were too old. An
-// event is counted in expired before it is in Ended, so the difference is never
-// too high; that it may be too low for a moment must not make the count that
-// people see go down.
+// handled returns how many events were handled, expired ones apart. An event is counted
+// in expired before it is counted in ended, so the difference is never too high. It may
+// be too low for a moment: reported keeps the count from going down.
 func (q *queue) handled(ended uint64) uint64 {
 	raise(&q.reported, int64(ended)-int64(q.expired.Load()))
 	return uint64(q.reported.Load())

@@ -8,23 +8,24 @@ import (
 	"github.com/eventbus-go/eventbus/internal/lockrank"
 )
 
-// This file is the admission: who waits for room, and is let in in which order.
+// This file is the admission: the publishes that wait for room, and the order in which
+// they are let in.
 //
 // Invariants, while admissionMu is not held:
 //
-//   - The gate says lined if and only if somebody is in line.
-//   - While somebody is in line, either the queue is full, or the next free slots
-//     are kept until it has drained to lowWaterAt, and whoever begins the event
-//     that drains it so far looks at the line.
-//   - The first list is empty, or no publisher from outside is let in.
+//   - The gate has the bit lined if and only if the line is not empty.
+//   - While the line is not empty, either the queue is full, or its free slots are
+//     kept until the event numbered lowWaterAt begins. The processor looks at the line
+//     when it begins that event.
+//   - While the first list is not empty, no publisher from outside is let in.
 //   - A waiting handler has an edge in the graph, and a handler that does not wait
 //     has none.
 
 // admissionMu guards the lines of all queues of all buses and the wait-for graph.
 // There is one for the package and not one a bus, because a cycle of handlers may
-// run through several buses. Only a publish that did not get through at once takes
-// it, and the processor that lets such publishes in. It is held for a few steps:
-// never while user code runs, and no send under it waits.
+// run through several buses. Slow publishes take it, and processors when they let
+// slow publishes in. It is held for a few steps: no user code runs under it, and no
+// send under it waits.
 var admissionMu lockrank.Mutex
 
 func init() { admissionMu.SetRank(lockrank.Admission) }
@@ -36,14 +37,14 @@ func init() { admissionMu.SetRank(lockrank.Admission) }
 type admission struct {
 	handlers   []*waiting    // of the first list; the deferred events are the rest of it
 	publishers []*waiting    // the second list
-	awaited    []*completion // of handlers that wait until their events are handled
+	awaited    []*completion // of the PublishWait calls of handlers
 	ticket     uint64        // the last that was given out
 	joined     uint64        // how many have joined the line
-	handover   uint64        // while one of those that had joined by then waits, each free slot goes at once to the head
-	rush       bool          // a cycle runs through waiting handlers: they do, too
+	handover   uint64        // while a wait with a number up to this is in line, each free slot goes at once to the head
+	rush       bool          // a chain of waits led back to its first handler: each free slot goes at once to the first list
 	idle       error         // why nobody drains the queue; nil if somebody does
 	stepped    bool          // RunUntilIdle drives the bus
-	refused    int           // events of handlers since the queue is closed
+	refused    int           // events of this bus's handlers that Shutdown has refused; see ShutdownError.Refused
 }
 
 func (a *admission) nextTicket() uint64 {
@@ -51,9 +52,9 @@ func (a *admission) nextTicket() uint64 {
 	return a.ticket
 }
 
-// isAheadOfLocked reports whether somebody is in line whom the free slots are for
-// before one of the given standing: of handlers the first list, of anybody else
-// the whole line.
+// isAheadOfLocked reports whether the line has a claim to the free slots before a
+// publish of the given standing. Before a handler only the first list has one, before
+// an outsider the whole line.
 func (a *admission) isAheadOfLocked(s standing, q *queue) bool {
 	return q.firstListLocked() > 0 || s == outsider && len(a.publishers) > 0
 }
@@ -63,8 +64,9 @@ func (q *queue) firstListLocked() int {
 	return n + len(q.admission.handlers)
 }
 
-// joinLocked puts pub in line. Whoever joins last looks again: the processor may
-// have emptied the queue and gone to sleep before it could see that somebody waits.
+// joinLocked puts pub in line. Then it looks at the room once more: the processor may
+// have emptied the queue and gone to sleep before the gate said that the line is not
+// empty.
 func (q *queue) joinLocked(pub *publication) *waiting {
 	a := &q.admission
 	w := &pub.waiting
@@ -82,9 +84,10 @@ func (q *queue) joinLocked(pub *publication) *waiting {
 	return w
 }
 
-// admitLocked gives the free slots to those whom they are for: to all in line if
-// eager, if the queue has drained to half, or if nobody drains it; else to those
-// who are handed each slot at once. Half makes one wake-up do for many publishes.
+// admitLocked gives the free slots to the line, in order. It gives all of them if eager,
+// if the queue has drained to half, or if nobody drains it. Otherwise it gives them only
+// to waits that get each free slot at once: see isUrgentLocked and handsOver. The other
+// waits stay until the queue has drained to half, so that one wake-up does for many.
 func (q *queue) admitLocked(eager bool) {
 	a := &q.admission
 	if q.firstListLocked() == 0 && len(a.publishers) == 0 && q.buffer.Gate.Load()&lined == 0 ||
@@ -100,15 +103,15 @@ func (q *queue) admitLocked(eager bool) {
 	q.noteLocked()
 }
 
-// isUrgentLocked reports whether the next free slot is for the first list, however
-// full the queue is.
+// isUrgentLocked reports whether the next free slot goes to the line at once, and not
+// only when the queue has drained to half.
 func (q *queue) isUrgentLocked() bool {
 	n, _ := q.buffer.Deferred()
 	return n > 0 || q.admission.rush || q.admission.handsOver()
 }
 
-// handsOver reports whether one waits who had joined the line when another had waited
-// long enough.
+// handsOver reports whether the line still holds a wait of the last hand-over: one that
+// was in line when handOver was called.
 func (a *admission) handsOver() bool {
 	isDue := func(w *waiting) bool { return w.number <= a.handover }
 	return len(a.publishers) > 0 && isDue(a.publishers[0]) || slices.ContainsFunc(a.handlers, isDue)
@@ -129,8 +132,8 @@ func (q *queue) letInFirstLocked() bool {
 	return true
 }
 
-// letInLocked accepts what there is room for of w's events, and reports whether
-// that is all.
+// letInLocked accepts the next events of w for which there is room, and reports whether
+// all of them are accepted now.
 func (q *queue) letInLocked(w *waiting) bool {
 	for pub := w.pub; pub.accepted < len(pub.entries); pub.accepted++ {
 		if e := &pub.entries[pub.accepted]; !q.replaceLocked(e) && !q.buffer.Push(e) {
@@ -155,9 +158,9 @@ func (q *queue) deferLocked(e *entry, ticket uint64) {
 // lowWater returns how many events fit into a queue that has drained to half.
 func (q *queue) lowWater() int { return (q.cfg.Capacity + 1) / 2 }
 
-// noteLocked brings the gate and lowWaterAt in line with the line. The site is read
-// before the room: an event that began in between would count twice, and nobody
-// would look at the line when its queue is empty.
+// noteLocked makes the gate and lowWaterAt agree with the line. It reads the site before
+// the room. In the other order an event that begins in between would count twice:
+// lowWaterAt would be too high, and nobody would look at the line of an empty queue.
 func (q *queue) noteLocked() {
 	a := &q.admission
 	if len(a.handlers) == 0 {
@@ -178,8 +181,8 @@ func (q *queue) noteLocked() {
 	}
 }
 
-// admit gives slots that have come free to those in line, if it is time to. The
-// processor calls it when it has begun an event.
+// admit gives free slots to the line if the queue has drained to half or a wait gets
+// each free slot at once. The processor calls it when it has begun an event.
 func (q *queue) admit() {
 	gate := q.buffer.Gate.Load()
 	if gate&lined != 0 && (gate&urgent != 0 || q.buffer.Site().Begun() >= q.lowWaterAt.Load()) {
@@ -202,10 +205,10 @@ func (q *queue) removeLocked(w *waiting, err error) {
 	q.noteLocked()
 }
 
-// hastenLocked makes the queues on a chain of waits give each free slot away at
-// once, and moves the waits up. If they waited for half, the cycle would stay
-// closed, and one deferred event would follow another. It reports whether that has
-// broken the chain.
+// hastenLocked makes the queues on a chain of waits give each free slot away at once,
+// moves the waits up, and reports whether one of them was let in, which breaks the
+// chain. If the queues kept their slots until half, each publish around the cycle
+// would find it closed and be deferred.
 func hastenLocked(chain []*edge) (broken bool) {
 	for _, e := range chain {
 		w := e.waiting
@@ -238,8 +241,8 @@ func (q *queue) moveUpLocked(w *waiting) {
 	}
 }
 
-// closeLocked closes the queue to all but its bus's handlers, or to everybody. Who
-// waits and may not any more is refused.
+// closeLocked closes the queue: with the bit closing to all but handlers of its bus,
+// with the bit closed to everybody. Waits that the bits exclude are refused.
 func (q *queue) closeLocked(bits uint32) {
 	q.buffer.Gate.Or(bits)
 	a := &q.admission
@@ -258,8 +261,8 @@ func (q *queue) closeLocked(bits uint32) {
 	q.noteLocked()
 }
 
-// setIdleLocked says that nobody drains the queue, for the reason err, or with nil
-// that somebody does. What handlers wait with gets the room there is, in order, and
+// setIdleLocked notes why nobody drains the queue; nil means that a processor does. If
+// nobody does, no handler may wait: their events get the room there is, in order, and
 // the rest is deferred or, beyond the bound, refused.
 func (q *queue) setIdleLocked(err error) {
 	a := &q.admission
@@ -316,8 +319,8 @@ func (q *queue) endAwait(by []*drainer, c *completion) {
 	q.admission.awaited = slices.DeleteFunc(q.admission.awaited, func(o *completion) bool { return o == c })
 }
 
-// withdrawLocked takes back the events that handlers wait for and that are
-// accepted and not begun, since nobody drains the queue. The room is given away.
+// withdrawLocked withdraws the accepted and not begun events of the handlers that are in
+// PublishWait, since nobody drains the queue. Their room goes to the line.
 func (q *queue) withdrawLocked(err error) {
 	for _, c := range q.admission.awaited {
 		withdrawn := q.buffer.Withdraw(c.key, func(e entry) bool { return e.meta != nil && e.meta.completion == c },
@@ -359,9 +362,9 @@ func (q *queue) withdrawJoiner(j *joiner) {
 	q.admitLocked(false)
 }
 
-// endAbandoned ends the waits that calls which Async has given up on have begun:
-// they would soon leave by themselves, but until then would stand for the next
-// handler. by is who made the calls.
+// endAbandoned ends the waits of calls that Async has given up on. They would soon
+// leave by themselves, but until then their edges would be taken for those of the next
+// handler. by holds the drainers whose handlers made the calls.
 func endAbandoned(by []*drainer) {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()

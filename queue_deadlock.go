@@ -67,9 +67,10 @@ func hasRoomLocked(w *waiting) {
 	}
 }
 
-// mustNotWaitLocked returns why the handler that by stands for must not wait on q:
-// it would wait for itself, or nobody drains q. If a cycle is found, the waits on
-// it are hastened first, which may break it: their slots may be free already.
+// mustNotWaitLocked returns why a handler must not wait on q, nil if it may. by holds the
+// drainers that are busy with it. It must not wait if it would wait for itself, or if nobody
+// drains q. The waits on a cycle are hastened first, which may break the cycle: free slots
+// may have been kept from them.
 func (q *queue) mustNotWaitLocked(by []*drainer) error {
 	for _, d := range by {
 		// A second goroutine with the context of a handler that waits gets the same

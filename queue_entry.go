@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// An entry is an accepted event with what its queue must know beside it. Only an
-// event that has a key, an age of its own, somebody who waits for it, or that
-// stands for a late joiner, has meta: the others cost nothing for it.
+// An entry is an event in a queue, with what the queue must know beside it. Meta is nil
+// for a plain event, which so costs nothing more. It is set for an event with a key or
+// a maximum age of its topic, for that of a PublishWait, and for a late joiner.
 type entry struct {
 	Event
 	meta *meta
@@ -85,8 +85,8 @@ func (e entry) isDead() bool {
 	return e.meta != nil && (e.meta.completion.isOver() || e.meta.joins != nil && !e.meta.joins.travels)
 }
 
-// wasUnloaded withdraws e if somebody waits for it, or it stands for a late joiner:
-// that one is not handed back.
+// wasUnloaded is called when Shutdown takes e out. It withdraws e, and reports that, if
+// a PublishWait waits for e or e stands for a late joiner: those are not handed back.
 func (e entry) wasUnloaded() (withdrawn bool) {
 	return e.meta != nil && (e.meta.completion.refuse(ErrClosed) || e.meta.joins.leave())
 }
@@ -152,7 +152,8 @@ func (c *completion) setPlace(place uint64) {
 	}
 }
 
-// revoke is refuse for an accepted event, which is withdrawn, and returns its place.
+// revoke refuses c if its event is accepted, and returns the event's place in the
+// buffer, which withdraws the event then.
 func (c *completion) revoke(err error) (place uint64, ok bool) {
 	return c.place, c.in && c.refuse(err)
 }

@@ -10,12 +10,12 @@ import "fmt"
 type standing uint8
 
 const (
-	outsider    standing = iota // no handler publishes
-	mayWait                     // a handler does
-	mustNotWait                 // a handler does, and to wait would be to wait for itself, or for nobody
+	outsider    standing = iota // the publish comes from outside
+	mayWait                     // a handler publishes and may wait
+	mustNotWait                 // a handler publishes: it would wait for itself, or nobody drains the queue
 )
 
-// A publisher is what the law must know of who publishes.
+// A publisher is what the law needs to know about the caller of a publish.
 type publisher struct {
 	standing  standing
 	abandoned bool // by a call that Async has given up on
@@ -24,14 +24,14 @@ type publisher struct {
 	awaits    bool // PublishWait
 }
 
-// A queueState is what the law must know of the queue.
+// A queueState is what the law needs to know about the queue.
 type queueState struct {
 	closing  bool // Shutdown has begun
-	closed   bool // and ended, or given up
+	closed   bool // Shutdown has ended, or has given up
 	stepped  bool // RunUntilIdle drives the bus
 	keyWaits bool // an accepted event with the same key waits
 	room     bool
-	ahead    bool // somebody is in line whom the free slots are for
+	ahead    bool // entries in line are entitled to the free slots
 	spilled  bool // as many events are deferred as may be
 }
 
@@ -94,8 +94,8 @@ func (q *queue) carryOut(pub *publication) (*waiting, error) {
 }
 
 // carryOutLocked publishes what is left of pub, event by event, until one has to
-// wait or is refused. No event is looked at before the one ahead of it is
-// accepted. It returns the place in line of the first, and the error of the second.
+// wait or is refused. No event is looked at before the one ahead of it is accepted. If
+// an event has to wait, carryOutLocked returns the wait; if one is refused, the error.
 func (q *queue) carryOutLocked(pub *publication) (*waiting, error) {
 	q.admitLocked(!pub.rule.waits())
 	if len(pub.entries) > 1 { // nothing comes in between
@@ -118,10 +118,10 @@ func (q *queue) carryOutLocked(pub *publication) (*waiting, error) {
 	return nil, nil
 }
 
-// judgeLocked returns the verdict on e. Whether a handler may wait is looked up
-// when it matters: at once for PublishWait, whose event must not be accepted
-// before, and for the others when they would wait. They go on if that has made
-// room.
+// judgeLocked returns the verdict on e. It asks the wait-for graph as late as it can.
+// For PublishWait it asks first, since its event must not be accepted if the handler
+// must not wait. For other publishes it asks when the verdict is to wait. To ask may
+// make room, so the law is asked once more after that.
 func (q *queue) judgeLocked(pub *publication, e *entry) verdict {
 	p := pub.publisher
 	p.abandoned = pub.caller.isAbandoned()
@@ -156,9 +156,9 @@ func (q *queue) stateLocked(p publisher, e *entry) queueState {
 // events that its handlers answer meanwhile, and one for each processor of a bus.
 func (q *queue) spillLimit() int { return 2*q.cfg.Capacity + numQueues }
 
-// enforceLocked does with e what v says, and reports whether it could: the
-// processor may have begun the event that waited with the key, and publishes that
-// find the gate open take room without admissionMu.
+// enforceLocked does with e what v says, and reports whether it could. It cannot if the
+// processor has begun the event that e should replace, or if a fast publish, which does
+// not take admissionMu, has taken the room.
 func (q *queue) enforceLocked(pub *publication, e *entry, v verdict) bool {
 	switch v {
 	case accept:

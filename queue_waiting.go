@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// This file is the wait of a publish in line. It ends in one of four ways: whoever
-// lets it in or refuses it sends the outcome, its context ends, or its rule's time is
-// over; the last two take it out of the line under admissionMu, so that there is one
-// outcome.
+// This file is the wait of a publish in line. A wait ends when the admission lets it in
+// or refuses it and sends the outcome, when its context ends, or when the time of its
+// rule is over. Whatever ends it takes it out of the line under admissionMu, so there
+// is one outcome.
 
-// handoverAfter is how long one waits at most for slots that are free. With
-// handlers of 1, 10 and 100 ms it makes a publish at a full queue of 50 wait for one
-// handler, in place of 25 of them.
+// handoverAfter is how long free slots are kept from a wait at most. Without it, a
+// publish at a full queue of 50 waits for 25 handlers until the queue is half empty;
+// with it, for one. Measured with handlers of 1, 10 and 100 ms.
 const handoverAfter = time.Millisecond
 
 // A waiting is the place in line of a publish. Whoever takes it out of the line sends
@@ -26,9 +26,9 @@ type waiting struct {
 	done   chan error
 	inLine bool
 
-	// The rest belongs to who waits.
-	rung     alarm     // those that have
-	deadline time.Time // see ending
+	// The goroutine that waits alone uses these.
+	rung     alarm     // the alarms that have rung
+	deadline time.Time // when the wait ends after its session has ended; see ending
 }
 
 func (w *waiting) isHandler() bool { return w.pub.publisher.standing != outsider }
@@ -47,8 +47,8 @@ func (w *waiting) settleLocked(err error) {
 	w.done <- err
 }
 
-// handOver gives each free slot at once to the head, until all who are in line by now
-// are in: one of them has waited long enough.
+// handOver is called when a wait has lasted for handoverAfter. From then on each free
+// slot goes at once to the head, until all waits that are in line now have been let in.
 func (q *queue) handOver() {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
@@ -56,9 +56,8 @@ func (q *queue) handOver() {
 	q.admitLocked(false)
 }
 
-// await waits until w is let in or refused, its context ends, or its time is up. One
-// timer serves what happens meanwhile. A logger that ends the goroutine leaves nobody
-// in line.
+// await waits until w is let in or refused, its context ends, or its time is up. If a
+// logger ends the goroutine with runtime.Goexit meanwhile, w leaves the line.
 func (q *queue) await(w *waiting) (err error) {
 	ended := false
 	defer func() {
@@ -105,7 +104,7 @@ func (q *queue) awaitOutcome(w *waiting) error {
 	}
 }
 
-// An alarm is what happens when one has waited for some time.
+// An alarm is what happens when a publish has waited for some time. One timer serves all.
 type alarm uint8
 
 const (
@@ -132,8 +131,8 @@ func (q *queue) nextAlarm(w *waiting) (next alarm, after time.Duration) {
 	return next, after
 }
 
-// leave takes w out of the line and returns err, or the outcome if w has one. It
-// gets one if slots are free that were kept until the queue had drained to half.
+// leave takes w out of the line and returns err, or the outcome if w has one by now.
+// Free slots that were kept until half are given away first, so w may be let in.
 func (q *queue) leave(w *waiting, err error) error {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()

@@ -98,7 +98,8 @@ func (b *Buffer[T, K]) weightlessLocked(site Site) (dead, free int) {
 	return len(b.mu.dead), len(b.mu.free)
 }
 
-// roomLocked counts as room what withdrawn and free items take.
+// roomLocked returns how many more items fit. Places of withdrawn and of free items
+// count as room.
 func (b *Buffer[T, K]) roomLocked() int {
 	site := b.cursor.Site()
 	dead, free := b.weightlessLocked(site)

@@ -48,8 +48,8 @@ type Config[T any, K comparable] struct {
 	Capacity int  // how many items fit, those that are deferred apart
 	Evicts   bool // producers take the oldest items out
 
-	// What the buffer must know of its items, and tells them, under its lock. Items are
-	// passed by value, since a pointer would make each of them escape.
+	// Hooks, called under the buffer's lock: three questions about an item, and four
+	// events in its life. Items are passed by value: a pointer would make them escape.
 	Key     func(T) K               // the key of an item, the zero K if it has none
 	Same    func(a, b T) bool       // whether two items with the same key are one
 	Place   func(v T, place uint64) // v has got a place in a chunk; see Withdraw
@@ -111,7 +111,8 @@ type Buffer[T any, K comparable] struct {
 // since amd64 fetches lines in pairs and some arm64 lines are that long.
 type cacheLine [128]byte
 
-// A deferred item has a ticket, which says when it came among those who wait.
+// A deferred is an item that is accepted beyond the capacity. Its ticket is its place
+// among the deferred items and the waits of the admission.
 type deferred[T any] struct {
 	ticket uint64
 	free   bool // it counts towards no bound
@@ -302,8 +303,8 @@ func (b *Buffer[T, K]) extendLocked() bool {
 	return true
 }
 
-// raiseLocked notes how full the buffer is. It is true, so that conditions end
-// with it.
+// raiseLocked raises the high-water mark to how full the buffer is. It returns true, so
+// that a condition can end with it.
 func (b *Buffer[T, K]) raiseLocked() bool {
 	b.mu.highWater = max(b.mu.highWater, b.cfg.Capacity-b.roomLocked())
 	return true
@@ -383,9 +384,9 @@ func (b *Buffer[T, K]) linkLocked(c *Chunk[T]) {
 	b.mu.tail = c
 }
 
-// ring tells a consumer that waits at the door to look. Where producers evict,
-// they take chunks out too, and the oldest must be known to them: so the channel
-// is a bell, and the consumer takes no chunk before it holds the lock.
+// ring wakes a consumer that waits for items. Where producers evict, they open chunks
+// too. So chunks do not travel through the channel there: it carries nil as a bell, and
+// the consumer takes the oldest chunk from the list, under the lock.
 func (b *Buffer[T, K]) ring() {
 	select {
 	case b.ch <- nil:

@@ -8,7 +8,7 @@ type Site uint64
 
 const (
 	busy      Site = 1 << iota // with the item that was begun last
-	held                       // nothing more is begun until the consumer takes this off
+	held                       // the consumer begins no further item until it has released the hold
 	siteShift = 2
 	one       = Site(1) << siteShift
 )
@@ -56,15 +56,15 @@ func (b *Buffer[T, K]) Busy() bool { return b.cursor.own.Busy() }
 // Begun returns how many items have been begun. Only for the consumer.
 func (b *Buffer[T, K]) Begun() uint64 { return b.cursor.own.Begun() }
 
-// Hold keeps the consumer from beginning another item and returns where it is.
-// Whoever holds has told the consumer why before.
+// Hold keeps the consumer from beginning another item, and returns where it is. The
+// caller sets its request before it holds: see Release.
 func (b *Buffer[T, K]) Hold() Site { return Site(b.cursor.word.Or(uint64(held))) &^ held }
 
 // Held reports whether somebody holds. Only for the consumer.
 func (b *Buffer[T, K]) Held() bool { return b.cursor.word.Load()&uint64(held) != 0 }
 
-// Release takes the hold off. Only the consumer does, before it reads what it was
-// told: what it is told later comes with a hold of its own.
+// Release takes the hold off. Only the consumer calls it, and reads the requests after
+// it: a request that comes later comes with a hold of its own.
 func (b *Buffer[T, K]) Release() { b.cursor.word.And(^uint64(held)) }
 
 // Begin takes the next item out into v, and counts it as begun, unless there is

@@ -20,8 +20,8 @@ type Mutex struct {
 	holder uint64 // the goroutine that holds it, 0 if that was not looked up; guarded by mu
 }
 
-// sample is how often an innermost lock is checked: to find out which goroutine runs
-// costs some microseconds, and publishers take those locks all the time.
+// sample says how often a lock of rank Admission or above is checked: once in so many
+// Locks. A check must find out which goroutine runs, which takes some microseconds.
 const sample = 16
 
 // SetRank gives m its rank. It is called before m is used.

@@ -1,6 +1,6 @@
-// Package lockrank holds the order in which the locks of the bus are taken. With
-// the race detector on, a [Mutex] checks it at each Lock; without, a Mutex is a
-// sync.Mutex.
+// Package lockrank holds the order in which the locks of the bus are taken. With the
+// race detector on, a [Mutex] checks it: at each Lock, and every 16th time for the locks
+// that publishes take. Without the race detector a Mutex is a sync.Mutex.
 package lockrank
 
 // A Rank is a lock's place in the order. A goroutine takes locks in ascending
