@@ -52,13 +52,15 @@ type Bus struct {
 	// life is guarded by mu, which is taken before all other locks.
 	mu   lockrank.Mutex
 	life struct {
-		session     *session  // nil while the bus does not run
-		stepSession *session  // of the last RunUntilIdle; nil if there is none
-		stepping    bool      // RunUntilIdle runs
-		shutdown    *shutdown // nil until Shutdown
+		session     *session             // nil while the bus does not run
+		stepSession *session             // of the last RunUntilIdle; nil if there is none
+		stepping    bool                 // RunUntilIdle runs
+		shutdown    *shutdown            // nil until Shutdown
+		over        []context.CancelFunc // of sessions that nobody is in any more; see unlock
 	}
 
-	killed    chan struct{} // closed when Shutdown gives up
+	killed    context.Context // ends when Shutdown gives up
+	kill      context.CancelFunc
 	observers observers
 }
 
@@ -104,8 +106,9 @@ func New(opts ...Option) (*Bus, error) {
 	}
 	b := &Bus{
 		logger: c.logger, onError: c.onError, clock: c.clock, poll: c.poll,
-		slowWait: c.slowWait, spin: c.spin, middleware: c.middleware, killed: make(chan struct{}),
+		slowWait: c.slowWait, spin: c.spin, middleware: c.middleware,
 	}
+	b.killed, b.kill = context.WithCancel(context.Background())
 	b.mu.SetRank(lockrank.LifeCycle)
 	b.table.mu.SetRank(lockrank.Table)
 	for i := range b.queues {

@@ -2,10 +2,8 @@ package eventbus
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 )
 
 // This file tells what a Shutdown has left undone, and takes it out of the queues.
@@ -20,8 +18,9 @@ type ShutdownError struct {
 	// with the handlers that were not called.
 	Interrupted []InterruptedEvent
 
-	// Refused counts the events that handlers of the bus were refused with
-	// ErrClosed after Shutdown had given up and before it returned.
+	// Refused counts the events that handlers of the bus were refused with ErrClosed
+	// after Shutdown had given up and before it returned, and those that a Stop or a
+	// Pause took from a handler's PublishWait after Shutdown had begun.
 	Refused int
 
 	// HandedOver says that another caller of Shutdown was given Remaining and
@@ -93,17 +92,8 @@ type callAtHand struct {
 	queue       *queue
 	running     *callInfo         // a handler that runs
 	interrupted *InterruptedEvent // its event, if there are handlers after it
-	unknown     bool              // an event has begun, and its first handler is about to be called
+	unknown     bool              // an event has begun, and a logger or the clock runs before its handlers
 }
-
-// clockPatience is how long callsAtHand waits at most for the user's clock, which says
-// whether the event at hand has expired: long for a clock, short beside the time that
-// an operator gives. In a synctest bubble no time passes meanwhile: so there is a
-// number of rounds, too.
-const (
-	clockPatience = 10 * time.Millisecond
-	clockRounds   = 10_000
-)
 
 // callsAtHand describes what the processors are at.
 func (b *Bus) callsAtHand() (calls []callAtHand) {
@@ -115,54 +105,6 @@ func (b *Bus) callsAtHand() (calls []callAtHand) {
 		calls = append(calls, at)
 	}
 	return calls
-}
-
-// atHandLocked describes the handler that p is at, and the handlers of its event that
-// will not be called. Bus.mu is held. While p is between two handlers, atHandLocked
-// waits: only the bus's own code runs there, which takes no Bus.mu, and p soon sees the
-// kill switch or calls the next handler.
-func (p *processor) atHandLocked() callAtHand {
-	began := time.Now()
-	for round := 0; p.isUndecided(); round++ {
-		s := p.look()
-		if c := p.callAt(s); c != nil {
-			return p.leftOf(c)
-		}
-		if s.handler&tellingBit != 0 {
-			if c := p.handlerAt(s); c != nil {
-				return p.afterTelling(c)
-			}
-			if round > clockRounds || time.Since(began) > clockPatience {
-				return callAtHand{unknown: true}
-			}
-		}
-		runtime.Gosched()
-	}
-	return callAtHand{interrupted: p.cut.Load()}
-}
-
-// afterTelling describes what p will do after the logger that runs before the call c:
-// it calls the first handler of an event, and no further one.
-func (p *processor) afterTelling(c *callInfo) callAtHand {
-	if c.index <= c.list.firstHeard() {
-		return p.leftOf(c)
-	}
-	return callAtHand{interrupted: c.list.interrupted(c.queue.id, p.turn.entry.Event, c.index)}
-}
-
-// isUndecided reports whether p has begun an event and does not know that it is
-// killed: it is at a handler, or about to be.
-func (p *processor) isUndecided() bool {
-	return p.position.queue.Load().buffer.Site().Busy() && p.cut.Load() == nil
-}
-
-// leftOf describes c, which runs, and the handlers after it.
-func (p *processor) leftOf(c *callInfo) callAtHand {
-	at := callAtHand{running: c}
-	if c.index+1 < len(c.list.subs) {
-		at.interrupted = c.list.interrupted(c.queue.id, p.turn.entry.Event, c.index+1)
-	}
-	return at
 }
 
 // handBack takes what is left out of the queues of a bus that is closed and held,
@@ -179,7 +121,7 @@ func (b *Bus) handBack(s *shutdown, calls []callAtHand) *ShutdownError {
 	var busy []string
 	for _, c := range calls {
 		if c.unknown {
-			busy = append(busy, fmt.Sprintf("an event of the %v queue has begun, and the handlers of it are about to be called", c.queue.id))
+			busy = append(busy, fmt.Sprintf("an event of the %v queue has begun, and a logger or the clock holds it up", c.queue.id))
 		}
 		if c.running != nil {
 			busy = append(busy, fmt.Sprintf("handler %s still runs on %s of the %v queue",

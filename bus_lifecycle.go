@@ -22,10 +22,21 @@ func newSession(ctx context.Context) *session {
 	return s
 }
 
-// releaseLocked lets go of s. Bus.mu is held.
-func (s *session) releaseLocked() {
+// releaseLocked lets go of s, whose context ends with its last holder. Bus.mu is held; a
+// context may run user code when one made of it ends, so unlock ends it.
+func (b *Bus) releaseLocked(s *session) {
 	if s.holders--; s.holders == 0 {
-		s.cancel()
+		b.life.over = append(b.life.over, s.cancel)
+	}
+}
+
+// unlock unlocks Bus.mu, and ends the sessions that were let go of under it.
+func (b *Bus) unlock() {
+	over := b.life.over
+	b.life.over = nil
+	b.mu.Unlock()
+	for _, end := range over {
+		end()
 	}
 }
 
@@ -58,7 +69,7 @@ func (b *Bus) Start(ctx context.Context) error {
 
 func (b *Bus) startIn(s *session, own bool) error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if s := b.life.session; s != nil && s.ctx.Err() != nil {
 		b.stopLocked() // its context has ended, and that is a Stop
 	}
@@ -92,7 +103,7 @@ func (b *Bus) startLocked(s *session) {
 // given up.
 func (b *Bus) endSession(s *session) (killed bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if b.life.session == s {
 		b.stopLocked()
 	}
@@ -106,7 +117,7 @@ func (p *processor) startLocked(s *session) {
 		p.request(reqSession)
 		return
 	}
-	p.life.alive, p.started, p.left = true, false, false
+	p.life.alive, p.started, p.left, p.served = true, false, false, false
 	p.enterLocked(s)
 	go p.main()
 }
@@ -114,7 +125,7 @@ func (p *processor) startLocked(s *session) {
 // enterLocked runs on p's goroutine, or while there is none.
 func (p *processor) enterLocked(s *session) {
 	if p.life.session != nil {
-		p.life.session.releaseLocked()
+		p.bus.releaseLocked(p.life.session)
 	}
 	s.holders++
 	p.life.session = s
@@ -130,7 +141,7 @@ func (p *processor) enterLocked(s *session) {
 // nothing.
 func (b *Bus) Stop() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	b.stopLocked()
 }
 
@@ -141,7 +152,7 @@ func (b *Bus) stopLocked() {
 		return
 	}
 	b.life.session.unhook()
-	b.life.session.releaseLocked()
+	b.releaseLocked(b.life.session)
 	b.life.session = nil
 	for _, p := range b.processors {
 		p.request(reqStop)
@@ -201,7 +212,7 @@ func (b *Bus) Resume(q Queue) error {
 
 func (b *Bus) setPaused(q *queue, on bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if !on {
 		q.held.Store(false)
 	}
@@ -217,7 +228,7 @@ func (b *Bus) setPaused(q *queue, on bool) {
 // sessionOf moves p into the session that began while it was about to leave.
 func (b *Bus) sessionOf(p *processor) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if s := b.life.session; s != nil && s != p.life.session {
 		p.enterLocked(s)
 	}
@@ -225,18 +236,34 @@ func (b *Bus) sessionOf(p *processor) {
 
 // release ends p, unless it was told to go on meanwhile.
 func (b *Bus) release(p *processor) bool {
+	if !b.leaveSession(p) {
+		return false
+	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if p.requests.Load()&reqStop == 0 {
+	defer b.unlock()
+	if p.requests.Load()&reqStop == 0 { // Start came when the session was left
 		return false
 	}
 	p.life.alive = false
-	p.turn.entry = entry{}
-	p.life.session.releaseLocked()
-	p.life.session = nil
 	if b.haveExitedLocked() {
 		b.pulse.stop()
 	}
 	b.changed()
+	return true
+}
+
+// leaveSession takes p out of its session, whose context ends with its last processor:
+// before anybody can see that p has left. It reports whether p is still to leave.
+func (b *Bus) leaveSession(p *processor) bool {
+	b.mu.Lock()
+	defer b.unlock()
+	if p.requests.Load()&reqStop == 0 {
+		return false
+	}
+	p.turn.entry = entry{}
+	if p.life.session != nil { // it is nil after a Start and a Stop that came meanwhile
+		b.releaseLocked(p.life.session)
+		p.life.session = nil
+	}
 	return true
 }

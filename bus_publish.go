@@ -218,6 +218,8 @@ type ending struct {
 // end says what the wait of pub does now that its context is done. If a session has
 // ended, end carries out the Stop first: the Stop may let the wait in, or refuse it.
 func (pub *publication) end() (e ending) {
+	var over []*Bus // whose sessions have ended
+	deadline, own := pub.ctx.Deadline()
 	for c := pub.caller; c.isHandler(); c = c.outer() {
 		if c.handler == nil || c.handler.session.ctx.Err() == nil {
 			continue
@@ -226,18 +228,31 @@ func (pub *publication) end() (e ending) {
 		if b.endSession(c.handler.session) {
 			return ending{err: contextError(pub.ctx)}
 		}
-		e.killed = b.killed
-		e.deadline, _ = c.handler.session.ctx.Deadline()
+		over = append(over, b)
+		if d, ok := c.handler.session.ctx.Deadline(); ok && d.Equal(deadline) {
+			own = false // it is the session's, not the handler's
+		}
 	}
-	if e.killed == nil {
+	if over == nil {
 		return ending{err: contextError(pub.ctx)}
 	}
-	if d, ok := pub.ctx.Deadline(); ok && !d.Equal(e.deadline) { // the handler's, not the session's
-		e.deadline = d
-	} else {
-		e.deadline = time.Time{}
+	if own {
+		e.deadline = deadline
 	}
+	e.killed = firstKilled(over)
 	return e
+}
+
+// firstKilled returns a channel that is closed when the first of buses gives up. There
+// is more than one only where a bus is stepped inside another's handler.
+func firstKilled(buses []*Bus) <-chan struct{} {
+	first := buses[0].killed
+	for _, b := range buses[1:] {
+		ctx, cancel := context.WithCancel(first)
+		context.AfterFunc(b.killed, cancel)
+		first = ctx
+	}
+	return first.Done()
 }
 
 // contextError returns the error of ctx, which is done.

@@ -59,7 +59,7 @@ func (b *Bus) claim(s *shutdown) error {
 		return nil
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if s.claimed {
 		return &ShutdownError{Refused: s.left.Refused, HandedOver: true, Cause: s.left.Cause}
 	}
@@ -79,7 +79,7 @@ func (b *Bus) beginShutdown(cause error) *shutdown {
 		b.draining.Store(true)
 		b.close(closing)
 	}
-	b.mu.Unlock()
+	b.unlock()
 	if cause != nil {
 		b.giveUp(s, cause)
 	}
@@ -102,7 +102,7 @@ func (b *Bus) close(bits uint32) {
 // contexts.
 func (b *Bus) giveUp(s *shutdown, cause error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if s.cause != nil {
 		return
 	}
@@ -113,7 +113,7 @@ func (b *Bus) giveUp(s *shutdown, cause error) {
 	b.close(closing | closed)
 	b.stopLocked()
 	close(s.giveUp)
-	close(b.killed)
+	b.kill()
 }
 
 // drain carries s out.
@@ -164,7 +164,7 @@ func (b *Bus) tellLast(s *shutdown, reports []func()) {
 // hold keeps the processors from beginning anything, should RunUntilIdle drive them.
 func (b *Bus) hold() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	for _, p := range b.processors {
 		p.request(reqStop)
 	}
@@ -180,7 +180,7 @@ func (b *Bus) endSessions() {
 			ends = append(ends, p.life.session.cancel)
 		}
 	}
-	b.mu.Unlock()
+	b.unlock()
 	for _, end := range ends {
 		end()
 	}

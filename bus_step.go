@@ -2,6 +2,7 @@ package eventbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -84,11 +85,15 @@ func (s *stepper) run() {
 // next lets the first processor that has something to do handle an event, and
 // reports whether there was one. An event that was interrupted goes first.
 func (s *stepper) next() bool {
-	if s.ctx.Err() != nil {
+	switch {
+	case s.at.isBusy():
+		s.at.step()
 		return true
-	}
-	if s.at.turn.failure != nil || s.at.isBusy() {
-		return s.at.step() || true
+	case s.at.turn.failure != nil:
+		s.at.handleFailure()
+		return true
+	case s.ctx.Err() != nil:
+		return true
 	}
 	for _, p := range s.bus.processors {
 		s.at = p
@@ -114,33 +119,40 @@ func (b *Bus) interruptedProcessor() *processor {
 // From outside it waits for those that have been stopped and have not left, unless
 // the bus is started again.
 func (b *Bus) beginStepping(ctx context.Context, c caller) error {
-	s := b.stepSession(ctx)
 	for {
-		if s == nil || s.ctx.Err() != nil { // made before the lock is taken: the context may run user code
+		s := b.stepSession(ctx)
+		if s == nil { // made before the lock is taken: the context may run user code
 			s = newSession(ctx)
 			s.base, s.outer = ctx, c
 		}
 		wait, err := b.tryStepping(s)
-		if !wait {
-			if err != nil && s != b.stepSession(ctx) {
-				s.cancel()
-			}
+		if !wait && err == nil {
+			return nil
+		}
+		if s != b.stepSession(ctx) {
+			s.cancel()
+		}
+		switch {
+		case errors.Is(err, errSessionOver):
+		case err != nil:
 			return err
-		}
-		if c.isHandler() {
+		case c.isHandler():
 			return ErrRunning
-		}
-		if !b.await(ctx.Done(), func() bool { return b.running.Load() || b.haveExited() }) {
+		case !b.await(ctx.Done(), func() bool { return b.running.Load() || b.haveExited() }):
 			return contextError(ctx)
 		}
 	}
 }
 
+// errSessionOver says that somebody has ended the session that calls of RunUntilIdle
+// shared.
+var errSessionOver = errors.New("eventbus: the session is over")
+
 // tryStepping begins to step in s, or returns why it cannot: with wait if processors
 // that were stopped have not left yet, else with an error.
 func (b *Bus) tryStepping(s *session) (wait bool, err error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	switch {
 	case b.life.shutdown != nil:
 		return false, ErrClosed
@@ -148,6 +160,8 @@ func (b *Bus) tryStepping(s *session) (wait bool, err error) {
 		return false, ErrRunning
 	case !b.haveExitedLocked():
 		return true, nil
+	case s.holders == 0:
+		return false, errSessionOver
 	}
 	b.beginSteppingLocked(s)
 	return false, nil
@@ -185,7 +199,7 @@ func (b *Bus) setSteppingLocked(on bool) {
 // had the same context.
 func (b *Bus) stepSession(ctx context.Context) *session {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if s := b.life.stepSession; s != nil && s.ctx.Err() == nil && sameContext(s.base, ctx) {
 		return s
 	}
@@ -202,14 +216,14 @@ func sameContext(a, b context.Context) (same bool) {
 // context share.
 func (b *Bus) endStepSessionLocked() {
 	if b.life.stepSession != nil {
-		b.life.stepSession.releaseLocked()
+		b.releaseLocked(b.life.stepSession)
 		b.life.stepSession = nil
 	}
 }
 
 func (b *Bus) endStepping() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	b.life.stepping = false
 	b.setSteppingLocked(false)
 	for _, p := range b.processors {
@@ -217,7 +231,7 @@ func (b *Bus) endStepping() {
 			p.letGo()
 			p.turn.entry = entry{}
 		}
-		p.life.session.releaseLocked()
+		b.releaseLocked(p.life.session)
 		p.life.session = nil
 	}
 	b.changed()

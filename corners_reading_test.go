@@ -479,3 +479,160 @@ func TestWithSlowHandlerIsInTimeThoughTheLoggerIsSlow(t *testing.T) {
 		require.LessOrEqual(t, named.all()[1].Sub(began.all()[1]), 35*time.Millisecond)
 	})
 }
+
+// A handler that Shutdown says was not called is not called later, though the type's last
+// event is retained: what Retain needs is no handler, and the one after it is the first.
+func TestShutdownNamesTheFirstHandlerAfterRetainAsCalled(t *testing.T) {
+	in, out := make(chan struct{}), make(chan struct{})
+	l := &logbook{level: slog.LevelWarn, onRecord: func(r slog.Record) {
+		if r.Message == "eventbus: slow handler has ended" {
+			close(in)
+			<-out
+		}
+	}}
+	b := newBus(t, l.logger(), eventbus.WithSlowHandler(time.Millisecond))
+	kept := eventbus.NewTopic[int]("kept", eventbus.OrderQueue, eventbus.Retain())
+	var called journal[int]
+	kept.Subscribe(b, func(_ context.Context, n int) error {
+		called.add(n)
+		if n == 1 {
+			eventually(t, "the report", func() bool { return len(l.find("eventbus: slow handler is still running")) > 0 })
+			time.Sleep(5 * time.Millisecond) // the pulse asks to be told of the end after its report
+		}
+		return nil
+	}, eventbus.WithName("first"))
+	require.NoError(t, kept.Publish(t.Context(), b, 1))
+	require.NoError(t, kept.Publish(t.Context(), b, 2))
+	start(t, b)
+	receive(t, in)
+	left := leftBy(t, receive(t, bustest.InBackground(func() error { return b.Shutdown(bustest.Ended()) })))
+	close(out)
+	eventually(t, "the call", func() bool { return len(called.all()) == 2 })
+	require.Empty(t, left.Interrupted)
+	require.ErrorContains(t, left, "handler first still runs")
+}
+
+// RunUntilIdle ends with the event at hand handled, though a handler ends its context and
+// panics.
+func TestRunUntilIdleHandlesTheEventAtHandThoughItsContextEnds(t *testing.T) {
+	b := newBus(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var seen journal[any]
+	b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { cancel(); panic("failed") })
+	b.SubscribeFunc(tick, seen.handle)
+	publish(t, b, eventbus.DataQueue, tick, 1, 2)
+	_, err := b.RunUntilIdle(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, seen.all(), 1)
+	s := b.Stats().Queues[eventbus.DataQueue]
+	require.EqualValues(t, 1, s.Panicked)
+	require.EqualValues(t, 1, s.Handled)
+	require.Equal(t, 1, s.Depth)
+}
+
+// An error handler that is slow when it is told of an expired event is named as such.
+func TestWithSlowHandlerNamesAnErrorHandlerToldOfAnExpiredEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logbook
+		b := newBus(t, log.logger(), maxAge(eventbus.DataQueue, 10, time.Second),
+			eventbus.WithErrorHandler(func(context.Context, *eventbus.HandlerError) { time.Sleep(time.Minute) }))
+		publish(t, b, eventbus.DataQueue, tick, 1)
+		time.Sleep(time.Hour)
+		start(t, b)
+		time.Sleep(time.Second)
+		slow := log.find("eventbus: slow handler is still running")
+		require.Len(t, slow, 1)
+		require.Equal(t, "error handler, told of an event that has expired", slow[0].attrs["handler"])
+		err := b.Shutdown(bustest.Ended())
+		require.ErrorContains(t, err, "handler error handler, told of an event that has expired still runs")
+		time.Sleep(time.Hour)
+	})
+}
+
+// Shutdown is not nil if a Pause took the event of a handler's PublishWait while it
+// drained, whether that had room or waited for it.
+func TestShutdownCountsThePublishWaitThatAPauseRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t, blocking(1, eventbus.OrderQueue)...)
+		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error { time.Sleep(time.Second); return nil })
+		told := make(chan error, 1)
+		b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			told <- b.PublishWait(ctx, eventbus.OrderQueue, event("order", "in line"))
+			return nil
+		})
+		start(t, b)
+		publish(t, b, eventbus.OrderQueue, "order", 1)
+		time.Sleep(time.Millisecond)
+		publish(t, b, eventbus.OrderQueue, "order", 2)
+		publish(t, b, eventbus.DataQueue, tick, nil)
+		time.Sleep(time.Millisecond)
+		result := bustest.InBackground(func() error { return b.Shutdown(context.Background()) })
+		time.Sleep(time.Millisecond)
+		require.NoError(t, b.Pause(eventbus.OrderQueue))
+		require.ErrorIs(t, receive(t, told), eventbus.ErrPaused)
+		require.NoError(t, b.Resume(eventbus.OrderQueue))
+		require.Equal(t, 1, leftBy(t, receive(t, result)).Refused)
+	})
+}
+
+// The end of a slow call is told when it has ended, not with the next event.
+func TestWithSlowHandlerTellsTheEndThoughNoEventFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logbook
+		b := newBus(t, log.logger())
+		b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { time.Sleep(time.Second); return nil })
+		start(t, b)
+		publish(t, b, eventbus.DataQueue, tick, 1)
+		time.Sleep(10 * time.Second)
+		ended := log.find("eventbus: slow handler has ended")
+		require.Len(t, ended, 1)
+		require.InDelta(t, time.Second, ended[0].attrs["elapsed"], float64(50*time.Millisecond))
+	})
+}
+
+// The start of the processors is logged, also after RunUntilIdle.
+func TestStartIsLoggedAfterRunUntilIdle(t *testing.T) {
+	log := logbook{level: slog.LevelInfo}
+	b := newBus(t, log.logger())
+	runUntilIdle(t, b)
+	start(t, b)
+	eventually(t, "the records", func() bool { return len(log.find("eventbus: processor started")) == 3 })
+}
+
+// A publish that waits inside two buses, of which one is stepped in a handler of the
+// other, ends when either of them gives up.
+func TestPublishEndsWithTheKillOfEitherBusThatItsHandlerIsOf(t *testing.T) {
+	for name, killed := range map[string]int{"outer": 0, "inner": 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				outer, inner, full := newBus(t), newBus(t), newBus(t, blocking(1, eventbus.OrderQueue)...)
+				full.SubscribeFunc("order", func(context.Context, eventbus.Event) error { time.Sleep(time.Minute); return nil })
+				start(t, full)
+				publish(t, full, eventbus.OrderQueue, "order", 1)
+				time.Sleep(time.Millisecond)
+				publish(t, full, eventbus.OrderQueue, "order", 2)
+				told := make(chan error, 1)
+				inner.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+					told <- full.Publish(ctx, eventbus.OrderQueue, event("order", 3))
+					return nil
+				})
+				outer.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+					publish(t, inner, eventbus.DataQueue, tick, nil)
+					_, _ = inner.RunUntilIdle(ctx)
+					return nil
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				require.NoError(t, outer.Start(ctx))
+				publish(t, outer, eventbus.DataQueue, tick, nil)
+				time.Sleep(time.Second)
+				cancel() // a Stop: the wait goes on
+				time.Sleep(time.Second)
+				require.Empty(t, told)
+				_ = []*eventbus.Bus{outer, inner}[killed].Shutdown(bustest.Ended())
+				time.Sleep(time.Second)
+				require.Error(t, <-told)
+				time.Sleep(10 * time.Minute) // for the handlers of full
+			})
+		})
+	}
+}

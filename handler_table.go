@@ -41,6 +41,7 @@ type handlerList struct {
 	eventType EventType
 	subs      []*Subscription                      // in the order in which they are called
 	calls     []func(context.Context, Event) error // theirs
+	expired   bool                                 // of an event that was too old
 	unheard   bool                                 // subs holds no handler that is subscribed to the type: at most taps and a retainer
 }
 
@@ -66,10 +67,13 @@ func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
 // isHeard reports whether s acts on the type it subscribed to.
 func (s *Subscription) isHeard() bool { return s.eventType != "" && !s.retainer }
 
-var (
-	nobody      = &handlerList{unheard: true} // the list of a type that has no handler
-	expiredList = &handlerList{unheard: true} // of an event that was too old: taps must not get it
-)
+// nobody is the list of a type that has no handler.
+var nobody = &handlerList{unheard: true}
+
+// newExpiredList returns the list of an event of type t that was too old: no tap gets it.
+func newExpiredList(t EventType) *handlerList {
+	return &handlerList{eventType: t, unheard: true, expired: true}
+}
 
 // serves reports whether l is still the list of t.
 func (l *handlerList) serves(t EventType) bool {
@@ -104,6 +108,15 @@ func (l *handlerList) firstHeard() int {
 	return 0
 }
 
+// firstCut returns the first handler that the kill switch keeps from being called, for a
+// processor at handler i, which has been called or not.
+func (l *handlerList) firstCut(i int, called bool) int {
+	if called {
+		i++
+	}
+	return max(i, l.firstHeard()+1)
+}
+
 // isReached reports whether every event reaches a handler of the list.
 func (l *handlerList) isReached() bool {
 	return slices.ContainsFunc(l.subs, func(s *Subscription) bool { return s.isHeard() && s.filter == nil })
@@ -113,7 +126,9 @@ func (l *handlerList) isReached() bool {
 func (l *handlerList) interrupted(q Queue, e Event, i int) *InterruptedEvent {
 	c := &InterruptedEvent{Event: e, Queue: q}
 	for _, s := range l.subs[i:] {
-		c.Handlers = append(c.Handlers, s.name)
+		if !s.retainer {
+			c.Handlers = append(c.Handlers, s.name)
+		}
 	}
 	return c
 }
@@ -190,9 +205,16 @@ func (t *table) removeLocked(s *Subscription) bool {
 // unsubscribe takes s out of wherever it is and lets go of its handler.
 func (b *Bus) unsubscribe(s *Subscription) {
 	if b.table.unsubscribe(s) {
-		s.joins.queue.withdrawJoiner(s.joins)
+		b.withdrawJoiner(s.joins)
 	}
 	b.letGoOfStale()
+}
+
+// withdrawJoiner takes j back, which Flush may wait for: if the processor has begun it
+// already, nothing else tells that it is gone.
+func (b *Bus) withdrawJoiner(j *joiner) {
+	j.queue.withdrawJoiner(j)
+	b.changed()
 }
 
 // unsubscribe reports whether s was on its way to the table.

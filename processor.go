@@ -112,8 +112,11 @@ func (p *processor) isHeld() bool {
 	return false
 }
 
-// hasRequests reports whether serveRequests is due before the next event.
-func (p *processor) hasRequests() bool { return !p.served || p.isHeld() }
+// hasRequests reports whether serveRequests is due before the next event. The kill switch
+// counts before the hold that comes with it: an event was cut short for it.
+func (p *processor) hasRequests() bool {
+	return !p.served || p.requests.Load()&reqKill != 0 || p.isHeld()
+}
 
 // serveRequests does what the processor was asked to and reports whether to go on.
 // The hold comes off before the requests are read: what is requested later comes

@@ -50,11 +50,20 @@ func (p *processor) loop() {
 		case p.pick():
 			p.bus.pulse.quicken()
 			p.run(p.runLimit())
-			p.askForLevel() // and not before: an event that wakes the processor would wait for it
+			p.afterRun()
 		default:
 			p.idle()
 		}
 	}
+}
+
+// afterRun asks the logger for its level, and tells it of a slow call that has ended. An
+// event that wakes the processor does not wait for that.
+func (p *processor) afterRun() {
+	if p.requests.Load()&reqSlow != 0 {
+		p.tellSlowEnded()
+	}
+	p.askForLevel()
 }
 
 // step is one round of loop for RunUntilIdle, which drives several processors on

@@ -66,6 +66,7 @@ func (p *processor) run(limit int) {
 // resume goes on with the event that a failure has interrupted.
 func (p *processor) resume() {
 	p.endTelling()
+	p.turn.queue.admit() // if the clock has ended the goroutine before
 	p.dispatch(p.nextHandler())
 	if p.turn.completion != nil {
 		p.complete()
@@ -110,7 +111,7 @@ func (p *processor) openEntry() bool {
 	if maxAge > 0 && p.env.expires() {
 		p.waitForClock()
 		if err := p.age(maxAge); err != nil {
-			p.setList(expiredList)
+			p.setList(newExpiredList(t.entry.Type))
 			t.unreported = &HandlerError{Queue: t.queue.id, Event: t.entry.Event, Err: err}
 			return true
 		}
@@ -211,7 +212,7 @@ func (p *processor) bury() (report func()) {
 		i++
 	}
 	t.failure, t.stage, t.called, t.unreported = nil, handling, false, nil
-	if i < len(t.list.subs) {
+	if i = max(i, t.list.firstHeard()); i < len(t.list.subs) {
 		t.list.countFirst(i)
 		p.cut.Store(t.list.interrupted(t.queue.id, t.entry.Event, i))
 	} else {
@@ -251,7 +252,7 @@ func (p *processor) isCutAt(i int) bool {
 		}
 		p.endTelling()
 	}
-	if p.requests.Load()&reqKill == 0 || i <= list.firstHeard() {
+	if p.requests.Load()&reqKill == 0 || i < list.firstCut(i, false) {
 		return false
 	}
 	p.cut.Store(list.interrupted(p.turn.queue.id, p.turn.entry.Event, i))
@@ -269,7 +270,7 @@ func (p *processor) complete() {
 	} else if !t.reached && !t.list.isReached() {
 		errs = append(errs, ErrUnhandled)
 	}
-	if t.list == expiredList {
+	if t.list.expired {
 		errs = t.errs
 	}
 	c := t.completion
@@ -280,7 +281,7 @@ func (p *processor) complete() {
 // skip counts the event at hand, which has no handler, or was too old.
 func (p *processor) skip() {
 	t := &p.turn
-	if t.list == expiredList {
+	if t.list.expired {
 		p.expire()
 		return
 	}
@@ -299,7 +300,7 @@ func (p *processor) expire() {
 	h := t.unreported
 	t.queue.expired.Add(1)
 	t.noteError(h)
-	p.setTelling()
+	p.setReporting()
 	p.protect(telling, func() { t.queue.logExpired(p.context, h) })
 	p.passOn()
 }

@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -103,15 +104,86 @@ func (p *processor) callAt(s sight) *callInfo {
 func (p *processor) handlerAt(s sight) *callInfo {
 	q, list, i := p.position.queue.Load(), p.position.list.Load(), int(s.handler&indexBits)
 	site := q.buffer.Site()
-	if !site.Busy() || s.event != uint32(site.Begun()) || list == nil || i >= len(list.subs) || p.look() != s {
+	if !site.Busy() || s.event != uint32(site.Begun()) || list == nil || p.look() != s {
 		return nil
 	}
-	c := &callInfo{sub: list.subs[i], handler: list.subs[i].name, eventType: list.eventType, queue: q,
-		index: i, list: list, depth: q.buffer.Counts().Depth, sight: s}
-	if s.handler&reportingBit != 0 {
-		c.handler = "error handler, told of a failure of " + c.handler
+	c := &callInfo{eventType: list.eventType, queue: q, index: i, list: list, depth: q.buffer.Counts().Depth, sight: s}
+	switch {
+	case list.expired && s.handler&reportingBit != 0:
+		c.handler = "error handler, told of an event that has expired"
+	case i >= len(list.subs):
+		return nil
+	case s.handler&reportingBit != 0:
+		c.handler = "error handler, told of a failure of " + list.subs[i].name
+	default:
+		c.handler = list.subs[i].name
+	}
+	if i < len(list.subs) {
+		c.sub = list.subs[i]
 	}
 	return c
+}
+
+// clockPatience is how long atHandLocked waits at most for a logger or the user's clock,
+// after which an event gets its handlers or expires: long for a clock, short beside the
+// time that an operator gives. In a synctest bubble no time passes meanwhile, so there is
+// a number of rounds, too.
+const (
+	clockPatience = 10 * time.Millisecond
+	clockRounds   = 10_000
+)
+
+// atHandLocked describes what the kill switch leaves of the event that p is at. p and
+// whoever gives up agree by these rules, which firstCut states for both:
+//
+//	p's position         handler i           the handlers that are not called
+//	calling, reporting   runs, or has run    those after i
+//	telling              is not called yet   i and those after it
+//	none of these        p is about to know  wait until p is at one of the lines above
+//
+// The first handler of an event is called in any case, since an event that has begun is
+// not handed back. Bus.mu is held; where p is at none of them only the bus's own code
+// runs, which takes no Bus.mu, so the wait ends.
+func (p *processor) atHandLocked() callAtHand {
+	began := time.Now()
+	for round := 0; p.isUndecided(); round++ {
+		s := p.look()
+		if c := p.callAt(s); c != nil {
+			return p.leftOf(c, true)
+		}
+		if s.handler&tellingBit != 0 {
+			if c := p.handlerAt(s); c != nil {
+				return p.leftOf(c, false)
+			}
+			if round > clockRounds || time.Since(began) > clockPatience {
+				return callAtHand{unknown: true}
+			}
+		}
+		runtime.Gosched()
+	}
+	return callAtHand{interrupted: p.cut.Load()}
+}
+
+// isUndecided reports whether p has begun an event and does not know that it is
+// killed: it is at a handler, or about to be.
+func (p *processor) isUndecided() bool {
+	return p.position.queue.Load().buffer.Site().Busy() && p.cut.Load() == nil
+}
+
+// leftOf describes the handler c, which has been called or not, for whoever gives up:
+// the call that runs or will, and the handlers after it.
+func (p *processor) leftOf(c *callInfo, called bool) (at callAtHand) {
+	cut := c.list.firstCut(c.index, called)
+	switch last := cut - 1; {
+	case last == c.index:
+		at.running = c
+	case last > c.index && last < len(c.list.subs): // c is what Retain needs
+		at.running = &callInfo{handler: c.list.subs[last].name, eventType: c.eventType, queue: c.queue}
+	}
+	if cut < len(c.list.subs) {
+		at.interrupted = c.list.interrupted(c.queue.id, p.turn.entry.Event, cut)
+	}
+	return at
 }
 
 func (c *callInfo) logEnd(ctx context.Context, l *slog.Logger) {

@@ -273,6 +273,9 @@ func (q *queue) setIdleLocked(err error) {
 	}
 	for _, w := range slices.Clone(a.handlers) {
 		if w.pub.publisher.awaits {
+			if q.buffer.Gate.Load()&closing != 0 {
+				q.noteRefusedLocked(w.pub)
+			}
 			q.removeLocked(w, err)
 		} else {
 			q.removeLocked(w, q.deferRestLocked(w))

@@ -3,7 +3,9 @@ package eventbus
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -403,4 +405,33 @@ func TestRunUntilIdleBeginsNothingAfterItWasToldToStop(t *testing.T) {
 	require.False(t, called)
 	b.endStepping()
 	require.Error(t, b.Shutdown(context.Background()))
+}
+
+// Flush ends though a late joiner that leaves is counted as withdrawn only after the
+// processor has begun it.
+func TestFlushEndsThoughAJoinerLeavesWhileItIsBegun(t *testing.T) {
+	b, err := New()
+	require.NoError(t, err)
+	kept := NewTopic[int]("kept", DataQueue, Retain())
+	require.NoError(t, kept.Publish(t.Context(), b, 1))
+	s := kept.Subscribe(b, func(context.Context, int) error { return nil }, WithLast())
+	require.True(t, b.table.unsubscribe(s), "it is on its way")
+	require.NoError(t, b.Start(context.Background()))
+	for b.queues[DataQueue].buffer.Site().Begun() < 2 || b.queues[DataQueue].buffer.Site().Busy() {
+		runtime.Gosched()
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- b.Flush(context.Background()) }()
+	for b.observers.n.Load() == 0 {
+		runtime.Gosched()
+	}
+	time.Sleep(10 * time.Millisecond) // it waits by then; if not, the test passes for nothing
+	b.withdrawJoiner(s.joins)
+	select {
+	case err := <-flushed:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "Flush still waits")
+	}
+	require.NoError(t, b.Shutdown(context.Background()))
 }

@@ -169,3 +169,32 @@ func TestPublishRefusesWithTheErrorOfTheVerdict(t *testing.T) {
 	require.ErrorIs(t, b.queues[OrderQueue].rejectLocked(awaits, rejectWait), ErrWouldDeadlock)
 	require.Zero(t, b.queues[OrderQueue].admission.refused, "no handler was refused")
 }
+
+// The processor and whoever gives up agree which handlers the kill switch leaves out.
+func TestKillSwitchLeavesOutHandlersByOneRule(t *testing.T) {
+	retain, plain := &Subscription{retainer: true}, &Subscription{}
+	for _, tt := range []struct {
+		retained bool
+		index    int
+		called   bool
+		cut      int
+	}{
+		{false, 0, false, 1}, // the first handler is called in any case
+		{false, 0, true, 1},
+		{false, 1, false, 1},
+		{false, 1, true, 2},
+		{false, 2, false, 2},
+		{true, 0, false, 2}, // Retain and the first handler
+		{true, 0, true, 2},
+		{true, 1, false, 2},
+		{true, 1, true, 2},
+		{true, 2, false, 2},
+		{true, 2, true, 3},
+	} {
+		l := &handlerList{subs: []*Subscription{plain, plain, plain}}
+		if tt.retained {
+			l.subs[0] = retain
+		}
+		require.Equal(t, tt.cut, l.firstCut(tt.index, tt.called), "%+v", tt)
+	}
+}

@@ -1,0 +1,192 @@
+package eventbuswatermill
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// A group delivers the messages of a topic to its subscriptions. Invariants:
+//
+//   - A message is in the queue of bus, or at deliver, or acknowledged, or in kept.
+//   - Only deliver sends to subscriptions, and it is at one message at a time: it
+//     returns when that is acknowledged or kept. So the order of the queue is the order
+//     of the Acks, and of kept.
+//   - deliver looks for subscriptions and sends to them under sending. After a
+//     subscription is out of subs and sending was taken once, nothing is sent to it.
+//   - Once stopped is closed deliver waits for nobody, so that the queue runs empty and
+//     the bus ends, without a time limit.
+type group struct {
+	broker  *Broker
+	id      Group
+	named   bool
+	bus     *eventbus.Bus
+	removed atomic.Bool // from the broker, since it has no name and its subscription left
+
+	acked       atomic.Uint64
+	redelivered atomic.Uint64
+
+	sending  sync.Mutex    // taken before mu
+	stopped  chan struct{} // closed when nothing is delivered any more
+	stopOnce sync.Once
+
+	mu struct {
+		sync.Mutex
+		subs     []*subscription // replaced, never changed
+		changed  chan struct{}   // closed and replaced when subs or draining change
+		draining bool            // without subscriptions, messages are kept
+		kept     []*stored       // what was not acknowledged, in order
+	}
+}
+
+// newGroup returns a group whose bus runs. One goroutine serves the bus, since only one
+// of its queues is used.
+func newGroup(b *Broker, id Group, named bool) (*group, error) {
+	bus, err := eventbus.New(
+		eventbus.WithLogger(warnings(b.cfg.Logger)),
+		eventbus.WithSingleThread(),
+		eventbus.WithSlowHandler(0), // it waits for an Ack, for as long as a subscriber likes
+		eventbus.WithQueue(eventbus.OrderQueue, eventbus.QueueConfig{Capacity: b.cfg.Capacity}),
+		eventbus.WithQueue(eventbus.SignalQueue, eventbus.QueueConfig{Capacity: 1}),
+		eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	g := &group{broker: b, id: id, named: named, bus: bus, stopped: make(chan struct{})}
+	g.mu.changed = make(chan struct{})
+	bus.SubscribeFunc(eventbus.EventType(id.Topic), g.deliver, eventbus.WithName(id.Topic+"/"+id.Name))
+	if err := bus.Start(context.Background()); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// publish puts s into the queue. ctx tells the bus who publishes.
+func (g *group) publish(ctx context.Context, s *stored) error {
+	err := g.bus.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: eventbus.EventType(g.id.Topic), Data: s})
+	if err != nil && !g.isGone(err) {
+		return fmt.Errorf("group %q: %w", g.id.Name, err)
+	}
+	return nil
+}
+
+// deliver is the handler of the bus. It returns when a subscriber has acknowledged the
+// message, or when the message is kept.
+func (g *group) deliver(ctx context.Context, e eventbus.Event) error {
+	s := e.Data.(*stored)
+	for try := 0; ; try++ {
+		d := g.hand(ctx, s)
+		if d == nil {
+			g.keep(s)
+			return nil
+		}
+		if try > 0 {
+			g.redelivered.Add(1)
+		}
+		if d.await(g.stopped) {
+			g.acked.Add(1)
+			return nil
+		}
+	}
+}
+
+// hand waits until a subscriber takes the message. It returns nil if none will.
+func (g *group) hand(ctx context.Context, s *stored) *delivery {
+	for {
+		if d, open := g.offer(ctx, s); d != nil || !open {
+			return d
+		}
+	}
+}
+
+// offer waits until a subscriber takes the message. It returns nil when the
+// subscriptions have changed, and open is false if nobody will take it.
+func (g *group) offer(ctx context.Context, s *stored) (d *delivery, open bool) {
+	g.sending.Lock()
+	defer g.sending.Unlock()
+	subs, changed, open := g.look()
+	switch {
+	case !open:
+		return nil, false
+	case len(subs) == 1: // the usual case, which costs a tenth of the general one
+		return newDelivery(ctx, subs[0], s).send(changed, g.stopped), true
+	}
+	return sendToAny(newDeliveries(ctx, subs, s), changed, g.stopped), true
+}
+
+// look returns the subscriptions, and whether messages are still delivered. It is false
+// too if there are no subscriptions, and none will come.
+func (g *group) look() (subs []*subscription, changed <-chan struct{}, open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.stopped:
+		return nil, nil, false
+	default:
+	}
+	return g.mu.subs, g.mu.changed, len(g.mu.subs) > 0 || !g.mu.draining
+}
+
+func (g *group) keep(s *stored) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.kept = append(g.mu.kept, s)
+}
+
+// takeKept returns what was kept, once.
+func (g *group) takeKept() []*stored {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	kept := g.mu.kept
+	g.mu.kept = nil
+	return kept
+}
+
+func (g *group) add(s *subscription) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.subs = append(slices.Clip(g.mu.subs), s)
+	g.changeLocked()
+}
+
+// remove returns when nothing is sent to s any more.
+func (g *group) remove(s *subscription) {
+	g.mu.Lock()
+	g.mu.subs = slices.DeleteFunc(slices.Clone(g.mu.subs), func(other *subscription) bool { return other == s })
+	g.changeLocked()
+	g.mu.Unlock()
+	g.sending.Lock() // deliver has seen the change when this returns
+	defer g.sending.Unlock()
+}
+
+func (g *group) changeLocked() {
+	close(g.mu.changed)
+	g.mu.changed = make(chan struct{})
+}
+
+// drain lets the messages be kept when nobody subscribes.
+func (g *group) drain() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.draining = true
+	g.changeLocked()
+}
+
+// stop keeps all messages from now on, that at hand included unless it is acknowledged.
+func (g *group) stop() { g.stopOnce.Do(func() { close(g.stopped) }) }
+
+// end ends the bus, and with that the publishes that wait. It returns when the queue is
+// empty, so stop or drain comes first.
+func (g *group) end() error { return g.bus.Shutdown(context.Background()) }
+
+// subscriptions returns those that have not left.
+func (g *group) subscriptions() []*subscription {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.subs
+}
