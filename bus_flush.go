@@ -33,25 +33,25 @@ func (b *Bus) Flush(ctx context.Context) error {
 	if callerOf(ctx).isHandler() {
 		return fmt.Errorf("flush: %w", ErrWouldDeadlock)
 	}
-	rested := false // to look again would miss the moment
+	idle := false // to look again would miss the moment
 	var held []*queue
 	if !b.await(ctx.Done(), func() bool {
-		held, rested = b.rest()
-		return rested || b.isLeft()
+		held, idle = b.isIdleOrPaused()
+		return idle || b.hasStopped()
 	}) {
 		return fmt.Errorf("flush: %w", contextError(ctx))
 	}
 	switch {
-	case rested && len(held) > 0:
+	case idle && len(held) > 0:
 		return fmt.Errorf("flush: %w", pausedError(held))
-	case rested:
+	case idle:
 		return nil
 	}
-	return fmt.Errorf("flush: %w", b.whyLeft())
+	return fmt.Errorf("flush: %w", b.whyStopped())
 }
 
-// whyLeft returns why nobody handles what is left.
-func (b *Bus) whyLeft() error {
+// whyStopped returns why nobody handles what is left.
+func (b *Bus) whyStopped() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.life.shutdown != nil {
@@ -72,38 +72,38 @@ func pausedError(held []*queue) error {
 
 // isSettled reports whether nothing more will be handled.
 func (b *Bus) isSettled() bool {
-	_, rested := b.rest()
-	return rested || b.isLeft()
+	_, idle := b.isIdleOrPaused()
+	return idle || b.hasStopped()
 }
 
-// isLeft reports whether the bus does not run and its processors have left.
-func (b *Bus) isLeft() bool { return !b.running.Load() && b.haveExited() }
+// hasStopped reports whether the bus does not run and its processors have left.
+func (b *Bus) hasStopped() bool { return !b.running.Load() && b.haveExited() }
 
-// rest reports whether the bus is idleOrPaused, and returns the paused queues that hold
+// isIdleOrPaused reports whether the bus is idleOrPaused, and returns the paused queues that hold
 // events. It reads Gone of all queues first and Accepted of all queues after that. Both
 // only grow. So if they agree for a queue, it was empty all the time in between, and if
 // they agree for all queues, all were empty at once. A paused queue that holds events
-// must have rested from the first read to the last: otherwise a handler of it could have
+// must have idle from the first read to the last: otherwise a handler of it could have
 // published to a queue that was read already.
-func (b *Bus) rest() (held []*queue, rested bool) {
+func (b *Bus) isIdleOrPaused() (held []*queue, idle bool) {
 	var gone [numQueues]uint64
 	var at [numQueues]buffer.Site
-	var resting [numQueues]bool
+	var pausedIdle [numQueues]bool
 	for i, q := range b.queues {
-		at[i], resting[i] = q.isResting()
+		at[i], pausedIdle[i] = q.isPausedIdle()
 		gone[i] = q.buffer.Gone()
 	}
 	for i, q := range b.queues {
 		if q.buffer.Accepted() == gone[i] {
 			continue
 		}
-		if !resting[i] {
+		if !pausedIdle[i] {
 			return nil, false
 		}
 		held = append(held, q)
 	}
 	for _, q := range held {
-		if now, still := q.isResting(); !still || now != at[q.id] {
+		if now, still := q.isPausedIdle(); !still || now != at[q.id] {
 			return nil, false
 		}
 	}

@@ -72,16 +72,16 @@ func (e *InterruptedEvent) err() error {
 	return fmt.Errorf("eventbus: handler %s and those after it were not called, since Shutdown gave up", quoted(e.Handlers[0]))
 }
 
-// buryInterrupted ends the events that runtime.Goexit has interrupted in
+// endInterruptedEvents ends the events that runtime.Goexit has interrupted in
 // RunUntilIdle, and that nobody goes on with. It returns what is to be reported of
 // them, since that runs user code.
-func (b *Bus) buryInterrupted() (reports []func()) {
+func (b *Bus) endInterruptedEvents() (reports []func()) {
 	if !b.haveExited() {
 		return nil
 	}
 	for _, p := range b.processors {
 		if p.isBusy() {
-			reports = append(reports, p.bury())
+			reports = append(reports, p.endInterrupted())
 		}
 	}
 	return reports

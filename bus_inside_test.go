@@ -141,7 +141,7 @@ func TestPublishDefersWhereAHandlerMustNotWait(t *testing.T) {
 	}
 }
 
-// A queue defers at most twice its capacity and 3 events; then it is told
+// A queue defers at most twice its capacity and 3 events; then the handler is told
 // ErrQueueFull, at the order queue too.
 func TestPublishDefersTwiceTheCapacityAndThree(t *testing.T) {
 	bustest.Bubble(t, func(t *testing.T) {

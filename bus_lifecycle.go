@@ -117,7 +117,7 @@ func (p *processor) startLocked(s *session) {
 		p.request(reqSession)
 		return
 	}
-	p.life.alive, p.started, p.left, p.served = true, false, false, false
+	p.life.alive, p.startLogged, p.endLogged, p.served = true, false, false, false
 	p.enterLocked(s)
 	go p.main()
 }
@@ -214,11 +214,11 @@ func (b *Bus) setPaused(q *queue, on bool) {
 	b.mu.Lock()
 	defer b.unlock()
 	if !on {
-		q.held.Store(false)
+		q.pauseHeld.Store(false)
 	}
 	q.paused.Store(on)
 	q.proc.request(reqPauses)
-	q.held.Store(on)
+	q.pauseHeld.Store(on)
 	admissionMu.Lock()
 	q.setIdleLocked(b.idleReason(q))
 	admissionMu.Unlock()

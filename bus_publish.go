@@ -178,7 +178,7 @@ type publication struct {
 	noWait    error   // why a handler's PublishWait must not wait; nil if it may
 
 	completion *completion // of PublishWait
-	waiting    waiting
+	wait       lineWait
 
 	one     [1]entry // the arrays behind entries and by where they hold one element
 	byOne   [1]*drainer

@@ -225,7 +225,7 @@ func TestPublishBeforeStartAndAfterStopQueues(t *testing.T) {
 	})
 }
 
-// A publish that waits leaves when its context ends and when Shutdown begins.
+// From outside, a publish that waits leaves when its context ends or Shutdown begins.
 func TestPublishLeavesWhenItsContextEndsAndWhenShutdownBegins(t *testing.T) {
 	bustest.Bubble(t, func(t *testing.T) {
 		b, _, g := full(t, eventbus.QueueConfig{Capacity: 1})

@@ -124,7 +124,7 @@ func (b *Bus) drain(s *shutdown) {
 	}
 	b.close(closing | closed)
 	b.hold()
-	reports := b.buryInterrupted()
+	reports := b.endInterruptedEvents()
 	calls := b.callsAtHand() // before the contexts end, or a handler that leaves for that would be named by chance
 	b.endSessions()
 	b.tellLast(s, reports)

@@ -175,7 +175,7 @@ func (b *Bus) beginSteppingLocked(s *session) {
 		b.logs.use(s.ctx)
 	}
 	for _, p := range b.processors {
-		p.started, p.left = true, true // it is not logged
+		p.startLogged, p.endLogged = true, true // it is not logged
 		p.requests.And(^reqStop)
 		p.enterLocked(b.life.stepSession)
 		p.request(reqPauses) // look what is paused, and at the logger's level

@@ -34,7 +34,7 @@
 //   - Errors name the queue and the type, and work with [errors.Is].
 //   - From outside, a context that has ended is refused, though there is room.
 //   - Publishing before [Bus.Start] and after [Bus.Stop] queues.
-//   - A publish that waits leaves when its context ends and when Shutdown begins.
+//   - From outside, a publish that waits leaves when its context ends or Shutdown begins.
 //   - A publish at a full queue waits for one handler, or a millisecond more than it.
 //   - A publish that finds room allocates nothing, reads no clock and starts no timer.
 //   - No lock is held while user code runs: it may call every method.
@@ -51,8 +51,8 @@
 //   - Where it must not wait, its event is deferred: accepted, and ahead of all from
 //     outside. It must not where it would wait for itself, on a bus that does not run,
 //     at a paused queue, and to its own bus with [WithSingleThread].
-//   - A queue defers at most twice its capacity and 3 events; then it is told
-//     [ErrQueueFull], at the order queue too.
+//   - A queue defers at most twice its capacity and 3 events; then the handler
+//     is told [ErrQueueFull], at the order queue too.
 //   - A handler's own context ends none of its publishes.
 //   - A call that [Async] has given up on publishes nothing more.
 //   - A bus that is stepped inside a handler is a part of that handler.

@@ -17,8 +17,8 @@ import (
 //
 // The context carries the handler's identity, so that a publish with it, or
 // with one derived from it, can never deadlock the bus. It ends when the
-// context given to [Bus.Start] does, or when [Bus.Shutdown] gives up. A
-// goroutine that Handle starts is not the handler any more: it should publish
+// context given to [Bus.Start] does, when the last processor has left after a
+// [Bus.Stop], or when [Bus.Shutdown] gives up. A goroutine that Handle starts is not the handler any more: it should publish
 // with a context of its own.
 //
 // An error that Handle returns, a panic, and a call of [runtime.Goexit] are
@@ -49,7 +49,7 @@ type Subscription struct {
 	retainer   bool         // it is no handler but a part of Retain
 
 	call  func(context.Context, Event) error // nil once it has left, so that the handler is not kept; guarded by table.mu
-	place place                              // guarded by table.mu
+	state subState                           // guarded by table.mu
 	joins *joiner                            // on its way to the table; nil without WithLast
 
 	failed   atomic.Uint64

@@ -45,13 +45,13 @@ type handlerList struct {
 	unheard   bool                                 // subs holds no handler that is subscribed to the type: at most taps and a retainer
 }
 
-// A place says where a subscription is.
-type place uint8
+// A subState says where a subscription is.
+type subState uint8
 
 const (
-	placeNone     place = iota // it is on its way, or has left
-	placeTable                 // events reach it
-	placeDisabled              // DisableAfter has taken it out
+	subAway     subState = iota // it is on its way, or has left
+	subListed                   // events reach it
+	subDisabled                 // DisableAfter has taken it out
 )
 
 // newHandlerList returns the list of subs. table.mu is held.
@@ -67,8 +67,8 @@ func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
 // isHeard reports whether s acts on the type it subscribed to.
 func (s *Subscription) isHeard() bool { return s.eventType != "" && !s.retainer }
 
-// nobody is the list of a type that has no handler.
-var nobody = &handlerList{unheard: true}
+// noHandlers is the list of a type that has no handler.
+var noHandlers = &handlerList{unheard: true}
 
 // newExpiredList returns the list of an event of type t that was too old: no tap gets it.
 func newExpiredList(t EventType) *handlerList {
@@ -100,8 +100,8 @@ func (l *handlerList) countFirst(n int) {
 	first.count(1)
 }
 
-// firstHeard returns the index of the first handler: what Retain needs comes before.
-func (l *handlerList) firstHeard() int {
+// firstHandler returns the index of the first handler: what Retain needs comes before.
+func (l *handlerList) firstHandler() int {
 	if len(l.subs) > 0 && l.subs[0].retainer {
 		return 1
 	}
@@ -114,7 +114,7 @@ func (l *handlerList) firstCut(i int, called bool) int {
 	if called {
 		i++
 	}
-	return max(i, l.firstHeard()+1)
+	return max(i, l.firstHandler()+1)
 }
 
 // isReached reports whether every event reaches a handler of the list.
@@ -152,7 +152,7 @@ func (b *Bus) subscribe(s *Subscription) {
 
 // addLocked puts s, which has its id, into the table.
 func (t *table) addLocked(s *Subscription) {
-	s.place = placeTable
+	s.state = subListed
 	if s.eventType == "" {
 		t.setTapsLocked(insert(slices.Clone(t.allTaps()), s))
 		return
@@ -185,10 +185,10 @@ func remove(subs []*Subscription, s *Subscription) []*Subscription {
 
 // removeLocked takes s out of the table and reports whether it was there.
 func (t *table) removeLocked(s *Subscription) bool {
-	if s.place != placeTable {
+	if s.state != subListed {
 		return false
 	}
-	s.place = placeNone
+	s.state = subAway
 	if s.eventType == "" {
 		t.setTapsLocked(remove(slices.Clone(t.allTaps()), s))
 		return true
@@ -224,12 +224,12 @@ func (t *table) unsubscribe(s *Subscription) (onItsWay bool) {
 	if s.call == nil {
 		return false
 	}
-	onItsWay = s.place == placeNone
-	if s.place == placeDisabled {
+	onItsWay = s.state == subAway
+	if s.state == subDisabled {
 		t.disabled = remove(t.disabled, s)
 	}
 	t.removeLocked(s)
-	s.call, s.place = nil, placeNone
+	s.call, s.state = nil, subAway
 	return onItsWay
 }
 
@@ -249,7 +249,7 @@ func (b *Bus) disable(s *Subscription) bool {
 	if !t.removeLocked(s) {
 		return false
 	}
-	s.place = placeDisabled
+	s.state = subDisabled
 	s.filter.disabled.Store(true)
 	t.disabled = insert(t.disabled, s)
 	return true
@@ -290,11 +290,11 @@ func (t *table) route(typ EventType) *route {
 	return nil
 }
 
-// handlersOf returns the handlers of t, nobody if there are none.
+// handlersOf returns the handlers of t, noHandlers if there are none.
 func (b *Bus) handlersOf(t EventType) *handlerList {
 	r := b.table.route(t)
 	if r == nil && b.table.taps.Load() == nil {
-		return nobody
+		return noHandlers
 	}
 	if r != nil {
 		if list := r.list.Load(); list != nil {
@@ -311,7 +311,7 @@ func (t *table) makeList(typ EventType) *handlerList {
 	r, taps := t.route(typ), t.allTaps()
 	if r == nil {
 		if len(taps) == 0 {
-			return nobody
+			return noHandlers
 		}
 		if t.orphans >= maxOrphans {
 			return newHandlerList(nil, typ, taps)

@@ -176,7 +176,7 @@ func (q *queue) logExpired(ctx context.Context, h *HandlerError) {
 
 // logSlowPublish logs that w still waits, and what for, on the publisher's
 // goroutine.
-func (q *queue) logSlowPublish(w *waiting) {
+func (q *queue) logSlowPublish(w *lineWait) {
 	ok, withheld := q.bus.logs.take(q.slow, 1)
 	if !ok {
 		return

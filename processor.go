@@ -26,7 +26,7 @@ type processor struct {
 	position position
 	parked   atomic.Pointer[handlerList]      // of the last event, while the processor is idle; see park
 	cut      atomic.Pointer[InterruptedEvent] // an event that the kill switch ended, once the processor knows of it
-	slow     atomic.Pointer[callInfo]         // reported and not yet said to have ended
+	slowCall atomic.Pointer[callInfo]         // reported and not yet said to have ended
 
 	life struct { // guarded by Bus.mu
 		alive   bool     // a goroutine runs it
@@ -34,13 +34,13 @@ type processor struct {
 	}
 
 	// Only the goroutine that runs the processor uses the fields below.
-	context *handlerContext // of its handlers; replaced under Bus.mu
-	open    []bool          // by queue: it was not paused when the requests were last served
-	served  bool            // serveRequests ran to its end and told the processor to go on
-	started bool            // its start has been logged
-	left    bool            // its end has been logged
-	mute    bool            // the logger failed to tell its level; do not ask again
-	turn    turn
+	context     *handlerContext // of its handlers; replaced under Bus.mu
+	unpaused    []bool          // by queue: it was not paused when the requests were last served
+	served      bool            // serveRequests ran to its end and told the processor to go on
+	startLogged bool            // its start has been logged
+	endLogged   bool            // its end has been logged
+	mute        bool            // the logger failed to tell its level; do not ask again
+	turn        turn
 }
 
 // A processorEnv is what a processor needs of its bus.
@@ -67,7 +67,7 @@ const (
 )
 
 func newProcessor(b *Bus, queues ...*queue) *processor {
-	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), open: make([]bool, len(queues))}
+	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), unpaused: make([]bool, len(queues))}
 	p.drainer = drainer{bus: b, site: p.site}
 	p.turn.queue = queues[0]
 	p.position.queue.Store(queues[0])
@@ -130,8 +130,8 @@ func (p *processor) serveRequests() (goOn bool) {
 		p.requests.And(^reqSession)
 		p.env.sessionOf(p)
 	}
-	if !p.started {
-		p.started = true
+	if !p.startLogged {
+		p.startLogged = true
 		p.protect(telling, func() {
 			p.bus.logger.InfoContext(p.context, "eventbus: processor started", "queue", p.name())
 		})
@@ -142,7 +142,7 @@ func (p *processor) serveRequests() (goOn bool) {
 	p.askForLevel()
 	p.requests.And(^reqPauses)
 	for i, q := range p.queues {
-		p.open[i] = !q.paused.Load()
+		p.unpaused[i] = !q.paused.Load()
 	}
 	p.served = p.requests.Load()&reqStop == 0
 	return p.served
@@ -169,7 +169,7 @@ func (p *processor) setLogCalls(on bool) {
 }
 
 // isReady reports whether the i-th queue has an event that may be begun.
-func (p *processor) isReady(i int) bool { return p.open[i] && p.queues[i].buffer.Ready() }
+func (p *processor) isReady(i int) bool { return p.unpaused[i] && p.queues[i].buffer.Ready() }
 
 // pick makes the first queue that has an event to begin the one at hand, and
 // reports whether there is one.

@@ -97,8 +97,8 @@ func (p *processor) runLimit() int {
 // leave ends the processor unless the bus has been started again meanwhile.
 func (p *processor) leave() bool {
 	p.letGo()
-	if !p.left {
-		p.left = true
+	if !p.endLogged {
+		p.endLogged = true
 		p.protect(telling, func() {
 			p.bus.logs.flush(p.context, true)
 			p.bus.logger.InfoContext(p.context, "eventbus: processor stopped", "queue", p.name())
@@ -107,7 +107,7 @@ func (p *processor) leave() bool {
 	if p.env.release(p) {
 		return true
 	}
-	p.started, p.left = false, false
+	p.startLogged, p.endLogged = false, false
 	return false
 }
 
@@ -127,7 +127,7 @@ func (p *processor) idle() {
 	p.park()
 	var doors [numQueues]<-chan *buffer.Chunk[entry]
 	for i, q := range p.queues {
-		if p.open[i] {
+		if p.unpaused[i] {
 			doors[i] = q.buffer.Door()
 		}
 	}
@@ -171,7 +171,7 @@ func (b *Bus) letGoOfStale() {
 func (p *processor) poll() {
 	p.askForLevel()
 	for _, q := range p.queues {
-		if q.buffer.Gate.Load()&lined != 0 {
+		if q.buffer.Gate.Load()&gateLine != 0 {
 			q.lookAtLine()
 		}
 	}

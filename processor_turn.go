@@ -126,7 +126,7 @@ func (p *processor) openEntry() bool {
 // its handlers are found the event has none: if the clock ends the goroutine, no
 // handler of the event before is blamed or called.
 func (p *processor) waitForClock() {
-	p.setList(nobody)
+	p.setList(noHandlers)
 	p.position.begin(p.turn.queue.buffer.Begun())
 	p.setTelling()
 }
@@ -195,10 +195,10 @@ func (p *processor) dispatch(i int) bool {
 	return true
 }
 
-// bury ends the event at hand, which runtime.Goexit has interrupted, without its
+// endInterrupted ends the event at hand, which runtime.Goexit has interrupted, without its
 // other handlers: nobody runs the processor any more. It returns how the failure is
 // reported.
-func (p *processor) bury() (report func()) {
+func (p *processor) endInterrupted() (report func()) {
 	t := &p.turn
 	report = func() {}
 	i := p.position.at()
@@ -212,7 +212,7 @@ func (p *processor) bury() (report func()) {
 		i++
 	}
 	t.failure, t.stage, t.called, t.unreported = nil, handling, false, nil
-	if i = max(i, t.list.firstHeard()); i < len(t.list.subs) {
+	if i = max(i, t.list.firstHandler()); i < len(t.list.subs) {
 		t.list.countFirst(i)
 		p.cut.Store(t.list.interrupted(t.queue.id, t.entry.Event, i))
 	} else {

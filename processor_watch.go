@@ -66,15 +66,15 @@ func (p *processor) endTelling() { atomic.AndUint32(&p.position.handler, indexBi
 
 func (p *processor) setReporting() { store(&p.position.handler, p.position.handler|reportingBit) }
 
-// A sight is a processor's position as another goroutine has read it.
-type sight struct {
+// A snapshot is a processor's position as another goroutine has read it.
+type snapshot struct {
 	site    uint64
 	event   uint32
 	handler uint32
 }
 
-func (p *processor) look() sight {
-	return sight{p.site(), atomic.LoadUint32(&p.position.event), atomic.LoadUint32(&p.position.handler)}
+func (p *processor) look() snapshot {
+	return snapshot{p.site(), atomic.LoadUint32(&p.position.event), atomic.LoadUint32(&p.position.handler)}
 }
 
 // A callInfo describes a handler call for people.
@@ -86,13 +86,13 @@ type callInfo struct {
 	index     int
 	list      *handlerList
 	depth     int
-	sight     sight
+	snapshot  snapshot
 	since     time.Time // when the pulse first saw it
 }
 
 // callAt describes the call at s, nil if there is none, or the processor has moved
 // on or is about to.
-func (p *processor) callAt(s sight) *callInfo {
+func (p *processor) callAt(s snapshot) *callInfo {
 	if s.handler&(callingBit|reportingBit) == 0 {
 		return nil
 	}
@@ -101,13 +101,13 @@ func (p *processor) callAt(s sight) *callInfo {
 
 // handlerAt describes the handler at s, nil if the processor has moved on, or has
 // begun an event and is not yet at its handlers.
-func (p *processor) handlerAt(s sight) *callInfo {
+func (p *processor) handlerAt(s snapshot) *callInfo {
 	q, list, i := p.position.queue.Load(), p.position.list.Load(), int(s.handler&indexBits)
 	site := q.buffer.Site()
 	if !site.Busy() || s.event != uint32(site.Begun()) || list == nil || p.look() != s {
 		return nil
 	}
-	c := &callInfo{eventType: list.eventType, queue: q, index: i, list: list, depth: q.buffer.Counts().Depth, sight: s}
+	c := &callInfo{eventType: list.eventType, queue: q, index: i, list: list, depth: q.buffer.Counts().Depth, snapshot: s}
 	switch {
 	case list.expired && s.handler&reportingBit != 0:
 		c.handler = "error handler, told of an event that has expired"
@@ -201,23 +201,23 @@ func (c *callInfo) log(ctx context.Context, l *slog.Logger, msg string) {
 // read no clock for that. On a machine with few cores each timer that fires can
 // stall the others for milliseconds; so there is one.
 type pulse struct {
-	bus   *Bus
-	limit time.Duration // of a slow handler; 0: nobody watches
-	busy  time.Duration // between beats while events flow
-	slow  atomic.Bool   // it beats once a poll; written under mu
+	bus      *Bus
+	limit    time.Duration // of a slow handler; 0: nobody watches
+	busy     time.Duration // between beats while events flow
+	idleBeat atomic.Bool   // it beats once a poll; written under mu
 
 	telling atomic.Int32 // beats that may be telling a logger
 
 	mu    lockrank.Mutex
 	timer *time.Timer // runs beat; nil until the bus first starts
 	on    bool
-	polls time.Time  // when the idle processors were last woken
-	seen  []sighting // by processor
+	polls time.Time // when the idle processors were last woken
+	seen  []sample  // by processor
 }
 
-// A sighting is a sight of a processor, and since when the pulse has seen it unchanged.
-type sighting struct {
-	sight
+// A sample is a snapshot of a processor, and since when the pulse has seen it unchanged.
+type sample struct {
+	snapshot
 	at   time.Time
 	told bool // the call was reported as slow
 }
@@ -239,7 +239,7 @@ func newPulse(b *Bus, limit time.Duration) *pulse {
 		u.busy = (limit + beats - 1) / beats
 	}
 	u.busy = min(u.busy, b.poll)
-	u.seen = make([]sighting, len(b.processors))
+	u.seen = make([]sample, len(b.processors))
 	return u
 }
 
@@ -262,7 +262,7 @@ func (u *pulse) stop() {
 }
 
 func (u *pulse) setLocked(d time.Duration) {
-	u.slow.Store(d > u.busy)
+	u.idleBeat.Store(d > u.busy)
 	if u.timer == nil {
 		u.timer = time.AfterFunc(d, u.beat)
 		return
@@ -272,12 +272,12 @@ func (u *pulse) setLocked(d time.Duration) {
 
 // quicken is called by a processor that was idle and has something to do.
 func (u *pulse) quicken() {
-	if !u.slow.Load() {
+	if !u.idleBeat.Load() {
 		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.on && u.slow.Load() {
+	if u.on && u.idleBeat.Load() {
 		u.setLocked(u.busy)
 	}
 }
@@ -308,12 +308,12 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 	}
 	for i, p := range u.bus.processors {
 		s := &u.seen[i]
-		if at := p.look(); at != s.sight {
-			*s = sighting{sight: at, at: now}
+		if at := p.look(); at != s.snapshot {
+			*s = sample{snapshot: at, at: now}
 			flows = true
 			continue
 		}
-		c := p.callAt(s.sight)
+		c := p.callAt(s.snapshot)
 		if c == nil {
 			if poll {
 				p.nudge()
@@ -342,10 +342,10 @@ func (u *pulse) tell(ctx context.Context, c *callInfo) {
 	defer func() { _ = recover() }()
 	p := c.queue.proc
 	defer func() {
-		if p.look() == c.sight {
-			p.slow.Store(c)
+		if p.look() == c.snapshot {
+			p.slowCall.Store(c)
 			p.requests.Or(reqSlow)
-			if p.look() == c.sight || !p.slow.CompareAndSwap(c, nil) {
+			if p.look() == c.snapshot || !p.slowCall.CompareAndSwap(c, nil) {
 				return
 			}
 		}
@@ -358,7 +358,7 @@ func (u *pulse) tell(ctx context.Context, c *callInfo) {
 func (p *processor) tellSlowEnded() {
 	p.requests.And(^reqSlow)
 	p.bus.pulse.quicken()
-	if c := p.slow.Swap(nil); c != nil {
+	if c := p.slowCall.Swap(nil); c != nil {
 		p.protect(recalling, func() { c.logEnd(p.context, p.bus.logger) })
 	}
 }

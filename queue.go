@@ -147,9 +147,9 @@ type queue struct {
 	admission admission
 	plain     bool // the queue has no ConflateBy and no MaxAge: an event needs no label
 
-	lowWaterAt atomic.Uint64 // how many events are begun when the queue has drained to half; valid while the gate says lined
+	lowWaterAt atomic.Uint64 // how many events are begun when the queue has drained to half; valid while the gate says gateLine
 	paused     atomic.Bool   // written under Bus.mu and admissionMu
-	held       atomic.Bool   // paused, and the processor is held: it begins no event of the queue; written under Bus.mu
+	pauseHeld  atomic.Bool   // paused, and the processor is held: it begins no event of the queue; written under Bus.mu
 
 	proc *processor // drains the queue
 
@@ -173,11 +173,11 @@ type queue struct {
 // The bits of the buffer's gate, which are written under admissionMu. Publishers
 // and the processor read them.
 const (
-	lined   uint32 = 1 << iota // the line is not empty: events are deferred or publishes wait
-	urgent                     // the next free slot goes to the line at once, not at half
-	barred                     // a batch is on its way in
-	closing                    // Shutdown has begun: only handlers of the bus may publish
-	closed                     // Shutdown has ended: nobody may
+	gateLine   uint32 = 1 << iota // the line is not empty: events are deferred or publishes wait
+	gateAtOnce                    // the next free slot goes to the line at once, not at half
+	gateBatch                     // a batch is on its way in
+	closing                       // Shutdown has begun: only handlers of the bus may publish
+	closed                        // Shutdown has ended: nobody may
 )
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
@@ -196,10 +196,10 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	return q
 }
 
-// isResting reports whether the queue is paused and the processor is busy with none of
+// isPausedIdle reports whether the queue is paused and the processor is busy with none of
 // its events, and returns the site at which that was so.
-func (q *queue) isResting() (at buffer.Site, resting bool) {
-	held := q.held.Load()
+func (q *queue) isPausedIdle() (at buffer.Site, resting bool) {
+	held := q.pauseHeld.Load()
 	at = q.buffer.Site()
 	return at, held && !at.Busy()
 }

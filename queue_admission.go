@@ -13,7 +13,7 @@ import (
 //
 // Invariants, while admissionMu is not held:
 //
-//   - The gate has the bit lined if and only if the line is not empty.
+//   - The gate has the bit gateLine if and only if the line is not empty.
 //   - While the line is not empty, either the queue is full, or its free slots are
 //     kept until the event numbered lowWaterAt begins. The processor looks at the line
 //     when it begins that event.
@@ -35,16 +35,16 @@ func init() { admissionMu.SetRank(lockrank.Admission) }
 // order of their tickets, publishers from outside in the second. Guarded by
 // admissionMu.
 type admission struct {
-	handlers   []*waiting    // of the first list; the deferred events are the rest of it
-	publishers []*waiting    // the second list
-	awaited    []*completion // of the PublishWait calls of handlers
-	ticket     uint64        // the last that was given out
-	joined     uint64        // how many have joined the line
-	handover   uint64        // while a wait with a number up to this is in line, each free slot goes at once to the head
-	rush       bool          // a chain of waits led back to its first handler: each free slot goes at once to the first list
-	idle       error         // why nobody drains the queue; nil if somebody does
-	stepped    bool          // RunUntilIdle drives the bus
-	refused    int           // events of this bus's handlers that Shutdown has refused; see ShutdownError.Refused
+	handlers     []*lineWait   // of the first list; the deferred events are the rest of it
+	publishers   []*lineWait   // the second list
+	awaited      []*completion // of the PublishWait calls of handlers
+	ticket       uint64        // the last that was given out
+	joined       uint64        // how many have joined the line
+	handOverUpTo uint64        // while a wait with a number up to this is in line, each free slot goes at once to the head
+	hasten       bool          // a chain of waits led back to its first handler: each free slot goes at once to the first list
+	idle         error         // why nobody drains the queue; nil if somebody does
+	stepped      bool          // RunUntilIdle drives the bus
+	refused      int           // events of this bus's handlers that Shutdown has refused; see ShutdownError.Refused
 }
 
 func (a *admission) nextTicket() uint64 {
@@ -67,11 +67,11 @@ func (q *queue) firstListLocked() int {
 // joinLocked puts pub in line. Then it looks at the room once more: the processor may
 // have emptied the queue and gone to sleep before the gate said that the line is not
 // empty.
-func (q *queue) joinLocked(pub *publication) *waiting {
+func (q *queue) joinLocked(pub *publication) *lineWait {
 	a := &q.admission
-	w := &pub.waiting
+	w := &pub.wait
 	a.joined++
-	*w = waiting{pub: pub, number: a.joined, since: time.Now(), done: make(chan error, 1), inLine: true}
+	*w = lineWait{pub: pub, number: a.joined, since: time.Now(), done: make(chan error, 1), inLine: true}
 	if w.isHandler() {
 		w.ticket = a.nextTicket()
 		a.handlers = append(a.handlers, w)
@@ -79,41 +79,45 @@ func (q *queue) joinLocked(pub *publication) *waiting {
 	} else {
 		a.publishers = append(a.publishers, w)
 	}
-	q.noteLocked()
+	q.syncGateLocked()
 	q.admitLocked(false)
 	return w
 }
 
 // admitLocked gives the free slots to the line, in order. It gives all of them if eager,
 // if the queue has drained to half, or if nobody drains it. Otherwise it gives them only
-// to waits that get each free slot at once: see isUrgentLocked and handsOver. The other
+// to waits that get each free slot at once: see givesAtOnceLocked and isHandingOver. The other
 // waits stay until the queue has drained to half, so that one wake-up does for many.
+//
+// The processor may have made room after the look at it and before the gate asked to be
+// told of that. So admitLocked looks again whenever the gate asks for more than before.
 func (q *queue) admitLocked(eager bool) {
 	a := &q.admission
-	if q.firstListLocked() == 0 && len(a.publishers) == 0 && q.buffer.Gate.Load()&lined == 0 ||
+	if q.firstListLocked() == 0 && len(a.publishers) == 0 && q.buffer.Gate.Load()&gateLine == 0 ||
 		q.buffer.Gate.Load()&closed != 0 { // Shutdown takes out what is left
 		return
 	}
-	eager = eager || a.idle != nil || q.buffer.Room() >= q.lowWater()
-	for q.firstListLocked() > 0 && (eager || q.isUrgentLocked()) && q.letInFirstLocked() {
+	for more := true; more; more = q.syncGateLocked() {
+		all := eager || a.idle != nil || q.buffer.Room() >= q.lowWater()
+		for q.firstListLocked() > 0 && (all || q.givesAtOnceLocked()) && q.letInFirstLocked() {
+		}
+		for q.firstListLocked() == 0 && len(a.publishers) > 0 && (all || a.isHandingOver()) && q.letInLocked(a.publishers[0]) {
+			a.publishers = slices.Delete(a.publishers, 0, 1)
+		}
 	}
-	for q.firstListLocked() == 0 && len(a.publishers) > 0 && (eager || a.handsOver()) && q.letInLocked(a.publishers[0]) {
-		a.publishers = slices.Delete(a.publishers, 0, 1)
-	}
-	q.noteLocked()
 }
 
-// isUrgentLocked reports whether the next free slot goes to the line at once, and not
+// givesAtOnceLocked reports whether the next free slot goes to the line at once, and not
 // only when the queue has drained to half.
-func (q *queue) isUrgentLocked() bool {
+func (q *queue) givesAtOnceLocked() bool {
 	n, _ := q.buffer.Deferred()
-	return n > 0 || q.admission.rush || q.admission.handsOver()
+	return n > 0 || q.admission.hasten || q.admission.isHandingOver()
 }
 
-// handsOver reports whether the line still holds a wait of the last hand-over: one that
+// isHandingOver reports whether the line still holds a wait of the last hand-over: one that
 // was in line when handOver was called.
-func (a *admission) handsOver() bool {
-	isDue := func(w *waiting) bool { return w.number <= a.handover }
+func (a *admission) isHandingOver() bool {
+	isDue := func(w *lineWait) bool { return w.number <= a.handOverUpTo }
 	return len(a.publishers) > 0 && isDue(a.publishers[0]) || slices.ContainsFunc(a.handlers, isDue)
 }
 
@@ -134,7 +138,7 @@ func (q *queue) letInFirstLocked() bool {
 
 // letInLocked accepts the next events of w for which there is room, and reports whether
 // all of them are accepted now.
-func (q *queue) letInLocked(w *waiting) bool {
+func (q *queue) letInLocked(w *lineWait) bool {
 	for pub := w.pub; pub.accepted < len(pub.entries); pub.accepted++ {
 		if e := &pub.entries[pub.accepted]; !q.replaceLocked(e) && !q.buffer.Push(e) {
 			return false
@@ -152,40 +156,44 @@ func (q *queue) replaceLocked(e *entry) bool {
 // deferLocked accepts e without room.
 func (q *queue) deferLocked(e *entry, ticket uint64) {
 	q.buffer.Defer(e, ticket, e.meta != nil && e.meta.joins != nil)
-	q.noteLocked()
+	q.syncGateLocked()
 }
 
 // lowWater returns how many events fit into a queue that has drained to half.
 func (q *queue) lowWater() int { return (q.cfg.Capacity + 1) / 2 }
 
-// noteLocked makes the gate and lowWaterAt agree with the line. It reads the site before
+// syncGateLocked makes the gate and lowWaterAt agree with the line, and reports whether
+// the processor is asked to look at the line sooner than before. It reads the site before
 // the room. In the other order an event that begins in between would count twice:
 // lowWaterAt would be too high, and nobody would look at the line of an empty queue.
-func (q *queue) noteLocked() {
+func (q *queue) syncGateLocked() (sooner bool) {
 	a := &q.admission
 	if len(a.handlers) == 0 {
-		a.rush = false
+		a.hasten = false
 	}
 	var bits uint32
 	if q.firstListLocked() > 0 || len(a.publishers) > 0 {
-		bits = lined
+		bits = gateLine
 		begun := q.buffer.Site().Begun()
-		q.lowWaterAt.Store(begun + uint64(max(0, q.lowWater()-q.buffer.Room())))
+		at := begun + uint64(max(0, q.lowWater()-q.buffer.Room()))
+		sooner = at < q.lowWaterAt.Swap(at)
 	}
-	if q.isUrgentLocked() {
-		bits |= urgent
+	if q.givesAtOnceLocked() {
+		bits |= gateAtOnce
 	}
 	gate := q.buffer.Gate.Load()
-	if gate&^(closing|closed|barred) != bits {
-		q.buffer.Gate.Store(gate&(closing|closed|barred) | bits)
+	kept := gate & (closing | closed | gateBatch)
+	if gate != kept|bits {
+		q.buffer.Gate.Store(kept | bits)
 	}
+	return sooner || bits&^gate != 0
 }
 
 // admit gives free slots to the line if the queue has drained to half or a wait gets
 // each free slot at once. The processor calls it when it has begun an event.
 func (q *queue) admit() {
 	gate := q.buffer.Gate.Load()
-	if gate&lined != 0 && (gate&urgent != 0 || q.buffer.Site().Begun() >= q.lowWaterAt.Load()) {
+	if gate&gateLine != 0 && (gate&gateAtOnce != 0 || q.buffer.Site().Begun() >= q.lowWaterAt.Load()) {
 		q.lookAtLine()
 	}
 }
@@ -197,12 +205,12 @@ func (q *queue) lookAtLine() {
 }
 
 // removeLocked takes w, for which there is no room, out of the line.
-func (q *queue) removeLocked(w *waiting, err error) {
-	is := func(o *waiting) bool { return o == w }
+func (q *queue) removeLocked(w *lineWait, err error) {
+	is := func(o *lineWait) bool { return o == w }
 	q.admission.handlers = slices.DeleteFunc(q.admission.handlers, is)
 	q.admission.publishers = slices.DeleteFunc(q.admission.publishers, is)
 	w.settleLocked(err)
-	q.noteLocked()
+	q.syncGateLocked()
 }
 
 // hastenLocked makes the queues on a chain of waits give each free slot away at once,
@@ -211,11 +219,11 @@ func (q *queue) removeLocked(w *waiting, err error) {
 // would find it closed and be deferred.
 func hastenLocked(chain []*edge) (broken bool) {
 	for _, e := range chain {
-		w := e.waiting
+		w := e.wait
 		if w == nil {
 			continue
 		}
-		e.on.admission.rush = true
+		e.on.admission.hasten = true
 		e.on.moveUpLocked(w)
 		e.on.admitLocked(false)
 		broken = broken || !w.inLine
@@ -228,7 +236,7 @@ func hastenLocked(chain []*edge) (broken bool) {
 // accepted earlier, nor past one that as many as the capacity have passed: without
 // that bound two handlers that answer each other keep a third waiting for good.
 // Tickets belong to places, so the two exchange them.
-func (q *queue) moveUpLocked(w *waiting) {
+func (q *queue) moveUpLocked(w *lineWait) {
 	l := q.admission.handlers
 	for i := slices.Index(l, w); i > 0; i-- {
 		p := l[i-1]
@@ -246,8 +254,8 @@ func (q *queue) moveUpLocked(w *waiting) {
 func (q *queue) closeLocked(bits uint32) {
 	q.buffer.Gate.Or(bits)
 	a := &q.admission
-	stays := func(w *waiting) bool { return bits&closed == 0 && w.pub.publisher.ofBus }
-	for _, l := range []*[]*waiting{&a.handlers, &a.publishers} {
+	stays := func(w *lineWait) bool { return bits&closed == 0 && w.pub.publisher.ofBus }
+	for _, l := range []*[]*lineWait{&a.handlers, &a.publishers} {
 		for _, w := range slices.Clone(*l) {
 			if !stays(w) {
 				q.noteRefusedLocked(w.pub)
@@ -258,7 +266,7 @@ func (q *queue) closeLocked(bits uint32) {
 	if bits&closed != 0 {
 		q.withdrawLocked(ErrClosed)
 	}
-	q.noteLocked()
+	q.syncGateLocked()
 }
 
 // setIdleLocked notes why nobody drains the queue; nil means that a processor does. If
@@ -282,11 +290,11 @@ func (q *queue) setIdleLocked(err error) {
 		}
 	}
 	q.withdrawLocked(err)
-	q.noteLocked()
+	q.syncGateLocked()
 }
 
 // deferRestLocked defers what is left of w's events, in w's place.
-func (q *queue) deferRestLocked(w *waiting) error {
+func (q *queue) deferRestLocked(w *lineWait) error {
 	for pub := w.pub; pub.accepted < len(pub.entries); pub.accepted++ {
 		e := &pub.entries[pub.accepted]
 		if q.replaceLocked(e) {
@@ -376,7 +384,7 @@ func endAbandoned(by []*drainer) {
 		if e == nil || !e.pub.caller.isAbandoned() {
 			continue
 		}
-		if w := e.waiting; w != nil {
+		if w := e.wait; w != nil {
 			e.on.admitLocked(true)
 			if w.inLine {
 				e.on.removeLocked(w, context.DeadlineExceeded)

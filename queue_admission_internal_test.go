@@ -48,7 +48,7 @@ func (b *bench) of(d *drainer, data ...any) *publication {
 }
 
 // try publishes pub and returns its place in line, or why it was refused.
-func (b *bench) try(pub *publication) (*waiting, error) {
+func (b *bench) try(pub *publication) (*lineWait, error) {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
 	return b.q.carryOutLocked(pub)
@@ -63,7 +63,7 @@ func (b *bench) accept(pub *publication) {
 }
 
 // wait publishes pub, which has to wait.
-func (b *bench) wait(pub *publication) *waiting {
+func (b *bench) wait(pub *publication) *lineWait {
 	b.Helper()
 	w, err := b.try(pub)
 	require.NoError(b, err)
@@ -115,7 +115,7 @@ func locked(f func()) {
 }
 
 // outcome returns what w has been told, and requires that it has left the line.
-func (b *bench) outcome(w *waiting) error {
+func (b *bench) outcome(w *lineWait) error {
 	b.Helper()
 	select {
 	case err := <-w.done:

@@ -21,7 +21,7 @@ type drainer struct {
 type edge struct {
 	on         *queue
 	site       uint64      // of the drainer when the wait began
-	waiting    *waiting    // nil once there was room
+	wait       *lineWait   // nil once there was room
 	completion *completion // nil if it waits for room alone
 	pub        *publication
 }
@@ -37,21 +37,21 @@ func (d *drainer) edgeLocked() *edge {
 }
 
 // beginEdgeLocked notes that the handler of pub waits on q.
-func (q *queue) beginEdgeLocked(pub *publication, w *waiting) {
+func (q *queue) beginEdgeLocked(pub *publication, w *lineWait) {
 	for i, d := range pub.by {
 		e := &pub.edgeOne
 		if i > 0 {
 			e = new(edge)
 		}
-		*e = edge{on: q, site: d.site(), waiting: w, pub: pub, completion: pub.completion}
+		*e = edge{on: q, site: d.site(), wait: w, pub: pub, completion: pub.completion}
 		d.edge = e
 	}
 }
 
 // endEdgeLocked takes back the edges of the wait of w or, if that is nil, for c.
-func endEdgeLocked(by []*drainer, w *waiting, c *completion) {
+func endEdgeLocked(by []*drainer, w *lineWait, c *completion) {
 	for _, d := range by {
-		if e := d.edge; e != nil && (w != nil && e.waiting == w || c != nil && e.completion == c) {
+		if e := d.edge; e != nil && (w != nil && e.wait == w || c != nil && e.completion == c) {
 			d.edge = nil
 		}
 	}
@@ -59,16 +59,16 @@ func endEdgeLocked(by []*drainer, w *waiting, c *completion) {
 
 // hasRoomLocked notes that the handler of w waits until its event is handled, and
 // for room no more.
-func hasRoomLocked(w *waiting) {
+func hasRoomLocked(w *lineWait) {
 	for _, d := range w.pub.by {
-		if d.edge != nil && d.edge.waiting == w {
-			d.edge.waiting = nil
+		if d.edge != nil && d.edge.wait == w {
+			d.edge.wait = nil
 		}
 	}
 }
 
 // mustNotWaitLocked returns why a handler must not wait on q, nil if it may. by holds the
-// drainers that are busy with it. It must not wait if it would wait for itself, or if nobody
+// drainers that are busy with it. It must not wait if it would wait for itself, or if noHandlers
 // drains q. The waits on a cycle are hastened first, which may break the cycle: free slots
 // may have been kept from them.
 func (q *queue) mustNotWaitLocked(by []*drainer) error {

@@ -84,7 +84,7 @@ func TestPublishWaitKeepsItsEdgeOnceThereIsRoom(t *testing.T) {
 	w := b.wait(pub)
 	b.begin()
 	require.NoError(t, b.outcome(w))
-	require.Nil(t, d.edge.waiting)
+	require.Nil(t, d.edge.wait)
 	require.ErrorIs(t, b.mustNotWait(b.bus.queues[DataQueue], &b.q.proc.drainer), ErrWouldDeadlock)
 	b.q.endAwait(pub.by, c)
 	require.NoError(t, b.mustNotWait(b.bus.queues[DataQueue], &b.q.proc.drainer))
@@ -185,7 +185,7 @@ func TestAsyncEndsTheWaitOfAnAbandonedCall(t *testing.T) {
 	b := newBench(t, 4)
 	d, kept := b.node(), b.node()
 	b.fill()
-	abandon := func(data any) *waiting {
+	abandon := func(data any) *lineWait {
 		call, pub := new(asyncCall), b.of(d, data)
 		pub.caller = caller{call: call}
 		w := b.wait(pub)

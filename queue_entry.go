@@ -125,7 +125,7 @@ func (e entry) event() Event {
 
 // A completion is how PublishWait learns what became of its event. One
 // compare-and-swap decides whether the event begins or is taken back, and whether
-// the caller still waits by then. The methods take nil for an event that nobody
+// the caller still waits by then. The methods take nil for an event that noHandlers
 // waits for.
 type completion struct {
 	state atomic.Uint32

@@ -87,7 +87,7 @@ func decide(p publisher, r *rule, q queueState) verdict {
 }
 
 // carryOut is carryOutLocked with admissionMu.
-func (q *queue) carryOut(pub *publication) (*waiting, error) {
+func (q *queue) carryOut(pub *publication) (*lineWait, error) {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
 	return q.carryOutLocked(pub)
@@ -96,11 +96,11 @@ func (q *queue) carryOut(pub *publication) (*waiting, error) {
 // carryOutLocked publishes what is left of pub, event by event, until one has to
 // wait or is refused. No event is looked at before the one ahead of it is accepted. If
 // an event has to wait, carryOutLocked returns the wait; if one is refused, the error.
-func (q *queue) carryOutLocked(pub *publication) (*waiting, error) {
+func (q *queue) carryOutLocked(pub *publication) (*lineWait, error) {
 	q.admitLocked(!pub.rule.waits())
 	if len(pub.entries) > 1 { // nothing comes in between
-		q.buffer.Gate.Or(barred)
-		defer q.buffer.Gate.And(^barred)
+		q.buffer.Gate.Or(gateBatch)
+		defer q.buffer.Gate.And(^gateBatch)
 	}
 	for pub.accepted < len(pub.entries) {
 		e := &pub.entries[pub.accepted]

@@ -17,7 +17,7 @@ const handoverAfter = time.Millisecond
 
 // A waiting is the place in line of a publish. Whoever takes it out of the line sends
 // the outcome, nil for accepted, to done, which has room for it.
-type waiting struct {
+type lineWait struct {
 	pub    *publication
 	ticket uint64 // its place in the first list
 	number uint64 // of those that have joined the line
@@ -31,13 +31,13 @@ type waiting struct {
 	deadline time.Time // when the wait ends after its session has ended; see ending
 }
 
-func (w *waiting) isHandler() bool { return w.pub.publisher.standing != outsider }
+func (w *lineWait) isHandler() bool { return w.pub.publisher.standing != outsider }
 
 // settleLocked gives w, which leaves the line, its outcome. The edge goes in the
 // same critical section: if it went when the handler wakes, a chain of handlers
 // would look blocked long after it is not. A handler that waits until its event is
 // handled keeps it.
-func (w *waiting) settleLocked(err error) {
+func (w *lineWait) settleLocked(err error) {
 	w.inLine = false
 	if err == nil && w.pub.completion != nil {
 		hasRoomLocked(w)
@@ -52,13 +52,13 @@ func (w *waiting) settleLocked(err error) {
 func (q *queue) handOver() {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
-	q.admission.handover = q.admission.joined
+	q.admission.handOverUpTo = q.admission.joined
 	q.admitLocked(false)
 }
 
 // await waits until w is let in or refused, its context ends, or its time is up. If a
 // logger ends the goroutine with runtime.Goexit meanwhile, w leaves the line.
-func (q *queue) await(w *waiting) (err error) {
+func (q *queue) await(w *lineWait) (err error) {
 	ended := false
 	defer func() {
 		if !ended {
@@ -70,7 +70,7 @@ func (q *queue) await(w *waiting) (err error) {
 	return err
 }
 
-func (q *queue) awaitOutcome(w *waiting) error {
+func (q *queue) awaitOutcome(w *lineWait) error {
 	done := w.pub.ctx.Done()
 	next, after := q.nextAlarm(w)
 	timer := time.NewTimer(after)
@@ -116,7 +116,7 @@ const (
 
 // nextAlarm returns the first alarm of w that has not rung, 0 if there is none, and
 // after how long a wait it rings.
-func (q *queue) nextAlarm(w *waiting) (next alarm, after time.Duration) {
+func (q *queue) nextAlarm(w *lineWait) (next alarm, after time.Duration) {
 	consider := func(a alarm, d time.Duration) {
 		if d > 0 && w.rung&a == 0 && (next == 0 || d < after) {
 			next, after = a, d
@@ -133,7 +133,7 @@ func (q *queue) nextAlarm(w *waiting) (next alarm, after time.Duration) {
 
 // leave takes w out of the line and returns err, or the outcome if w has one by now.
 // Free slots that were kept until half are given away first, so w may be let in.
-func (q *queue) leave(w *waiting, err error) error {
+func (q *queue) leave(w *lineWait, err error) error {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
 	if w.inLine {

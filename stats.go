@@ -80,8 +80,8 @@ func (b *Bus) handlerStats() []HandlerStats {
 	return stats
 }
 
-// stats reads what an event is counted in later first, so that no event is
-// seen twice.
+// stats reads the accounts of the buffer under one lock, and the counters beside them
+// without. It reads expired after handled: see handled.
 func (q *queue) stats() QueueStats {
 	s := QueueStats{
 		Queue: q.id, Paused: q.paused.Load(), Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,

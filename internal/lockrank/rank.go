@@ -15,5 +15,4 @@ const (
 	Table          // the table of subscriptions
 	Admission      // the lists of all queues of all buses, and the wait-for graph
 	Buffer         // the chunks and accounts of one queue
-	Leaf           // locks that are held while nothing else is called
 )
