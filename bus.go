@@ -37,6 +37,8 @@ type Bus struct {
 	slowWait   time.Duration // of a publish
 	spin       time.Duration
 	middleware []Middleware // around every handler
+	packer     packer       // of what travels with events
+	timed      time.Time    // when New was called, with WithLatencies; zero without
 
 	queues     [numQueues]*queue
 	processors []*processor // in the order in which RunUntilIdle asks them
@@ -81,6 +83,8 @@ type config struct {
 	slowWait time.Duration
 
 	middleware []Middleware
+	packer     packer
+	latencies  bool
 }
 
 const (
@@ -107,6 +111,10 @@ func New(opts ...Option) (*Bus, error) {
 	b := &Bus{
 		logger: c.logger, onError: c.onError, clock: c.clock, poll: c.poll,
 		slowWait: c.slowWait, spin: c.spin, middleware: c.middleware,
+	}
+	b.packer = c.packer
+	if c.latencies {
+		b.timed = time.Now()
 	}
 	b.killed, b.kill = context.WithCancel(context.Background())
 	b.mu.SetRank(lockrank.LifeCycle)

@@ -1,9 +1,15 @@
 package eventbus_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -89,4 +95,261 @@ func TestStatsOfAStuckConsumerStayWithinTheCapacities(t *testing.T) {
 	for _, q := range b.Stats().Queues {
 		require.Equal(t, q.Capacity, q.Depth, "%v queue", q.Queue)
 	}
+}
+
+// A trace is what the tests carry.
+type trace string
+
+type traceKey struct{}
+
+// carryTraces carries the trace of the publisher's context or, inside a handler, that of
+// the event at hand.
+var carryTraces = eventbus.WithCarry(func(ctx context.Context) (trace, bool) {
+	if t, ok := ctx.Value(traceKey{}).(trace); ok {
+		return t, true
+	}
+	return eventbus.Carried[trace](ctx)
+})
+
+func traced(t *testing.T, id trace) context.Context {
+	return context.WithValue(t.Context(), traceKey{}, id)
+}
+
+// WithCarry takes a value from a publish to the handlers, wherever the event waits.
+func TestWithCarryTakesAValueToTheHandlers(t *testing.T) {
+	kept := eventbus.NewTopic[int]("kept", eventbus.DataQueue, eventbus.Retain())
+	quotes := eventbus.NewTopic[int](tick, eventbus.DataQueue, eventbus.WithConflateBy(func(int) string { return "one" }))
+	type handler = func(context.Context, eventbus.Event) error
+	for name, tt := range map[string]struct {
+		opts []eventbus.Option
+		do   func(t *testing.T, b *eventbus.Bus, note handler)
+		want []trace
+	}{
+		"publish": {do: func(t *testing.T, b *eventbus.Bus, note handler) {
+			b.SubscribeFunc(tick, note)
+			require.NoError(t, b.Publish(traced(t, "a"), eventbus.DataQueue, event(tick, 1)))
+			require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, event(tick, 2)))
+			require.NoError(t, b.TryPublish(traced(t, "b"), eventbus.DataQueue, event(tick, 3)))
+		}, want: []trace{"a", "", "b"}},
+		"batch": {do: func(t *testing.T, b *eventbus.Bus, note handler) {
+			b.SubscribeFunc(tick, note)
+			_, err := b.PublishBatch(traced(t, "a"), eventbus.DataQueue, []eventbus.Event{event(tick, 1), event(tick, 2)})
+			require.NoError(t, err)
+		}, want: []trace{"a", "a"}},
+		"replaced": {do: func(t *testing.T, b *eventbus.Bus, note handler) {
+			b.SubscribeFunc(tick, note)
+			require.NoError(t, quotes.Publish(traced(t, "old"), b, 1))
+			require.NoError(t, quotes.Publish(traced(t, "new"), b, 2))
+		}, want: []trace{"new"}},
+		"deferred": {opts: blocking(1, eventbus.DataQueue), do: func(t *testing.T, b *eventbus.Bus, note handler) {
+			b.SubscribeFunc(tick, note)
+			b.SubscribeFunc("order", func(ctx context.Context, _ eventbus.Event) error {
+				for n := range 3 {
+					require.NoError(t, b.Publish(ctx, eventbus.DataQueue, event(tick, n)))
+				}
+				return nil
+			})
+			require.NoError(t, b.Publish(traced(t, "a"), eventbus.OrderQueue, event("order", 1)))
+		}, want: []trace{"a", "a", "a"}},
+		"eviction": {opts: []eventbus.Option{capacity(eventbus.DataQueue, 2, eventbus.DropOldest, 0)}, do: func(t *testing.T, b *eventbus.Bus, note handler) {
+			b.SubscribeFunc(tick, note)
+			for _, id := range []trace{"a", "b", "c"} {
+				require.NoError(t, b.Publish(traced(t, id), eventbus.DataQueue, event(tick, 1)))
+			}
+		}, want: []trace{"b", "c"}},
+		"Async": {do: func(t *testing.T, b *eventbus.Bus, note handler) {
+			b.Subscribe(tick, eventbus.Async(eventbus.HandlerFunc(note), time.Minute))
+			require.NoError(t, b.Publish(traced(t, "a"), eventbus.DataQueue, event(tick, 1)))
+		}, want: []trace{"a"}},
+		"retained": {do: func(t *testing.T, b *eventbus.Bus, note handler) {
+			require.NoError(t, kept.Publish(traced(t, "a"), b, 1))
+			runUntilIdle(t, b)
+			b.SubscribeFunc("kept", note, eventbus.WithLast())
+		}, want: []trace{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t, append(tt.opts, carryTraces)...)
+			var seen journal[trace]
+			tt.do(t, b, func(ctx context.Context, _ eventbus.Event) error {
+				id, ok := eventbus.Carried[trace](ctx)
+				require.Equal(t, id != "", ok)
+				seen.add(id)
+				return nil
+			})
+			runUntilIdle(t, b)
+			require.Equal(t, tt.want, seen.all())
+			_, ok := eventbus.Carried[string](t.Context())
+			require.False(t, ok)
+		})
+	}
+}
+
+// With WithCauses, Delivery.Cause leads from an order back to its tick, and to no other bus.
+func TestWithCausesLeadsFromAnOrderToItsTick(t *testing.T) {
+	b, other := newBus(t, eventbus.WithCauses()), newBus(t, eventbus.WithCauses())
+	var causes journal[*eventbus.Cause]
+	note := func(ctx context.Context) {
+		d, ok := eventbus.DeliveryFrom(ctx)
+		require.True(t, ok)
+		causes.add(d.Cause)
+	}
+	began := time.Unix(1_700_000_000, 0)
+	b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+		note(ctx)
+		return b.Publish(ctx, eventbus.SignalQueue, event("signal", nil))
+	})
+	b.Subscribe("signal", eventbus.Async(eventbus.HandlerFunc(func(ctx context.Context, _ eventbus.Event) error {
+		note(ctx)
+		_, err := b.PublishBatch(ctx, eventbus.OrderQueue, []eventbus.Event{event("order", 1), event("order", 2)})
+		return err
+	}), time.Minute))
+	b.SubscribeFunc("order", func(ctx context.Context, _ eventbus.Event) error {
+		note(ctx)
+		return other.Publish(ctx, eventbus.OrderQueue, event("elsewhere", nil))
+	})
+	other.SubscribeFunc("elsewhere", func(ctx context.Context, _ eventbus.Event) error { note(ctx); return nil })
+	publish(t, b, eventbus.DataQueue, "nobody's", 1)
+	require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: tick, Time: began}))
+	runUntilIdle(t, b)
+	runUntilIdle(t, other)
+	root := eventbus.Origin{Queue: eventbus.DataQueue, Seq: 2, Type: tick, Time: began}
+	order := &eventbus.Cause{Queue: eventbus.SignalQueue, Seq: 1, Root: root, Hops: 2}
+	require.Equal(t, []*eventbus.Cause{
+		nil,
+		{Queue: eventbus.DataQueue, Seq: 2, Root: root, Hops: 1},
+		order, order,
+		nil, nil, // on the other bus
+	}, causes.all())
+}
+
+// With WithLatencies, Latencies tells how long events wait and handlers take.
+func TestWithLatenciesTellsHowLongEventsWaitAndHandlersTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := startedBus(t, eventbus.WithLatencies(), eventbus.WithCauses())
+		b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			time.Sleep(20 * time.Millisecond)
+			return b.Publish(ctx, eventbus.OrderQueue, event("order", nil))
+		}, eventbus.WithName("strategy"))
+		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error { return nil }, eventbus.WithName("broker"))
+		for range 100 {
+			e := event(tick, nil)
+			e.Time = time.Now()
+			require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, e))
+			time.Sleep(time.Second)
+		}
+		l := b.Latencies()
+		require.EqualValues(t, 50, l.Wait[eventbus.DataQueue].Count(), "every second group, of one event each")
+		require.LessOrEqual(t, l.Wait[eventbus.DataQueue].Quantile(1), time.Microsecond)
+		strategy, broker := l.Handlers[0], l.Handlers[1]
+		require.Equal(t, "strategy", strategy.Name)
+		require.InDelta(t, 12, strategy.Took.Count(), 1, "the first event of every fourth of those")
+		require.InEpsilon(t, 20*time.Millisecond, strategy.Took.Quantile(0.5), 0.1)
+		require.Equal(t, time.Duration(strategy.Took.Count())*20*time.Millisecond, strategy.Took.Sum)
+		require.Zero(t, strategy.FromRoot.Count(), "a tick has no cause")
+		require.EqualValues(t, 100, broker.FromRoot.Count(), "every order")
+		require.Equal(t, 2*time.Second, broker.FromRoot.Sum)
+		require.Equal(t, broker.FromRoot.Bound(0), broker.FromRoot.Quantile(0.99))
+		require.Equal(t, eventbus.Histogram{}, newBus(t).Latencies().Wait[0])
+	})
+}
+
+// The wait of events that queue behind a slow handler is told event by event.
+func TestLatenciesTellsTheWaitBehindASlowHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, rule := range []eventbus.Overflow{eventbus.Block, eventbus.DropOldest} {
+			b := newBus(t, eventbus.WithLatencies(), capacity(eventbus.DataQueue, 64, rule, 0))
+			b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { time.Sleep(time.Second); return nil })
+			publish(t, b, eventbus.DataQueue, tick, numbers(64)...) // two groups
+			start(t, b)
+			time.Sleep(2 * time.Minute)
+			wait := b.Latencies().Wait[eventbus.DataQueue]
+			require.EqualValues(t, 32, wait.Count())
+			require.GreaterOrEqual(t, wait.Quantile(1), 60*time.Second)
+			require.Less(t, wait.Quantile(1), 70*time.Second)
+			require.GreaterOrEqual(t, wait.Quantile(0.01), 32*time.Second)
+		}
+	})
+}
+
+// Stats tell what a processor is at, how long an event has waited, and who waits for room.
+func TestStatsTellWhatAProcessorIsAtAndWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t, blocking(2, eventbus.OrderQueue)...)
+		start(t, b)
+		b.SubscribeFunc("order", func(context.Context, eventbus.Event) error { time.Sleep(time.Hour); return nil }, eventbus.WithName("stuck"))
+		publish(t, b, eventbus.OrderQueue, "order", 1)
+		time.Sleep(10 * time.Minute)
+		publish(t, b, eventbus.OrderQueue, "order", 2, 3)
+		ctx, cancel := context.WithCancel(t.Context())
+		result := bustest.InBackground(func() error { return b.Publish(ctx, eventbus.OrderQueue, event("order", 4)) })
+		time.Sleep(10 * time.Minute)
+		s := b.Stats().Queues[eventbus.OrderQueue]
+		require.Equal(t, eventbus.Calling{Handler: "stuck", Type: "order", Seq: 1}, s.Calling)
+		require.LessOrEqual(t, s.Oldest, 10*time.Minute)
+		require.Greater(t, s.Oldest, 10*time.Minute-time.Second)
+		require.Equal(t, 1, s.Waiting)
+		require.Equal(t, 10*time.Minute, s.LongestWait)
+		require.Zero(t, b.Stats().Queues[eventbus.DataQueue].Calling)
+		cancel()
+		require.Error(t, receive(t, result))
+		time.Sleep(50 * time.Minute) // it is at the second one
+		require.Less(t, b.Stats().Queues[eventbus.OrderQueue].Oldest, 61*time.Minute)
+		time.Sleep(3 * time.Hour)
+		require.Zero(t, b.Stats().Queues[eventbus.OrderQueue].Oldest)
+		require.Zero(t, b.Stats().Queues[eventbus.OrderQueue].Waiting)
+	})
+}
+
+// Delivery.More tells a handler that collects when to write.
+func TestDeliveryFromTellsWhetherMoreEventsWait(t *testing.T) {
+	for _, rule := range []eventbus.Overflow{eventbus.Block, eventbus.DropOldest} {
+		b := newBus(t, capacity(eventbus.DataQueue, 50, rule, 0))
+		var more journal[bool]
+		b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			d, _ := eventbus.DeliveryFrom(ctx)
+			more.add(d.More)
+			return nil
+		})
+		publish(t, b, eventbus.DataQueue, tick, numbers(40)...)
+		runUntilIdle(t, b)
+		require.Equal(t, append(slices.Repeat([]bool{true}, 39), false), more.all())
+	}
+}
+
+// A WithCarry that cannot be told from another, and one that panics, is an error.
+func TestWithCarryMisuseIsAnError(t *testing.T) {
+	_, err := eventbus.New(carryTraces, carryTraces)
+	require.ErrorContains(t, err, "WithCarry: given twice for eventbus_test.trace")
+	_, err = eventbus.New(eventbus.WithCarry[int](nil))
+	require.ErrorContains(t, err, "WithCarry: the function is nil")
+	b := newBus(t, eventbus.WithCarry(func(context.Context) (int, bool) { panic("failed") }))
+	require.ErrorIs(t, b.Publish(t.Context(), eventbus.DataQueue, event(tick, 1)), eventbus.ErrInvalidEvent)
+	n, err := b.PublishBatch(t.Context(), eventbus.DataQueue, []eventbus.Event{event(tick, 1), event(tick, 2)})
+	require.ErrorIs(t, err, eventbus.ErrInvalidEvent)
+	require.Zero(t, n)
+	require.ErrorIs(t, b.PublishWait(t.Context(), eventbus.DataQueue, event(tick, 1)), eventbus.ErrInvalidEvent)
+	require.EqualValues(t, 4, b.Stats().Queues[eventbus.DataQueue].Rejected)
+}
+
+// Stats can be read as JSON, with rules and queues by name.
+func TestStatsAreReadableAsJSON(t *testing.T) {
+	text, err := json.Marshal(newBus(t).Stats())
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"Queue":"data","Paused":false,"Overflow":"drop newest"`)
+	var s eventbus.Stats
+	require.NoError(t, json.Unmarshal(text, &s))
+	require.Equal(t, newBus(t).Stats(), s)
+	require.ErrorContains(t, new(eventbus.Overflow).UnmarshalText([]byte("drop all")), `unknown overflow rule "drop all"; want "block"`)
+	_, err = eventbus.Overflow(9).MarshalText()
+	require.ErrorContains(t, err, "unknown overflow rule 9")
+}
+
+// A profile tells the processors apart, by their queues.
+func TestBusLabelsItsGoroutinesInProfiles(t *testing.T) {
+	startedBus(t)
+	eventually(t, "the labels", func() bool {
+		var text bytes.Buffer
+		require.NoError(t, pprof.Lookup("goroutine").WriteTo(&text, 1))
+		return strings.Contains(text.String(), `labels: {"eventbus":"order"}`) && strings.Contains(text.String(), `{"eventbus":"data"}`)
+	})
 }

@@ -66,7 +66,7 @@ func (b *Bus) publish(ctx context.Context, q Queue, e *Event, r *rule) error {
 		return b.publishLabelled(ctx, to, *e, r)
 	}
 	if isOpen(ctx) {
-		if place := to.buffer.Reserve(); place != nil {
+		if place := to.buffer.Reserve(); place != nil { // as add, without a copy
 			place.Event = *e
 			to.buffer.Commit()
 			return nil
@@ -75,17 +75,35 @@ func (b *Bus) publish(ctx context.Context, q Queue, e *Event, r *rule) error {
 	return b.publishSlow(ctx, to, entry{Event: *e}, r)
 }
 
-// publishLabelled publishes an event that has a key or an age, and is labelled with it
-// first, which may run user code.
+// publishLabelled publishes an event that may have a key, an age or luggage, which it is
+// labelled with first. That may run user code.
 func (b *Bus) publishLabelled(ctx context.Context, to *queue, ev Event, r *rule) error {
 	e := entry{Event: ev}
-	if err := to.label(&e, r, b.now); err != nil {
+	luggage, err := b.pack(ctx)
+	if err == nil {
+		err = to.label(&e, r, luggage, b.now)
+	}
+	if err != nil {
 		return to.rejectEvents(ctx, e.Type, err, 1)
 	}
-	if isOpen(ctx) && to.buffer.Add(&e) {
+	if isOpen(ctx) && to.add(&e) {
 		return nil
 	}
 	return b.publishSlow(ctx, to, e, r)
+}
+
+// add accepts e if the gate is open and there is room.
+func (q *queue) add(e *entry) bool {
+	if e.meta != nil {
+		return q.buffer.Add(e)
+	}
+	place := q.buffer.Reserve()
+	if place == nil {
+		return false
+	}
+	place.Event = e.Event
+	q.buffer.Commit()
+	return true
 }
 
 // isOpen reports whether a publish with ctx may take the fast path. A context that has
@@ -136,15 +154,18 @@ func (b *Bus) publishBatch(ctx context.Context, q Queue, events []Event, r *rule
 func (b *Bus) publishBatchSlow(ctx context.Context, q *queue, events []Event, r *rule) (accepted int, err error) {
 	pub := newPublication(ctx, q, r)
 	pub.entries = make([]entry, len(events))
-	var invalid error
 	keyed, now := false, sync.OnceValue(b.now) // once a batch
-	for i := range events {
+	luggage, invalid := b.pack(ctx)
+	if invalid != nil {
+		pub.entries = nil
+	}
+	for i := range pub.entries {
 		e := &pub.entries[i]
 		e.Event = events[i]
 		if q.plain && r.isPlain() {
 			continue
 		}
-		if invalid = q.label(e, r, now); invalid != nil {
+		if invalid = q.label(e, r, luggage, now); invalid != nil {
 			pub.entries = pub.entries[:i]
 			break
 		}

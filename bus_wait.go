@@ -40,7 +40,11 @@ func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error 
 		return b.rejectCall(ctx, q, e.Type, 1)
 	}
 	to, en := b.queues[q], entry{Event: e}
-	if err := to.label(&en, r, b.now); err != nil {
+	luggage, err := b.pack(ctx)
+	if err == nil {
+		err = to.label(&en, r, luggage, b.now)
+	}
+	if err != nil {
 		return to.rejectEvents(ctx, e.Type, err, 1)
 	}
 	c := newCompletion()
@@ -55,7 +59,7 @@ func (b *Bus) publishWait(ctx context.Context, q Queue, e Event, r *rule) error 
 	if err := b.carryOut(to, pub); err != nil {
 		return err
 	}
-	err := c.await(ctx, pub.end)
+	err = c.await(ctx, pub.end)
 	if h := (*HandlerError)(nil); err == nil || errors.As(err, &h) {
 		return err
 	}

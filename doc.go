@@ -123,6 +123,12 @@
 //   - At rest, Accepted = Handled + Evicted + Conflated + Expired + Withdrawn + Depth +
 //     Deferred, and what Dropped and Rejected count was never accepted.
 //   - Memory and goroutines stay flat, however long a consumer is stuck.
+//   - [WithCarry] takes a value from a publish to the handlers, wherever the event waits.
+//   - With [WithCauses], Delivery.Cause leads from an order back to its tick, and to no
+//     other bus.
+//   - With [WithLatencies], Latencies tells how long events wait and handlers take.
+//   - Stats tell what a processor is at, how long an event has waited, and who waits for
+//     room.
 //
 // # What is not guaranteed
 //
@@ -131,7 +137,7 @@
 //     context of its own. With the handler's, after that has returned, its wait may be
 //     taken for that of the handler at hand.
 //   - A handler that publishes with [context.Background] can wait for itself.
-//   - The values of a publisher's context do not reach handlers.
+//   - The values of a publisher's context do not reach handlers without WithCarry.
 //   - A handler that never returns blocks its queue, unless Async gives up on it.
 //   - Go cannot end a goroutine: an abandoned call goes on, and Flush does not wait for it.
 //   - If events that answer themselves fill a queue for good, publishers from outside

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"time"
 
@@ -99,4 +100,90 @@ func ExampleShutdownError() {
 	// to be sent again: order 0
 	// to be sent again: order 1
 	// handled in part: 0 refused to handlers: 0
+}
+
+// From an order back to its tick: the bus tells the handler of each event which one led to
+// it.
+func ExampleWithCauses() {
+	bus, err := eventbus.New(eventbus.WithCauses())
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+		return bus.Publish(ctx, eventbus.SignalQueue, eventbus.NewEvent("signal", "BUY", "strategy"))
+	})
+	bus.SubscribeFunc("signal", func(ctx context.Context, e eventbus.Event) error {
+		return bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent("order", "AAPL", "risk"))
+	})
+	bus.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+		d, _ := eventbus.DeliveryFrom(ctx)
+		fmt.Printf("order %d comes of %v %d, and began with %s %d\n", d.Seq, d.Cause.Queue, d.Cause.Seq, d.Cause.Root.Type, d.Cause.Root.Seq)
+		return nil
+	})
+	ctx := context.Background()
+	if err := bus.Publish(ctx, eventbus.DataQueue, eventbus.NewEvent("tick", 101.5, "feed")); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := bus.RunUntilIdle(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: order 1 comes of signal 1, and began with tick 1
+}
+
+// What the context of a publisher knows travels with its events.
+func ExampleWithCarry() {
+	type account string
+	type key struct{}
+	bus, err := eventbus.New(eventbus.WithCarry(func(ctx context.Context) (account, bool) {
+		if a, ok := ctx.Value(key{}).(account); ok {
+			return a, true
+		}
+		return eventbus.Carried[account](ctx) // inside a handler: that of the event at hand
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus.SubscribeFunc("signal", func(ctx context.Context, e eventbus.Event) error {
+		return bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent("order", "AAPL", "risk"))
+	})
+	bus.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+		a, _ := eventbus.Carried[account](ctx)
+		fmt.Println(e.Data, "for", a)
+		return nil
+	})
+	ctx := context.WithValue(context.Background(), key{}, account("pension"))
+	if err := bus.Publish(ctx, eventbus.SignalQueue, eventbus.NewEvent("signal", "BUY", "strategy")); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := bus.RunUntilIdle(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output: AAPL for pension
+}
+
+// How long events wait, handlers take, and an order comes after its tick.
+func ExampleWithLatencies() {
+	bus, err := eventbus.New(eventbus.WithLatencies(), eventbus.WithCauses())
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+		return bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent("order", "AAPL", "strategy"))
+	})
+	bus.SubscribeFunc("order", func(context.Context, eventbus.Event) error { return nil }, eventbus.WithName("broker"))
+	for range 1000 {
+		if err := bus.Publish(context.Background(), eventbus.DataQueue, eventbus.NewEvent("tick", 101.5, "feed")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if _, err := bus.RunUntilIdle(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	l := bus.Latencies()
+	broker := l.Handlers[1]
+	fmt.Println(broker.Name, "was measured", broker.FromRoot.Count(), "times from tick to order")
+	fmt.Println("half of the ticks waited for more than nothing:", l.Wait[eventbus.DataQueue].Quantile(0.5) > 0)
+	// Output:
+	// broker was measured 1000 times from tick to order
+	// half of the ticks waited for more than nothing: true
 }

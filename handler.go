@@ -54,6 +54,7 @@ type Subscription struct {
 
 	failed   atomic.Uint64
 	panicked atomic.Uint64
+	times    [numQueues]atomic.Pointer[handlerTimes] // of sampled calls; nil where there are none
 	errors   *logThrottle
 }
 

@@ -77,9 +77,10 @@ func (a *asyncHandler) newCall(ctx context.Context, e Event) (*asyncCall, contex
 	}
 	c.delivery, _ = DeliveryFrom(ctx)
 	if p := c.outer.processor(); p != nil {
+		c.luggage = p.luggage()
 		c.bus, c.logContext = p.bus, anonymous{c.outer.handler.session.ctx}
 		if c.outer.call != nil {
-			c.info = c.outer.call.info
+			c.info, c.luggage = c.outer.call.info, c.outer.call.luggage
 		} else {
 			c.info = p.callAt(p.look())
 		}
@@ -98,6 +99,7 @@ type asyncCall struct {
 	bus        *Bus            // of outer; nil if no bus made the call
 	info       *callInfo       // the processor's call that this one is a part of; nil if none
 	delivery   Delivery        // the processor may be at another one when the call asks
+	luggage    *luggage        // likewise
 	logContext context.Context // of what is logged when nobody waits for the call any more
 	state      atomic.Uint32
 	done       chan struct{}

@@ -54,9 +54,9 @@ func TestHandlerErrorHarmsNobodyElse(t *testing.T) {
 				q := b.Stats().Queues[eventbus.OrderQueue]
 				require.Equal(t, []uint64{events, events, panicked}, []uint64{q.Handled, q.Failed, q.Panicked})
 				require.Equal(t, []eventbus.HandlerStats{
-					{Name: b.Stats().Handlers[0].Name, Type: "order", Calls: events},
-					{Name: "middle", Type: "order", Calls: events, Failed: events, Panicked: panicked},
-					{Name: b.Stats().Handlers[2].Name, Type: "order", Calls: events},
+					{ID: 1, Name: b.Stats().Handlers[0].Name, Type: "order", Calls: events},
+					{ID: 2, Name: "middle", Type: "order", Calls: events, Failed: events, Panicked: panicked},
+					{ID: 3, Name: b.Stats().Handlers[2].Name, Type: "order", Calls: events},
 				}, b.Stats().Handlers)
 			})
 		})
@@ -126,8 +126,8 @@ func TestHandlerErrorIsCountedForTheHandlerThatFailed(t *testing.T) {
 				}
 				s := b.Stats()
 				require.Equal(t, []eventbus.HandlerStats{
-					{Name: "outer", Type: "outer", Calls: 1, Failed: 1},
-					{Name: "inner", Type: "inner", Calls: 1, Failed: 1, Panicked: panicked},
+					{ID: 1, Name: "outer", Type: "outer", Calls: 1, Failed: 1},
+					{ID: 2, Name: "inner", Type: "inner", Calls: 1, Failed: 1, Panicked: panicked},
 				}, s.Handlers)
 				data, order := s.Queues[eventbus.DataQueue], s.Queues[eventbus.OrderQueue]
 				require.Equal(t, []uint64{1, 0, 1, panicked}, []uint64{data.Failed, data.Panicked, order.Failed, order.Panicked})

@@ -43,13 +43,19 @@ func WithLast() SubscribeOption {
 // the type, so that the processor stores the event in order with all others.
 type retention struct {
 	queue  *queue
-	maxAge time.Duration         // 0 if the event never gets too old
-	last   atomic.Pointer[Event] // nil if there is none
+	maxAge time.Duration            // 0 if the event never gets too old
+	last   atomic.Pointer[retained] // nil if there is none
+}
+
+// A retained event is the last one of its type, with what travelled with it.
+type retained struct {
+	Event
+	luggage *luggage
 }
 
 // lastInTime returns the last event, nil if there is none or it is too old. If the
 // clock panics, it is.
-func (r *retention) lastInTime(b *Bus) *Event {
+func (r *retention) lastInTime(b *Bus) *retained {
 	last := r.last.Load()
 	if last == nil || r.maxAge == 0 || !b.expires() {
 		return last
@@ -87,8 +93,8 @@ func (b *Bus) keep(t EventType, q Queue, rule *rule) {
 	b.table.kept.Store(t, r)
 	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
 	retainer.call = func(ctx context.Context, e Event) error {
-		if ctx.(*handlerContext).proc.turn.queue == r.queue {
-			r.last.Store(&e)
+		if p := ctx.(*handlerContext).proc; p.turn.queue == r.queue {
+			r.last.Store(&retained{e, p.luggage()})
 		}
 		return nil
 	}
@@ -122,7 +128,7 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 // arrive puts s, which has its id, into the table, unless it has been unsubscribed
 // on its way. It returns the first event of s, if there is one that is not too old,
 // and who gets that: s alone.
-func (b *Bus) arrive(s *Subscription) (last *Event, list *handlerList) {
+func (b *Bus) arrive(s *Subscription) (last *retained, list *handlerList) {
 	if r := b.retentionOf(s.eventType); r != nil {
 		last = r.lastInTime(b)
 	}

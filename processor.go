@@ -46,7 +46,7 @@ type processor struct {
 // A processorEnv is what a processor needs of its bus.
 type processorEnv interface {
 	handlersOf(EventType) *handlerList
-	arrive(*Subscription) (last *Event, list *handlerList)
+	arrive(*Subscription) (last *retained, list *handlerList)
 	now() time.Time
 	expires() bool // events may be too old
 
@@ -205,6 +205,10 @@ func (p *processor) delivery() (Delivery, bool) {
 	if !p.isBusy() || t.stage == recalling || t.list == nil || i >= len(t.list.subs) {
 		return Delivery{}, false
 	}
-	return Delivery{Event: t.entry.Event, Queue: t.queue.id, Handler: t.list.subs[i].name,
-		Seq: t.queue.buffer.Begun() - t.queue.unnumbered, Draining: p.bus.draining.Load()}, true
+	d := Delivery{Event: t.entry.Event, Queue: t.queue.id, Handler: t.list.subs[i].name,
+		Seq: t.queue.buffer.Begun() - t.queue.unnumbered, Draining: p.bus.draining.Load(), More: t.queue.buffer.Ready()}
+	if l := p.luggage(); l != nil {
+		d.Cause = l.cause
+	}
+	return d, true
 }

@@ -1,8 +1,10 @@
 package eventbus
 
 import (
+	"context"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/buffer"
@@ -18,6 +20,7 @@ func (p *processor) main() {
 			go p.main()
 		}
 	}()
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("eventbus", p.name())))
 	for !guard(p.loop, p.setFailure) {
 	}
 	returned = true

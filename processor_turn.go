@@ -18,11 +18,14 @@ type turn struct {
 	entry      entry
 	list       *handlerList // of entry's type; between events that of the event before
 	calls      uint64       // of every handler in list, since they were counted
-	completion *completion  // of the PublishWait that waits for the event; nil for none
-	errs       []error      // the handlers' errors, for completion
-	reached    bool         // a filtered handler that is no tap was called, or its filter panicked
-	called     bool         // the handler at hand has been called
-	passed     bool         // the filters of the handler at hand have let the event through, and it has not been called
+	luggage    *luggage     // of the luggageOf-th event of the queue
+	luggageOf  uint64
+	timed      bool        // the handlers of the next event are timed
+	completion *completion // of the PublishWait that waits for the event; nil for none
+	errs       []error     // the handlers' errors, for completion
+	reached    bool        // a filtered handler that is no tap was called, or its filter panicked
+	called     bool        // the handler at hand has been called
+	passed     bool        // the filters of the handler at hand have let the event through, and it has not been called
 	stage      stage
 	failure    *failure      // the panic or Goexit that handleFailure must deal with; nil for none
 	unreported *HandlerError // a failure that not all error handlers have got yet; nil for none
@@ -52,7 +55,12 @@ func (p *processor) run(limit int) {
 		if t.list.unheard {
 			p.skip()
 		}
-		goOn := p.dispatch(0)
+		var goOn bool
+		if t.timed {
+			goOn = p.dispatchTimed()
+		} else {
+			goOn = p.dispatch(0)
+		}
 		if t.completion != nil {
 			p.complete()
 		}
@@ -79,6 +87,9 @@ func (p *processor) endRun() {
 	t.queue.buffer.End()
 	t.list.count(t.calls)
 	t.calls = 0
+	if w := t.queue.wait; w != nil && !t.queue.buffer.Ready() {
+		w.Close(p.bus.machineTime())
+	}
 	if p.requests.Load()&reqKill == 0 { // else Shutdown may look at it until the processor leaves
 		t.entry = entry{}
 	}
@@ -96,6 +107,9 @@ func (p *processor) openEntry() bool {
 			maxAge = m.maxAge
 		}
 		completion, joins := m.completion, m.joins
+		if m.luggage != nil {
+			p.unpack(m.luggage)
+		}
 		t.entry.meta = nil
 		m.recycle()
 		if joins != nil {
@@ -121,6 +135,23 @@ func (p *processor) openEntry() bool {
 	}
 	return true
 }
+
+// unpack makes l what travels with the event at hand.
+func (p *processor) unpack(l *luggage) {
+	p.turn.luggage, p.turn.luggageOf = l, p.turn.queue.buffer.Begun()
+	p.turn.timed = p.turn.timed || l.cause != nil && p.isTimed()
+}
+
+// luggage returns what travels with the event at hand, nil if nothing.
+func (p *processor) luggage() *luggage {
+	if t := &p.turn; t.luggage != nil && t.luggageOf == t.queue.buffer.Begun() {
+		return t.luggage
+	}
+	return nil
+}
+
+// isTimed reports whether latencies are recorded.
+func (p *processor) isTimed() bool { return !p.bus.timed.IsZero() }
 
 // waitForClock says that the clock is about to be called for the event at hand. Until
 // its handlers are found the event has none: if the clock ends the goroutine, no
@@ -167,7 +198,10 @@ func (p *processor) join(s *Subscription) bool {
 		return false
 	}
 	if last != nil {
-		p.turn.entry.Event = *last
+		p.turn.entry.Event = last.Event
+		if last.luggage != nil {
+			p.unpack(last.luggage)
+		}
 	} else {
 		p.turn.queue.unnumbered++
 	}
@@ -193,6 +227,50 @@ func (p *processor) dispatch(i int) bool {
 	}
 	p.turn.calls++
 	return true
+}
+
+// dispatchTimed is dispatch for an event whose handlers are timed. A call that does not
+// return is not.
+func (p *processor) dispatchTimed() bool {
+	list, ctx, e := p.turn.list, context.Context(p.context), p.turn.entry.Event
+	p.turn.timed = false
+	began := p.bus.machineTime()
+	age, known := p.rootAge()
+	age -= began
+	for i, call := range list.calls {
+		p.setHandler(i)
+		if p.requests.Load() != 0 && p.isCutAt(i) {
+			list.countFirst(i)
+			return false
+		}
+		p.setCalling(i)
+		err := call(ctx, e)
+		ended := p.bus.machineTime()
+		s := list.subs[i]
+		if r := s.timesOn(p.turn.queue.id); !s.retainer {
+			r.took.Record(ended-began, 1)
+			if known {
+				r.fromRoot.Record(age+began, 1)
+			}
+		}
+		if began = ended; err != nil {
+			p.fail(s, err)
+			began = p.bus.machineTime()
+		}
+	}
+	p.turn.calls++
+	return true
+}
+
+// rootAge returns how old the event is that the one at hand goes back to, if it has a
+// cause and a time.
+func (p *processor) rootAge() (age time.Duration, known bool) {
+	l := p.luggage()
+	if l == nil || l.cause == nil || l.cause.Root.Time.IsZero() {
+		return 0, false
+	}
+	err := contain("the clock", func() { age = p.env.now().Sub(l.cause.Root.Time) })
+	return age, err == nil
 }
 
 // endInterrupted ends the event at hand, which runtime.Goexit has interrupted, without its

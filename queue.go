@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/buffer"
+	"github.com/eventbus-go/eventbus/internal/latency"
 )
 
 // A Queue names one of the three queues of a [Bus].
@@ -80,6 +81,26 @@ func (o Overflow) String() string {
 	return fmt.Sprintf("Overflow(%d)", uint8(o))
 }
 
+// MarshalText returns the rule in words, as String does. For a rule that does not exist it
+// returns an error.
+func (o Overflow) MarshalText() ([]byte, error) {
+	if o >= numOverflows {
+		return nil, fmt.Errorf("eventbus: unknown overflow rule %d", uint8(o))
+	}
+	return []byte(overflowNames[o]), nil
+}
+
+// UnmarshalText sets o to the rule that is called text, and leaves it alone on error.
+func (o *Overflow) UnmarshalText(text []byte) error {
+	for i, s := range overflowNames {
+		if s == string(text) {
+			*o = Overflow(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("eventbus: unknown overflow rule %q; want %q, %q or %q", text, overflowNames[0], overflowNames[1], overflowNames[2])
+}
+
 // A QueueConfig describes a queue. The zero value is invalid: a queue needs a
 // capacity.
 type QueueConfig struct {
@@ -145,7 +166,7 @@ type queue struct {
 
 	buffer    *buffer.Buffer[entry, conflationKey]
 	admission admission
-	plain     bool // the queue has no ConflateBy and no MaxAge: an event needs no label
+	plain     bool // the queue has no ConflateBy and no MaxAge, and nothing travels with its events: an event needs no label
 
 	lowWaterAt atomic.Uint64 // how many events are begun when the queue has drained to half; valid while the gate says gateLine
 	paused     atomic.Bool   // written under Bus.mu and admissionMu
@@ -167,6 +188,9 @@ type queue struct {
 	expiries   *logThrottle
 	unnumbered uint64 // begun entries that no handler sees: withdrawn ones, and joiners without a last event; the processor's
 
+	wait       *latency.Wait // how long its events wait; nil without WithLatencies; the processor's
+	timedCount uint64        // chunks that were opened with a stamp; the processor's
+
 	reported atomic.Int64 // the highest QueueStats.Handled so far
 }
 
@@ -182,18 +206,36 @@ const (
 
 func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 	q := &queue{id: id, bus: b, cfg: cfg, rule: rule{overflow: cfg.Overflow, timeout: cfg.Timeout}}
-	q.plain = cfg.ConflateBy == nil && cfg.MaxAge == 0
-	q.buffer = buffer.New(buffer.Config[entry, conflationKey]{
+	q.plain = cfg.ConflateBy == nil && cfg.MaxAge == 0 && b.packer.isEmpty()
+	bc := buffer.Config[entry, conflationKey]{
 		Capacity: cfg.Capacity, Evicts: cfg.Overflow == DropOldest,
 		Key: entry.key, Same: entry.isSame, Place: entry.setPlace, Replace: entry.replaceWith,
 		Evict: entry.wasEvicted, Dead: entry.isDead, Unload: entry.wasUnloaded,
-	})
+	}
+	if !b.timed.IsZero() {
+		q.wait = new(latency.Wait)
+		bc.Stamp = func() int64 { return int64(b.machineTime()) }
+		bc.Opened = q.opened
+	}
+	q.buffer = buffer.New(bc)
 	if cfg.ConflateBy != nil {
 		q.buffer.Conflate()
 	}
 	q.admission.idle = ErrNotRunning
 	q.makeThrottles()
 	return q
+}
+
+// timedChunks is of how many chunks with a stamp one has the handlers of its first event
+// timed.
+const timedChunks = 4
+
+// opened notes that the processor has opened a chunk of n events, the first of which was
+// put in at stamp.
+func (q *queue) opened(stamp int64, n int) {
+	q.wait.Open(time.Duration(stamp), q.bus.machineTime(), n)
+	q.timedCount++
+	q.proc.turn.timed = q.timedCount%timedChunks == 1
 }
 
 // isPausedIdle reports whether the queue is paused and the processor is busy with none of

@@ -204,6 +204,19 @@ func (q *queue) lookAtLine() {
 	q.admitLocked(false)
 }
 
+// waitingPublishes returns how many publishes wait for room, and how long the first of
+// them has.
+func (q *queue) waitingPublishes() (n int, longest time.Duration) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	for _, list := range [][]*lineWait{q.admission.handlers, q.admission.publishers} {
+		for _, w := range list {
+			n, longest = n+1, max(longest, time.Since(w.since))
+		}
+	}
+	return n, longest
+}
+
 // removeLocked takes w, for which there is no room, out of the line.
 func (q *queue) removeLocked(w *lineWait, err error) {
 	is := func(o *lineWait) bool { return o == w }

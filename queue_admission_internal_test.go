@@ -293,7 +293,7 @@ func TestStopReplacesByKey(t *testing.T) {
 		pub := b.of(d, data...)
 		for i := range pub.entries {
 			pub.entries[i].Source = "key"
-			require.NoError(t, b.q.label(&pub.entries[i], nil, nil))
+			require.NoError(t, b.q.label(&pub.entries[i], nil, nil, nil))
 		}
 		return pub
 	}

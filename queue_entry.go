@@ -22,6 +22,7 @@ type meta struct {
 	key        conflationKey
 	maxAge     time.Duration // 0 for the queue's
 	completion *completion   // nil if nobody waits until the event is handled
+	luggage    *luggage      // what travels with the event; nil if nothing
 	joins      *joiner       // the late joiner that the entry stands for, if any
 	place      uint64        // in its queue's buffer
 	latest     Event         // of an entry with a key: the event itself, so that one that is replaced is let go of
@@ -67,7 +68,7 @@ func (e entry) setPlace(place uint64) {
 func (e entry) replaceWith(v entry) {
 	e.meta.completion.refuse(ErrDropped)
 	e.meta.latest = v.meta.latest
-	e.meta.maxAge, e.meta.completion = v.meta.maxAge, v.meta.completion
+	e.meta.maxAge, e.meta.completion, e.meta.luggage = v.meta.maxAge, v.meta.completion, v.meta.luggage
 	e.meta.completion.setPlace(e.meta.place)
 	v.meta.recycle()
 }
@@ -220,9 +221,12 @@ func (r *rule) reject() error {
 // isPlain reports whether r asks nothing of an event before it is published.
 func (r *rule) isPlain() bool { return r == nil || r.key == nil && r.maxAge == 0 }
 
-// label gives e the meta that rule r and the queue want of it, and the time that
-// it must have. It runs user code.
-func (q *queue) label(e *entry, r *rule, now func() time.Time) error {
+// label gives e the meta that rule r and the queue want of it, with the luggage l, and the
+// time that it must have. It runs user code.
+func (q *queue) label(e *entry, r *rule, l *luggage, now func() time.Time) error {
+	if l != nil {
+		e.needMeta().luggage = l
+	}
 	key, maxAge := q.cfg.ConflateBy, q.cfg.MaxAge
 	var k conflationKey
 	if r != nil && r.key != nil {

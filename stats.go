@@ -2,9 +2,13 @@ package eventbus
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/latency"
 )
 
 // Stats is what a [Bus] has done, as [Bus.Stats] saw it.
@@ -34,6 +38,11 @@ type QueueStats struct {
 	Deferred  int // events accepted beyond that, from handlers that must not wait
 	HighWater int // the highest Depth so far
 
+	Calling     Calling       // what the processor is at
+	Oldest      time.Duration // how long the event has waited at least that has waited longest; 0 if that is unknown, and while nobody runs the bus
+	Waiting     int           // publishes that wait for room
+	LongestWait time.Duration // of the one that has waited longest
+
 	Accepted  uint64 // events that a publish has accepted
 	Handled   uint64 // events whose handlers are done
 	Unhandled uint64 // those of them that had no handler
@@ -47,8 +56,16 @@ type QueueStats struct {
 	Rejected  uint64 // events refused with any other error
 }
 
+// A Calling says which handler a processor is calling. It is the zero value if none.
+type Calling struct {
+	Handler string // its name; of an error handler, what that is told of
+	Type    EventType
+	Seq     uint64 // how many events of the queue had begun, with the one at hand
+}
+
 // HandlerStats are the accounts of a subscription.
 type HandlerStats struct {
+	ID       uint64 // unique among the subscriptions of the bus, ascending in their order
 	Name     string
 	Type     EventType // empty for that of SubscribeAll
 	Calls    uint64    // up to 128 events late while the queue is busy
@@ -72,7 +89,7 @@ func (b *Bus) handlerStats() []HandlerStats {
 	var stats []HandlerStats
 	for _, s := range b.table.subscriptions() {
 		stats = append(stats, HandlerStats{
-			Name: s.name, Type: s.eventType,
+			ID: s.id, Name: s.name, Type: s.eventType,
 			Calls: s.calls.Load(), Failed: s.failed.Load(), Panicked: s.panicked.Load(),
 			Disabled: s.filter != nil && s.filter.disabled.Load(),
 		})
@@ -92,7 +109,21 @@ func (q *queue) stats() QueueStats {
 	s.Handled, s.Expired = q.handled(c.Ended), q.expired.Load()
 	s.Accepted, s.Evicted, s.Conflated, s.Withdrawn = c.Accepted, c.Evicted, c.Replaced, c.Withdrawn
 	s.Depth, s.Deferred, s.HighWater = max(0, c.Depth), c.Deferred, c.HighWater
+	s.Calling = q.calling()
+	if s.Depth+s.Deferred > 0 {
+		s.Oldest = q.bus.pulse.oldest(q.id, q.buffer.Left())
+	}
+	s.Waiting, s.LongestWait = q.waitingPublishes()
 	return s
+}
+
+// calling describes what the processor is at, if that is an event of q.
+func (q *queue) calling() Calling {
+	c := q.proc.callAt(q.proc.look())
+	if c == nil || c.queue != q {
+		return Calling{}
+	}
+	return Calling{Handler: c.handler, Type: c.eventType, Seq: uint64(q.buffer.Site().Begun())}
 }
 
 func (q QueueStats) name() string {
@@ -140,3 +171,129 @@ func (h HandlerStats) state() string {
 	}
 	return "active"
 }
+
+// WithLatencies makes the bus measure how long events wait and handlers take: see
+// [Bus.Latencies]. It costs an event under 3 ns with one handler and under 5 with ten.
+func WithLatencies() Option {
+	return func(c *config) error {
+		c.latencies = true
+		return nil
+	}
+}
+
+// Latencies are how long events have waited and handlers have taken since New. They are
+// samples: of every second group of up to 32 events that were queued together, and of the
+// handlers of the first event of every fourth of those.
+type Latencies struct {
+	// Wait is how long events waited from being accepted until their handlers began: never
+	// less than they did, and more by what their group took to fill at most.
+	Wait [numQueues]Histogram // indexed by Queue
+
+	Handlers []HandlerLatency // of the present subscriptions, in their order
+}
+
+// A HandlerLatency is how long a handler takes, its filters and middleware included. A
+// call that panicked is not in it.
+type HandlerLatency struct {
+	ID   uint64 // HandlerStats.ID
+	Name string
+	Type EventType
+	Took Histogram
+
+	// FromRoot is how long after Cause.Root.Time, by the bus's clock, the handler was
+	// called: from tick to order. It needs WithCauses, and counts every event that has a
+	// cause whose root has a time.
+	FromRoot Histogram
+}
+
+// Latencies returns what [WithLatencies] has measured; without it the histograms are
+// empty. It waits for nobody.
+func (b *Bus) Latencies() (l Latencies) {
+	for i, q := range b.queues {
+		if q.wait != nil {
+			l.Wait[i].add(&q.wait.Recorder)
+		}
+	}
+	for _, s := range b.table.subscriptions() {
+		h := HandlerLatency{ID: s.id, Name: s.name, Type: s.eventType}
+		for i := range s.times {
+			if t := s.times[i].Load(); t != nil {
+				h.Took.add(&t.took)
+				h.FromRoot.add(&t.fromRoot)
+			}
+		}
+		l.Handlers = append(l.Handlers, h)
+	}
+	return l
+}
+
+// A Histogram counts durations in buckets whose bounds grow by a factor of 2^(1/8), 9 %: as
+// a native histogram of schema 3 in Prometheus and an exponential one of scale 3 in
+// OpenTelemetry, of seconds, have them. The zero value is empty.
+type Histogram struct {
+	Counts []uint64      // of the buckets, the first and the last that are not empty and those between
+	First  int           // the index of Counts[0] among all buckets: bucket i ends at 2^((i+1)/8) s
+	Sum    time.Duration // of all durations
+}
+
+// add adds what r has counted.
+func (h *Histogram) add(r *latency.Recorder) {
+	counts, sum := r.Counts()
+	for i, n := range h.Counts {
+		counts[h.First-latency.First+i] += n
+	}
+	low, high := 0, len(counts)
+	for low < high && counts[low] == 0 {
+		low++
+	}
+	for high > low && counts[high-1] == 0 {
+		high--
+	}
+	h.Counts, h.First, h.Sum = slices.Clone(counts[low:high]), latency.First+low, h.Sum+sum
+}
+
+// Bound returns the longest duration that Counts[i] counts.
+func (h Histogram) Bound(i int) time.Duration { return latency.Bound(h.First - latency.First + i) }
+
+// Count returns how many durations were counted.
+func (h Histogram) Count() (n uint64) {
+	for _, c := range h.Counts {
+		n += c
+	}
+	return n
+}
+
+// Quantile returns a duration that the fraction q of those that were counted, 0 to 1, do
+// not exceed: the bound of a bucket, and so too long by 9 % at most. It is 0 if none was
+// counted.
+func (h Histogram) Quantile(q float64) time.Duration {
+	rank := uint64(math.Ceil(q * float64(h.Count())))
+	for i, n := range h.Counts {
+		if rank <= n {
+			return h.Bound(i)
+		}
+		rank -= n
+	}
+	return 0
+}
+
+// handlerTimes are those of a subscription's calls on one queue, whose processor alone
+// writes them.
+type handlerTimes struct {
+	took     latency.Recorder
+	fromRoot latency.Recorder
+}
+
+// timesOn returns the times of s's calls on q.
+func (s *Subscription) timesOn(q Queue) *handlerTimes {
+	t := s.times[q].Load()
+	if t == nil {
+		t = new(handlerTimes)
+		s.times[q].Store(t)
+	}
+	return t
+}
+
+// machineTime returns how long ago New was called, by the machine's clock. It is read for
+// latencies alone.
+func (b *Bus) machineTime() time.Duration { return max(1, time.Since(b.timed)) }

@@ -65,6 +65,13 @@ func (b *Buffer[T, K]) Gone() uint64 {
 	return b.endedLocked(b.cursor.Site()) + b.mu.evicted + b.mu.replaced + b.mu.withdrawn
 }
 
+// Left returns how many items wait no more, in whatever way: as Gone, with the item at hand.
+func (b *Buffer[T, K]) Left() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cursor.Site().Begun() - b.mu.buried + b.mu.evicted + b.mu.replaced + b.mu.withdrawn
+}
+
 // Accepted returns how many items have been accepted.
 func (b *Buffer[T, K]) Accepted() uint64 {
 	b.mu.Lock()

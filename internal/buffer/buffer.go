@@ -38,6 +38,7 @@ type Chunk[T any] struct {
 	n     int       // how many items are in it; guarded by mu, and fixed once it is open; see filled
 	first uint64    // how many items were begun when it was opened; guarded by mu
 	sent  bool      // it is in the list, and in the channel; guarded by mu
+	stamp int64     // when its first item was put in, 0 if it has no stamp; guarded by mu
 	next  *Chunk[T] // in the list, or among the spare ones; guarded by mu
 	_     cacheLine
 	items [chunkSize]T
@@ -57,6 +58,11 @@ type Config[T any, K comparable] struct {
 	Evict   func(T)                 // an item was evicted
 	Dead    func(T) bool            // whether an item was withdrawn
 	Unload  func(T) (taken bool)    // an item is unloaded; whether it was withdrawn with that
+
+	// Every second chunk is stamped with its first item, and Opened is told when the
+	// consumer opens it. Both are nil if nobody wants to know how long items wait.
+	Stamp  func() int64             // now; not 0
+	Opened func(stamp int64, n int) // a chunk of n items; on the consumer's goroutine, without a lock
 }
 
 // A Buffer is what a queue has accepted. All methods may be called concurrently,
@@ -81,6 +87,7 @@ type Buffer[T any, K comparable] struct {
 		last     *Chunk[T] // the youngest, if it is not full
 		filled   int       // how many items are in last, whose n may lag behind: see noteFilledLocked
 
+		stamps uint64 // how many chunks could have been stamped
 		pushed uint64 // the last place that was given out; may lag behind as n does
 
 		accounts
@@ -362,6 +369,7 @@ func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
 	b.mu.pushed += uint64(n)
 	if !c.sent {
 		b.linkLocked(c)
+		b.stampLocked(c)
 		if !b.cfg.Evicts {
 			b.ch <- c
 		}
@@ -371,6 +379,18 @@ func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
 	}
 	if c.n == chunkSize {
 		b.setLastLocked(c.next) // an empty one, after sweepLocked
+	}
+}
+
+// stampLocked stamps every second chunk: to read the clock for each would cost an item
+// twice as much.
+func (b *Buffer[T, K]) stampLocked(c *Chunk[T]) {
+	c.stamp = 0
+	if b.cfg.Stamp == nil {
+		return
+	}
+	if b.mu.stamps++; b.mu.stamps%2 == 0 {
+		c.stamp = b.cfg.Stamp()
 	}
 }
 

@@ -71,7 +71,7 @@ func (b *Buffer[T, K]) Release() { b.cursor.word.And(^uint64(held)) }
 // none or somebody holds. Only for the consumer.
 func (b *Buffer[T, K]) Begin(v *T) bool {
 	if b.cfg.Evicts {
-		return b.beginLocked(v)
+		return b.beginEvicting(v)
 	}
 	if b.at == b.end && !b.openNext() || !b.cursor.begin() {
 		return false
@@ -83,17 +83,33 @@ func (b *Buffer[T, K]) Begin(v *T) bool {
 	return true
 }
 
-// beginLocked is Begin for a buffer whose producers evict: the item must be the
+// beginEvicting is Begin for a buffer whose producers evict: the item must be the
 // consumer's or theirs.
-func (b *Buffer[T, K]) beginLocked(v *T) bool {
+func (b *Buffer[T, K]) beginEvicting(v *T) bool {
+	stamp, n, begun := b.beginLocked(v)
+	b.opened(stamp, n)
+	return begun
+}
+
+// beginLocked begins the next item under mu. If it is the first that the consumer takes out
+// of its chunk, it returns the chunk's stamp and how many items are left in it.
+func (b *Buffer[T, K]) beginLocked(v *T) (stamp int64, n int, begun bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.at == b.end && !b.openNextLocked() || !b.cursor.begin() {
-		return false
+		return 0, 0, false
 	}
+	stamp, n, b.open.stamp = b.open.stamp, b.end-b.at, 0
 	b.shift(v)
 	b.releaseLocked(v)
-	return true
+	return stamp, n, true
+}
+
+// opened tells that a chunk was opened.
+func (b *Buffer[T, K]) opened(stamp int64, n int) {
+	if stamp != 0 {
+		b.cfg.Opened(stamp, n)
+	}
 }
 
 func (b *Buffer[T, K]) release(v *T) {
@@ -135,8 +151,9 @@ func (b *Buffer[T, K]) Open(c *Chunk[T]) {
 		return
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.openLocked(c)
+	b.mu.Unlock()
+	b.opened(c.stamp, b.end)
 }
 
 // Ready reports whether an item waits in a chunk. Only for the consumer.
@@ -151,8 +168,12 @@ func (b *Buffer[T, K]) Ready() bool {
 
 func (b *Buffer[T, K]) openNext() bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.openNextLocked()
+	ok := b.openNextLocked()
+	b.mu.Unlock()
+	if ok {
+		b.opened(b.open.stamp, b.end)
+	}
+	return ok
 }
 
 // openNextLocked opens the next chunk, if there is one. One that Unload has
