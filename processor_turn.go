@@ -102,25 +102,17 @@ func (p *processor) openEntry() bool {
 	t := &p.turn
 	maxAge := t.queue.cfg.MaxAge
 	if m := t.entry.meta; m != nil {
-		t.entry.Event = t.entry.event()
 		if m.maxAge > 0 {
 			maxAge = m.maxAge
 		}
-		completion, joins := m.completion, m.joins
-		if m.luggage != nil {
-			p.unpack(m.luggage)
-		}
-		t.entry.meta = nil
-		m.recycle()
-		if joins != nil {
+		if joins := m.joins; joins != nil {
+			m.recycle()
 			p.waitForClock()
 			return p.join(joins.sub)
 		}
-		if !completion.begin() {
-			t.queue.bury()
+		if !p.openMeta(m) {
 			return false
 		}
-		t.completion, t.reached = completion, false
 	}
 	if maxAge > 0 && p.env.expires() {
 		p.waitForClock()
@@ -133,6 +125,25 @@ func (p *processor) openEntry() bool {
 	if !t.list.serves(t.entry.Type) {
 		p.setList(p.env.handlersOf(t.entry.Type))
 	}
+	return true
+}
+
+// openMeta takes out what m holds for the event at hand, and m back. It reports whether
+// the event may begin: not if PublishWait has withdrawn it.
+func (p *processor) openMeta(m *meta) bool {
+	t := &p.turn
+	t.entry.Event = t.entry.event()
+	completion := m.completion
+	if m.luggage != nil {
+		p.unpack(m.luggage)
+	}
+	t.entry.meta = nil
+	m.recycle()
+	if !completion.begin() {
+		t.queue.bury()
+		return false
+	}
+	t.completion, t.reached = completion, false
 	return true
 }
 

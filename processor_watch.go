@@ -313,24 +313,13 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 		u.ages[i].note(time.Now(), accepted, q.buffer.Left())
 	}
 	for i, p := range u.bus.processors {
-		s := &u.seen[i]
-		if at := p.look(); at != s.snapshot {
-			*s = sample{snapshot: at, at: now}
-			flows = true
-			continue
-		}
-		c := p.callAt(s.snapshot)
-		if c == nil {
-			if poll {
-				p.nudge()
-			}
-			continue
-		}
-		flows = flows || !s.told && u.limit > 0
-		if u.limit > 0 && !s.told && now.Sub(s.at) >= u.limit {
-			s.told = true
-			c.since = s.at
+		c, moves := u.lookAtLocked(p, &u.seen[i], now)
+		flows = flows || moves
+		switch {
+		case c != nil:
 			slow = append(slow, c)
+		case poll && !moves && p.callAt(u.seen[i].snapshot) == nil:
+			p.nudge()
 		}
 	}
 	next := u.bus.poll
@@ -339,6 +328,25 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 	}
 	u.setLocked(next)
 	return slow, u.bus.logs.context()
+}
+
+// lookAtLocked looks where p is, which was seen at s before. It returns the call that has
+// become slow, if p is at one, and whether p moves or is at a call that may become slow.
+func (u *pulse) lookAtLocked(p *processor, s *sample, now time.Time) (slow *callInfo, moves bool) {
+	if at := p.look(); at != s.snapshot {
+		*s = sample{snapshot: at, at: now}
+		return nil, true
+	}
+	c := p.callAt(s.snapshot)
+	if c == nil || u.limit == 0 || s.told {
+		return nil, false
+	}
+	if now.Sub(s.at) < u.limit {
+		return nil, true
+	}
+	s.told = true
+	c.since = s.at
+	return c, true
 }
 
 // tell logs a slow call, and then asks its processor to tell when it has ended: one

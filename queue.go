@@ -259,3 +259,14 @@ func raise(v *atomic.Int64, n int64) {
 	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
 	}
 }
+
+// unload takes out what is left in a queue that is closed. Who waits for an event
+// learns that it was not handled: that one is withdrawn, not handed back too.
+func (q *queue) unload() (events []Event) {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	for _, e := range q.buffer.Unload() {
+		events = append(events, e.event())
+	}
+	return events
+}

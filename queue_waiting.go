@@ -86,22 +86,31 @@ func (q *queue) awaitOutcome(w *lineWait) error {
 			}
 			done, w.deadline = e.killed, e.deadline
 		case <-timer.C:
-			switch next {
-			case handOverAlarm:
-				q.handOver()
-			case slowAlarm:
-				q.logSlowPublish(w)
-			case ruleAlarm:
-				return q.leave(w, w.pub.rule.reject())
-			case deadlineAlarm:
-				return q.leave(w, context.DeadlineExceeded)
+			if err := q.ring(w, next); err != nil {
+				return q.leave(w, err)
 			}
-			w.rung |= next
 		}
 		if next, after = q.nextAlarm(w); next != 0 {
 			timer.Reset(after - time.Since(w.since))
 		}
 	}
+}
+
+// ring does what alarm a is for, and returns the error with which it ends the wait, if it
+// does.
+func (q *queue) ring(w *lineWait, a alarm) error {
+	w.rung |= a
+	switch a {
+	case handOverAlarm:
+		q.handOver()
+	case slowAlarm:
+		q.logSlowPublish(w)
+	case ruleAlarm:
+		return w.pub.rule.reject()
+	case deadlineAlarm:
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // An alarm is what happens when a publish has waited for some time. One timer serves all.
