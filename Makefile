@@ -63,8 +63,8 @@ lint: ## check formatting, vet, staticcheck and go.mod; changes nothing
 	$(call each,go run $(STATICCHECK) ./...)
 
 cover: ## check that the tests reach every statement of the law, admission, waits, graph, buffer, queue, loop and turn
-	@profile=$$(mktemp) && trap 'rm -f $$profile' EXIT && \
-	GOWORK=off go test -short -coverpkg .,./internal/buffer -coverprofile $$profile . ./internal/buffer >/dev/null && \
+	@profile=$$(mktemp) log=$$(mktemp) && trap 'rm -f $$profile $$log' EXIT && \
+	{ GOWORK=off go test -short -coverpkg .,./internal/buffer -coverprofile $$profile . ./internal/buffer >$$log 2>&1 || { cat $$log; exit 1; }; } && \
 	GOWORK=off go tool cover -func $$profile | awk ' \
 		/\/(queue|queue_overflow|queue_admission|queue_waiting|queue_deadlock|processor_loop|processor_turn|internal\/buffer\/[a-z]+)\.go:/ { \
 			n++; if ($$NF != "100.0%") { print "not covered: " $$0; bad = 1 } } \

@@ -271,6 +271,37 @@ func TestLatenciesTellsTheWaitBehindASlowHandler(t *testing.T) {
 	})
 }
 
+// An event whose handlers are timed is handled as any other: a handler that fails keeps no
+// other from running, and the kill switch leaves out those after the one that runs.
+func TestWithLatenciesChangesNothingElse(t *testing.T) {
+	b := newBus(t, eventbus.WithLatencies())
+	in, out := make(chan struct{}), make(chan struct{})
+	var seen journal[any]
+	b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error {
+		if e.Data == "last" {
+			close(in)
+			<-out
+		}
+		return bustest.ErrHandler
+	}, eventbus.WithName("first"))
+	b.SubscribeFunc(tick, seen.handle, eventbus.WithName("second"))
+	start(t, b)
+	for n := range 9 { // the 2nd and the 10th are timed
+		publish(t, b, eventbus.DataQueue, tick, n)
+		bustest.Flush(t, b)
+	}
+	require.Len(t, seen.all(), 9)
+	publish(t, b, eventbus.DataQueue, tick, "last")
+	receive(t, in)
+	left := leftBy(t, receive(t, bustest.InBackground(func() error { return b.Shutdown(bustest.Ended()) })))
+	close(out)
+	require.Equal(t, []string{"second"}, left.Interrupted[0].Handlers)
+	eventually(t, "the last failure", func() bool { return b.Stats().Queues[eventbus.DataQueue].Failed == 10 })
+	require.Len(t, seen.all(), 9)
+	require.EqualValues(t, 2, b.Latencies().Handlers[0].Took.Count())
+	require.EqualValues(t, 1, b.Latencies().Handlers[1].Took.Count())
+}
+
 // Stats tell what a processor is at, how long an event has waited, and who waits for room.
 func TestStatsTellWhatAProcessorIsAtAndWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
