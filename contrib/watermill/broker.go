@@ -80,7 +80,7 @@ func NewBroker(cfg Config) (*Broker, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("eventbus: NewBroker: %w", err)
 	}
-	return &Broker{cfg: cfg, topics: make(map[string][]*group)}, nil
+	return &Broker{cfg: cfg, shutdown: shutdown{done: make(chan struct{})}, topics: make(map[string][]*group)}, nil
 }
 
 // groupsOf returns the groups of a topic for a publish. Once Shutdown has begun, only

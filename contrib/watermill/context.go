@@ -41,7 +41,7 @@ func isDelivery(ctx context.Context, b *Broker) bool {
 //
 // A context that the handler has set keeps its values, and its end if it has one. One
 // that is derived from the message's is left as it is. Handlers that publish by
-// themselves, as those of the CQRS component do, pass on the context they are given.
+// themselves, as with the CQRS component, pass on the context they are given.
 func CarryContext(h message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		produced, err := h(m)

@@ -31,7 +31,7 @@ func newDeliveries(ctx context.Context, subs []*subscription, s *stored) []*deli
 }
 
 // send returns d when the subscriber has taken the message, and nil if the
-// subscriptions changed before or the group was stopped. The group's sending is held.
+// subscriptions changed before or the group was stopped.
 func (d *delivery) send(changed, stopped <-chan struct{}) *delivery {
 	select {
 	case d.sub.out <- d.message:

@@ -23,7 +23,7 @@
 //   - A group gets the messages of one publisher in the order in which they were
 //     published, one at a time: the next one after the Ack of the one before.
 //   - After a Nack, and when a subscriber leaves without an Ack, the same message comes
-//     again, ahead of all others, to whoever in the group takes it first.
+//     again, ahead of all others, to the first subscriber of the group that takes it.
 //   - A message that was acknowledged in time is not delivered again.
 //   - Queues are bounded: a publish at a full group waits until there is room or the
 //     message's context ends.

@@ -2,6 +2,7 @@ package eventbuswatermill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,8 +17,9 @@ import (
 //   - Only deliver sends to subscriptions, and it is at one message at a time: it
 //     returns when that is acknowledged or kept. So the order of the queue is the order
 //     of the Acks, and of kept.
-//   - deliver looks for subscriptions and sends to them under sending. After a
-//     subscription is out of subs and sending was taken once, nothing is sent to it.
+//   - deliver sends in offers, each to the subscriptions that it finds when it begins.
+//     Once a subscription is out of subs, and the offers that began before have ended,
+//     nothing is sent to it.
 //   - Once stopped is closed deliver waits for nobody, so that the queue runs empty and
 //     the bus ends, without a time limit.
 type group struct {
@@ -30,7 +32,6 @@ type group struct {
 	acked       atomic.Uint64
 	redelivered atomic.Uint64
 
-	sending  sync.Mutex    // taken before mu
 	stopped  chan struct{} // closed when nothing is delivered any more
 	stopOnce sync.Once
 
@@ -40,7 +41,10 @@ type group struct {
 		changed  chan struct{}   // closed and replaced when subs or draining change
 		draining bool            // without subscriptions, messages are kept
 		kept     []*stored       // what was not acknowledged, in order
+		begun    uint64          // offers
+		ended    uint64          // offers
 	}
+	offerEnded sync.Cond // of mu
 }
 
 // newGroup returns a group whose bus runs. One goroutine serves the bus, since only one
@@ -59,6 +63,7 @@ func newGroup(b *Broker, id Group, named bool) (*group, error) {
 	}
 	g := &group{broker: b, id: id, named: named, bus: bus, stopped: make(chan struct{})}
 	g.mu.changed = make(chan struct{})
+	g.offerEnded.L = &g.mu
 	bus.SubscribeFunc(eventbus.EventType(id.Topic), g.deliver, eventbus.WithName(id.Topic+"/"+id.Name))
 	if err := bus.Start(context.Background()); err != nil {
 		return nil, err
@@ -73,6 +78,12 @@ func (g *group) publish(ctx context.Context, s *stored) error {
 		return fmt.Errorf("group %q: %w", g.id.Name, err)
 	}
 	return nil
+}
+
+// isGone reports whether err says that g left the topic during a publish to it. The
+// publish goes on without it then.
+func (g *group) isGone(err error) bool {
+	return g.removed.Load() && errors.Is(err, eventbus.ErrClosed)
 }
 
 // deliver is the handler of the bus. It returns when a subscriber has acknowledged the
@@ -107,29 +118,36 @@ func (g *group) hand(ctx context.Context, s *stored) *delivery {
 // offer waits until a subscriber takes the message. It returns nil when the
 // subscriptions have changed, and open is false if nobody will take it.
 func (g *group) offer(ctx context.Context, s *stored) (d *delivery, open bool) {
-	g.sending.Lock()
-	defer g.sending.Unlock()
-	subs, changed, open := g.look()
+	subs, changed, open := g.beginOffer()
+	defer g.endOffer()
 	switch {
 	case !open:
 		return nil, false
-	case len(subs) == 1: // the usual case, which costs a tenth of the general one
+	case len(subs) == 1: // the usual case, which costs less than the general one
 		return newDelivery(ctx, subs[0], s).send(changed, g.stopped), true
 	}
 	return sendToAny(newDeliveries(ctx, subs, s), changed, g.stopped), true
 }
 
-// look returns the subscriptions, and whether messages are still delivered. It is false
-// too if there are no subscriptions, and none will come.
-func (g *group) look() (subs []*subscription, changed <-chan struct{}, open bool) {
+// beginOffer returns the subscriptions, and whether messages are still delivered. That
+// is false too if there are no subscriptions, and none will come.
+func (g *group) beginOffer() (subs []*subscription, changed <-chan struct{}, open bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.mu.begun++
 	select {
 	case <-g.stopped:
 		return nil, nil, false
 	default:
 	}
 	return g.mu.subs, g.mu.changed, len(g.mu.subs) > 0 || !g.mu.draining
+}
+
+func (g *group) endOffer() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.ended++
+	g.offerEnded.Broadcast()
 }
 
 func (g *group) keep(s *stored) {
@@ -154,14 +172,16 @@ func (g *group) add(s *subscription) {
 	g.changeLocked()
 }
 
-// remove returns when nothing is sent to s any more.
+// remove returns when nothing is sent to s any more. It waits for the offer at hand, which
+// the change ends, and not for the next one, which may take long.
 func (g *group) remove(s *subscription) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.mu.subs = slices.DeleteFunc(slices.Clone(g.mu.subs), func(other *subscription) bool { return other == s })
 	g.changeLocked()
-	g.mu.Unlock()
-	g.sending.Lock() // deliver has seen the change when this returns
-	defer g.sending.Unlock()
+	for begun := g.mu.begun; g.mu.ended < begun; {
+		g.offerEnded.Wait()
+	}
 }
 
 func (g *group) changeLocked() {
@@ -177,14 +197,14 @@ func (g *group) drain() {
 	g.changeLocked()
 }
 
-// stop keeps all messages from now on, that at hand included unless it is acknowledged.
+// stop keeps all messages from now on, and the one that is out unless it is acknowledged.
 func (g *group) stop() { g.stopOnce.Do(func() { close(g.stopped) }) }
 
 // end ends the bus, and with that the publishes that wait. It returns when the queue is
 // empty, so stop or drain comes first.
 func (g *group) end() error { return g.bus.Shutdown(context.Background()) }
 
-// subscriptions returns those that have not left.
+// subscriptions returns the subscriptions that have not left.
 func (g *group) subscriptions() []*subscription {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,7 +1,6 @@
 package eventbuswatermill
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -27,9 +26,10 @@ func (b *Broker) Publisher() *Publisher { return &Publisher{broker: b} }
 
 // Publish publishes messages one after another to all groups of the topic and returns
 // when they are in the queues. nil means that each group's subscribers will get them,
-// or that [Broker.Shutdown] hands them back. If the topic has no group, the messages
-// go nowhere, and [Stats] counts them as Unrouted. The broker keeps a copy of a message
-// that shares its payload.
+// or that [Broker.Shutdown] hands them back; only what a subscriber without a name has
+// not acknowledged by its end is discarded. If the topic has no group, the messages go
+// nowhere, and [Stats] counts them as Unrouted. The broker keeps a copy of a message that
+// shares its payload.
 //
 // The context of a message, context.Background unless it was set, ends a wait for room.
 // A subscriber publishes with the context of its message, or one derived from it: then
@@ -57,17 +57,11 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// publish puts m into the groups' queues. If it fails, it returns the names of those
-// that have got m by then.
+// publish puts m into the groups' queues. If it fails, it returns the names of the
+// groups that have got m by then.
 func (p *Publisher) publish(topic string, m *message.Message) (reached []string, err error) {
-	if m == nil {
-		return nil, fmt.Errorf("%w: the message is nil", eventbus.ErrInvalidEvent)
-	}
-	if err := checkTopic(topic); err != nil {
+	if err := p.check(topic, m); err != nil {
 		return nil, err
-	}
-	if p.closed.Load() {
-		return nil, eventbus.ErrClosed
 	}
 	ctx := m.Context()
 	groups, err := p.broker.groupsOf(topic, func() bool { return isDelivery(ctx, p.broker) })
@@ -87,6 +81,16 @@ func (p *Publisher) publish(topic string, m *message.Message) (reached []string,
 	return nil, nil
 }
 
+func (p *Publisher) check(topic string, m *message.Message) error {
+	if p.closed.Load() {
+		return eventbus.ErrClosed
+	}
+	if m == nil {
+		return fmt.Errorf("%w: the message is nil", eventbus.ErrInvalidEvent)
+	}
+	return checkTopic(topic)
+}
+
 // Close lets no further publish begin. It returns nil at once, does not wait for
 // publishes that have begun, and does not end the broker. Calling it again does nothing.
 func (p *Publisher) Close() error {
@@ -95,10 +99,10 @@ func (p *Publisher) Close() error {
 }
 
 // A PublishError tells which message of a Publish failed. The messages before it are
-// published, those after it are not.
+// published, the later ones are not.
 type PublishError struct {
 	Topic string
-	Index int    // of the message that failed, among those of the call
+	Index int    // of the message that failed, among the messages of the call
 	UUID  string // of that message
 
 	// Reached names the groups that have the message all the same: publishing it again
@@ -144,10 +148,4 @@ func (s *stored) message() *message.Message {
 	m := message.NewMessage(s.uuid, s.payload)
 	maps.Copy(m.Metadata, s.metadata)
 	return m
-}
-
-// isGone reports whether err says that g left the topic during a publish to it. The
-// publish goes on without it then.
-func (g *group) isGone(err error) bool {
-	return g.removed.Load() && errors.Is(err, eventbus.ErrClosed)
 }

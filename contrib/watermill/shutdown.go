@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -47,7 +48,8 @@ func (e *ShutdownError) Unwrap() error { return e.Cause }
 
 // A shutdown is the state of a broker's Shutdown, of which there is one.
 type shutdown struct {
-	once sync.Once
+	begun atomic.Bool
+	done  chan struct{}
 
 	mu      sync.Mutex
 	groups  []*group // all there are; set when it begins
@@ -56,11 +58,10 @@ type shutdown struct {
 	claimed bool // a caller has got left
 }
 
-// Shutdown ends the broker. Publishes fail from then on, but for those of subscribers
-// with the contexts of their messages; one that waits for room may still be accepted.
-// Subscribe fails. The subscribers go on until all messages are acknowledged, those
-// included that they publish meanwhile. Then the channels are closed and Shutdown
-// returns nil.
+// Shutdown ends the broker. From then on Subscribe fails, and so does Publish, except
+// with the context of a message that is out. A publish that waits for room may still be
+// accepted. The subscribers go on until all messages are acknowledged, including what
+// they publish meanwhile. Then the channels are closed and Shutdown returns nil.
 //
 // When ctx ends first, or had ended before, nothing more is delivered, the contexts of
 // the messages that are out end, and Shutdown hands back in a [*ShutdownError] what was
@@ -83,7 +84,11 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { b.giveUp(ctx.Err()) })
 	defer stop()
-	b.shutdown.once.Do(b.finish)
+	if b.shutdown.begun.CompareAndSwap(false, true) {
+		b.finish()
+		close(b.shutdown.done)
+	}
+	<-b.shutdown.done
 	return b.claim()
 }
 
@@ -132,7 +137,7 @@ func (b *Broker) finish() {
 		subs = append(subs, g.subscriptions()...)
 	}
 	leaveAll(subs)
-	b.live.Wait() // for those that were leaving
+	b.live.Wait() // for the subscriptions that were leaving
 	b.collect(groups, errors.Join(failed...))
 }
 

@@ -17,7 +17,7 @@ type Stats struct {
 // GroupStats are the accounts of one group.
 type GroupStats struct {
 	Group
-	Subscriptions int    // that have not ended
+	Subscriptions int    // not ended
 	Waiting       int    // messages in the queue, without the one that is out
 	Acked         uint64 // messages that were acknowledged
 	Redelivered   uint64 // deliveries of messages that had been delivered before

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -21,7 +22,7 @@ type Subscriber struct {
 
 	mu     sync.Mutex // taken before the broker's mu
 	closed bool
-	subs   map[*subscription]struct{} // those that have not left
+	subs   map[*subscription]struct{} // have not ended
 }
 
 var (
@@ -120,10 +121,10 @@ func (b *Broker) subscribe(ctx context.Context, topic string, s *Subscriber) (*s
 }
 
 // Close ends the subscriptions. It hands out no further messages, waits for the grace
-// time at most until those that are out are acknowledged, closes the channels and
-// returns nil. What was not acknowledged goes to the group's next subscriber. Called
-// again it waits likewise, and by a handler it waits for that handler's Ack too. The
-// broker and its groups live on.
+// time at most until the messages that are out are acknowledged, closes the channels and
+// returns nil. What was not acknowledged goes to the group's next subscriber. A second
+// call waits as the first one does. A handler that calls Close makes it wait for its own
+// Ack, for the grace time. The broker and its groups live on.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -149,20 +150,29 @@ type subscription struct {
 	hooked chan struct{} // closed when unhook is set
 
 	out  chan *message.Message
-	last *message.Message // that was taken; guarded by group.sending until the subscription is out of the group
+	last *message.Message // that was taken; belongs to the group's offers, and after the last of them to end
 	gone chan struct{}    // closed when its message goes to somebody else
-	once sync.Once
+
+	leaving atomic.Bool
+	left    chan struct{} // closed when it has ended
 }
 
 func newSubscription(ctx context.Context, g *group, owner *Subscriber) *subscription {
 	return &subscription{
 		group: g, owner: owner, values: ctx,
-		hooked: make(chan struct{}), out: make(chan *message.Message), gone: make(chan struct{}),
+		hooked: make(chan struct{}), out: make(chan *message.Message), gone: make(chan struct{}), left: make(chan struct{}),
 	}
 }
 
-// leave ends the subscription and returns when it has ended, whoever called it first.
-func (s *subscription) leave() { s.once.Do(s.end) }
+// leave ends the subscription and returns when it has ended, also if another call has begun that.
+// The wait is at a channel, which a synctest bubble knows, unlike that of a sync.Once.
+func (s *subscription) leave() {
+	if s.leaving.CompareAndSwap(false, true) {
+		s.end()
+		close(s.left)
+	}
+	<-s.left
+}
 
 // end closes the channel after the Ack of the outstanding message: when its channel is
 // closed, a router closes the publisher that its handler may be about to use.

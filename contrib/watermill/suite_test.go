@@ -1,7 +1,6 @@
 package eventbuswatermill_test
 
 import (
-	"flag"
 	"testing"
 	"time"
 
@@ -11,15 +10,14 @@ import (
 	eventbuswatermill "github.com/eventbus-go/eventbus/contrib/watermill"
 )
 
-var full = flag.Bool("full", false, "run Watermill's universal suite with its full numbers of messages")
-
-// suiteConfig has room for what the suite publishes before it subscribes. A grace time
-// is waited for by one test of the suite, which closes without an Ack.
+// suiteConfig has room for what the suite publishes before it subscribes. One test of the
+// suite closes without an Ack and waits for the grace time. With -short the suite sends
+// fewer messages.
 var suiteConfig = eventbuswatermill.Config{Capacity: 16384, Grace: 200 * time.Millisecond}
 
 // TestUniversalSuiteSingle gives each test of the suite a broker of its own.
 func TestUniversalSuiteSingle(t *testing.T) {
-	features := tests.Features{ExactlyOnceDelivery: true, GuaranteedOrder: true, RequireSingleInstance: true, ForceShort: !*full}
+	features := tests.Features{ExactlyOnceDelivery: true, GuaranteedOrder: true, RequireSingleInstance: true}
 	tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) {
 		b := newBroker(t, suiteConfig)
 		return b.Publisher(), b.Subscriber("default")
@@ -28,13 +26,13 @@ func TestUniversalSuiteSingle(t *testing.T) {
 
 // TestUniversalSuiteBroker runs the suite on one broker with many clients.
 func TestUniversalSuiteBroker(t *testing.T) {
-	runOnBroker(t, tests.Features{ConsumerGroups: true, ExactlyOnceDelivery: true, GuaranteedOrder: true, Persistent: true, ForceShort: !*full})
+	runOnBroker(t, tests.Features{ConsumerGroups: true, ExactlyOnceDelivery: true, GuaranteedOrder: true, Persistent: true})
 }
 
 // TestUniversalSuiteBrokerClosing runs the two tests of the suite, too, that are skipped
 // with ExactlyOnceDelivery: they close subscribers with messages out.
 func TestUniversalSuiteBrokerClosing(t *testing.T) {
-	runOnBroker(t, tests.Features{ConsumerGroups: true, GuaranteedOrder: true, Persistent: true, ForceShort: !*full})
+	runOnBroker(t, tests.Features{ConsumerGroups: true, GuaranteedOrder: true, Persistent: true})
 }
 
 func runOnBroker(t *testing.T, features tests.Features) {
