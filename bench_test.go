@@ -41,6 +41,13 @@ func publishAll(publishers, n int, publish func()) {
 	wg.Wait()
 }
 
+// busOptions are what the bus is measured with: as it is, and watched.
+var busOptions = map[string][]eventbus.Option{
+	"bus":       nil,
+	"latencies": {eventbus.WithLatencies()},
+	"causes":    {eventbus.WithCauses()},
+}
+
 // BenchmarkPublish measures an event from its publish to the end of its last
 // handler, on the bus and by hand on a channel of the same capacity. The module
 // in bench compares the two in turns, and with other buses.
@@ -51,17 +58,19 @@ func BenchmarkPublish(b *testing.B) {
 	for _, publishers := range []int{1, 4} {
 		for _, handlers := range []int{1, 10} {
 			axes := fmt.Sprintf("publishers=%d/handlers=%d", publishers, handlers)
-			b.Run("impl=bus/"+axes, func(b *testing.B) {
-				bus := newBus(b, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: capacity}))
-				for _, f := range countingHandlers(handlers) {
-					bus.SubscribeFunc(eventbus.CandleUpdate, f)
-				}
-				start(b, bus)
-				b.ReportAllocs()
-				b.ResetTimer()
-				publishAll(publishers, b.N, func() { _ = bus.Publish(ctx, eventbus.DataQueue, e) })
-				_ = bus.Flush(ctx)
-			})
+			for impl, opts := range busOptions {
+				b.Run("impl="+impl+"/"+axes, func(b *testing.B) {
+					bus := newBus(b, append(opts, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: capacity}))...)
+					for _, f := range countingHandlers(handlers) {
+						bus.SubscribeFunc(eventbus.CandleUpdate, f)
+					}
+					start(b, bus)
+					b.ReportAllocs()
+					b.ResetTimer()
+					publishAll(publishers, b.N, func() { _ = bus.Publish(ctx, eventbus.DataQueue, e) })
+					_ = bus.Flush(ctx)
+				})
+			}
 			b.Run("impl=hand/"+axes, func(b *testing.B) {
 				ch, done := make(chan eventbus.Event, capacity), make(chan bool)
 				hs := countingHandlers(handlers)
@@ -98,4 +107,42 @@ func BenchmarkStep(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkPublishInHandler measures an event that a handler publishes, with and without
+// a cause.
+func BenchmarkPublishInHandler(b *testing.B) {
+	for impl, opts := range busOptions {
+		b.Run("impl="+impl, func(b *testing.B) {
+			ctx := context.Background()
+			bus := newBus(b, opts...)
+			order := eventbus.NewEvent(eventbus.OrderPlaced, new(int), "benchmark")
+			bus.SubscribeFunc(eventbus.CandleClosed, func(ctx context.Context, _ eventbus.Event) error {
+				return bus.Publish(ctx, eventbus.OrderQueue, order)
+			})
+			e := eventbus.NewEvent(eventbus.CandleClosed, new(int), "benchmark")
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = bus.Publish(ctx, eventbus.DataQueue, e)
+				if _, err := bus.RunUntilIdle(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDeliveryFrom measures what a handler pays to ask for its delivery.
+func BenchmarkDeliveryFrom(b *testing.B) {
+	bus := newBus(b)
+	bus.SubscribeFunc(eventbus.CandleClosed, func(ctx context.Context, _ eventbus.Event) error {
+		for b.Loop() {
+			if _, ok := eventbus.DeliveryFrom(ctx); !ok {
+				b.Error("no delivery")
+			}
+		}
+		return nil
+	})
+	publish(b, bus, eventbus.DataQueue, eventbus.CandleClosed, 1)
+	runUntilIdle(b, bus)
 }

@@ -262,8 +262,10 @@ type packer struct {
 
 // luggage is what travels with an event. It never changes.
 type luggage struct {
-	cause  *Cause // nil from outside
+	cause  *Cause // nil from outside, else that of itself
 	values []any  // carried[T]
+
+	ofItself Cause
 }
 
 // isEmpty reports whether nothing travels with any event.
@@ -276,44 +278,49 @@ func (b *Bus) pack(ctx context.Context) (l *luggage, err error) {
 	if k.isEmpty() {
 		return nil, nil
 	}
-	var packed luggage
+	var values []any
 	for _, capture := range k.captures {
 		err := contain("WithCarry", func() {
 			if v, ok := capture(ctx); ok {
-				packed.values = append(packed.values, v)
+				values = append(values, v)
 			}
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
+	cause, caused := Cause{}, false
 	if k.causes {
-		packed.cause = b.causeFrom(callerOf(ctx))
+		cause, caused = b.causeFrom(callerOf(ctx))
 	}
-	if packed.cause == nil && packed.values == nil {
+	if !caused && values == nil {
 		return nil, nil
 	}
-	return &packed, nil
+	l = &luggage{values: values}
+	if caused {
+		l.ofItself = cause
+		l.cause = &l.ofItself
+	}
+	return l, nil
 }
 
-// causeFrom returns the cause of what c publishes, nil if c is no handler of b.
-func (b *Bus) causeFrom(c caller) *Cause {
+// causeFrom returns the cause of what c publishes, false if c is no handler of b.
+func (b *Bus) causeFrom(c caller) (cause Cause, ok bool) {
 	var d Delivery
-	var ok bool
 	switch {
 	case c.handler == nil || c.handler.proc.bus != b:
-		return nil
+		return Cause{}, false
 	case c.call != nil:
 		d, ok = c.call.delivery, true
 	default:
 		d, ok = c.handler.proc.delivery()
 	}
 	if !ok {
-		return nil
+		return Cause{}, false
 	}
-	cause := &Cause{Queue: d.Queue, Seq: d.Seq, Root: Origin{d.Queue, d.Seq, d.Event.Type, d.Event.Time}, Hops: 1}
+	cause = Cause{Queue: d.Queue, Seq: d.Seq, Root: Origin{d.Queue, d.Seq, d.Event.Type, d.Event.Time}, Hops: 1}
 	if before := d.Cause; before != nil {
 		cause.Root, cause.Hops = before.Root, before.Hops+1
 	}
-	return cause
+	return cause, true
 }
