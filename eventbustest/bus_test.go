@@ -57,12 +57,21 @@ func TestBusLogsToTheTest(t *testing.T) {
 			publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
 		}).logged()
 	}
-	info := run()
+	require.Empty(t, run(), "nothing went wrong")
+	info := run(eventbustest.WithLogLevel(slog.LevelInfo))
 	require.Contains(t, info, `msg="eventbus: processor started" queue=order`)
 	require.Contains(t, info, `msg="eventbus: processor stopped" queue=order`)
 	require.NotContains(t, info, "risk")
 	require.Contains(t, run(eventbustest.WithLogLevel(slog.LevelDebug)), `msg="eventbus: calling handler" handler=risk`)
 	require.Empty(t, run(eventbustest.WithLogLevel(slog.LevelWarn)))
+	fake := try(func(ft *fakeT) {
+		bus := eventbustest.New(ft, eventbustest.WithBus(eventbus.WithQueue(eventbus.DataQueue,
+			eventbus.QueueConfig{Capacity: 1, Overflow: eventbus.DropOldest})), eventbustest.NotStarted(), eventbustest.AllowLeftovers())
+		for range 2 {
+			publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+		}
+	})
+	require.Contains(t, fake.logged(), `level=WARN msg="eventbus: queue is full`)
 }
 
 func TestEndOfTheTestDrainsTheBusAndShutsItDown(t *testing.T) {
@@ -225,7 +234,7 @@ func TestNewInABenchmark(t *testing.T) {
 	defer benchtime.Set(benchtime.String())
 	require.NoError(t, benchtime.Set("1000x"))
 	r := testing.Benchmark(func(b *testing.B) {
-		bus := eventbustest.New(b, eventbustest.WithLogLevel(slog.LevelWarn))
+		bus := eventbustest.New(b)
 		rec := eventbustest.NewRecorder(b, bus, eventbus.OrderPlaced)
 		n := 0
 		for b.Loop() {
