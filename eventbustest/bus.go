@@ -24,9 +24,10 @@ type config struct {
 }
 
 // WithBus passes options to [eventbus.New]. They come after those with which
-// New sets the logger and the error handler, so they may replace both. With an
-// error handler of its own the test still fails on handler errors, but at its
-// end, and it is told how many there were, not which.
+// New sets the logger and the error handler. So [eventbus.WithLogger] replaces
+// New's logger, and a function given to [eventbus.WithErrorHandler] is called
+// after New's: whatever it does, the test fails on handler errors and is told
+// which. Given several times, the options add up.
 func WithBus(opts ...eventbus.Option) Option {
 	return func(c *config) error {
 		c.bus = append(c.bus, opts...)

@@ -168,19 +168,38 @@ func TestHandlerFailuresBeyondTenAreCounted(t *testing.T) {
 
 func fails(context.Context, eventbus.Event) error { return errors.New("it fails") }
 
-func TestHandlerFailureFailsTheTestDespiteAnErrorHandlerOfItsOwn(t *testing.T) {
-	var seen atomic.Int32
-	own := eventbustest.WithBus(eventbus.WithErrorHandler(func(context.Context, *eventbus.HandlerError) { seen.Add(1) }))
-	run := func(opts ...eventbustest.Option) *fakeT {
-		return try(func(ft *fakeT) {
-			bus := eventbustest.New(ft, opts...)
-			bus.SubscribeFunc(eventbus.CandleClosed, fails)
-			publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+// The kit's error handler and those of the test are all called, whatever one does.
+func TestHandlerFailureIsToldToTheTestAndToItsErrorHandlers(t *testing.T) {
+	for name, own := range map[string]func(){
+		"returns": func() {},
+		"panics":  func() { panic("no pager") },
+		"Goexit":  runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []string
+			onError := func(as string, then func()) eventbustest.Option {
+				return eventbustest.WithBus(eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) {
+					seen = append(seen, as+": "+err.Error())
+					then()
+				}))
+			}
+			run := func(opts ...eventbustest.Option) *fakeT {
+				seen = nil
+				return try(func(ft *fakeT) {
+					bus := eventbustest.New(ft, append(opts, onError("first", own), onError("second", func() {}))...)
+					bus.SubscribeFunc(eventbus.CandleClosed, fails)
+					publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+				})
+			}
+			const failure = "eventbus: handler eventbustest_test.fails failed on candle_closed of the data queue: it fails"
+			fake := run()
+			require.Equal(t, []string{failure + "\n    event  candle_closed  nil"}, fake.errors)
+			require.Equal(t, []string{"first: " + failure, "second: " + failure}, seen)
+
+			require.Empty(t, run(eventbustest.AllowHandlerErrors()).said())
+			require.Len(t, seen, 2)
 		})
 	}
-	require.Contains(t, run(own).said(), "handler eventbustest_test.fails failed on candle_closed of the data queue: it fails")
-	require.Empty(t, run(own, eventbustest.AllowHandlerErrors()).said())
-	require.EqualValues(t, 2, seen.Load())
 }
 
 func TestOptionsReachTheBus(t *testing.T) {
