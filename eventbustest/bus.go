@@ -95,8 +95,9 @@ const (
 //   - It logs to t, at WARN and above. What it would log after t has ended is
 //     dropped.
 //   - When a handler fails, t fails, and goes on. The first ten failures are
-//     told with the event and, after a panic, the stack; of the rest, how many
-//     they were.
+//     told with the handler, the queue, the error, the event and, after a panic,
+//     the stack. If there are more, the end of t tells how often which handler
+//     failed on which type of which queue, and with which errors.
 //
 // When t and its subtests have ended, with t's cleanup functions, the bus is
 // shut down. It handles what is queued, for up to 5 s. If a handler runs for

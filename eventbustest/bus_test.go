@@ -150,22 +150,6 @@ func TestHandlerFailureFailsTheTest(t *testing.T) {
 
 func overdraw() error { panic("overdrawn") }
 
-func TestHandlerFailuresBeyondTenAreCounted(t *testing.T) {
-	for failures, errs := range map[int]int{9: 9, 10: 10, 11: 11, 500: 11} {
-		fake := try(func(ft *fakeT) {
-			bus := eventbustest.New(ft, eventbustest.WithLogLevel(slog.LevelError+8))
-			bus.SubscribeFunc(eventbus.CandleClosed, fails)
-			for range failures {
-				publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
-			}
-		})
-		require.Len(t, fake.errors, errs, "%d failures", failures)
-		if failures == 500 {
-			require.Equal(t, "eventbustest: handler calls that failed: 500, the first 10 of them are told above", fake.errors[10])
-		}
-	}
-}
-
 func fails(context.Context, eventbus.Event) error { return errors.New("it fails") }
 
 // The kit's error handler and those of the test are all called, whatever one does.
