@@ -21,6 +21,7 @@ type config struct {
 	allowErrors    bool
 	allowLeftovers bool
 	notStarted     bool
+	log            eventLog
 }
 
 // WithBus passes options to [eventbus.New]. They come after those with which
@@ -110,6 +111,8 @@ const (
 // If an option is invalid, New ends t with Fatal. It must be called from the
 // goroutine that runs t. The context of handlers does not end with t's
 // context, but when the bus has shut down.
+//
+// To see in t's log which events the bus handles, use [LogEvents].
 func New(t testing.TB, opts ...Option) *eventbus.Bus {
 	t.Helper()
 	c, err := configure(opts)
@@ -124,6 +127,7 @@ func New(t testing.TB, opts ...Option) *eventbus.Bus {
 	if err != nil {
 		t.Fatalf("eventbustest: New: %v", err)
 	}
+	c.log.attach(bus, out)
 	t.Cleanup(func() {
 		t.Helper()
 		defer out.close()

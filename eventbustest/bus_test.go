@@ -200,6 +200,7 @@ func TestInvalidOptionEndsTheTest(t *testing.T) {
 	for want, opt := range map[string]eventbustest.Option{
 		"eventbustest: New: option 0 is nil":                                                       nil,
 		"eventbustest: New: WithLogLevel: the level is nil":                                        eventbustest.WithLogLevel(nil),
+		"eventbustest: New: LogEvents: event type 1 is empty":                                      eventbustest.LogEvents(eventbus.OrderPlaced, ""),
 		"eventbustest: New: eventbus: New: WithPollInterval: the interval is 0s, want more than 0": eventbustest.WithBus(eventbus.WithPollInterval(0)),
 	} {
 		fake := try(func(ft *fakeT) {

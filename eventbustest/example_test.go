@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -201,6 +202,23 @@ func ExampleWithBus() {
 	bus := eventbustest.New(t, eventbustest.WithBus(eventbus.WithQueue(eventbus.DataQueue, small)))
 	fmt.Println(bus.Stats().Queues[eventbus.DataQueue].Capacity)
 	// Output: 2
+}
+
+// The log shows what led to what.
+func ExampleLogEvents() {
+	t := beginExample() // in a test: its *testing.T
+	t.log = os.Stdout   // in a test: what -v prints, and what a test that fails does
+	defer t.end()
+
+	bus := eventbustest.New(t, eventbustest.LogEvents())
+	trade(bus)
+	closeBar(bus, "ETHUSDT", 99)
+	closeBar(bus, "BTCUSDT", 100)
+	// Output:
+	// eventbustest: data   #1  candle_closed  eventbustest_test.Bar {Symbol:"ETHUSDT" Close:99}  (from feed)
+	// eventbustest: data   #2  candle_closed  eventbustest_test.Bar {Symbol:"BTCUSDT" Close:100}  (from feed)
+	// eventbustest: signal #1  signal_generated  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"SELL"}  (from strategy)
+	// eventbustest: order  #1  order_placed  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"SELL"}  (from executor)
 }
 
 // A bus that is stepped handles events when the test says so, on the test's
