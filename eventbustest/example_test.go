@@ -221,6 +221,33 @@ func ExampleLogEvents() {
 	// eventbustest: order  #1  order_placed  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"SELL"}  (from executor)
 }
 
+// An order that was rejected is never filled. A test that waits for the fill then
+// ends with the reason, and at once.
+func ExampleMatcher_Unless() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	type Reject struct{ Order, Reason string }
+	rejected := func(e eventbus.Event) error {
+		if r, ok := e.Data.(Reject); ok && r.Order == "A1" {
+			return errors.New("the order was rejected: " + r.Reason)
+		}
+		return nil
+	}
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.OrderFilled, eventbus.OrderUpdate)
+
+	update := eventbus.NewEvent(eventbus.OrderUpdate, Reject{"A1", "no margin"}, "exchange")
+	if err := bus.Publish(context.Background(), eventbus.OrderQueue, update); err != nil {
+		fmt.Println(err)
+	}
+	rec.Expect(t, eventbustest.Type(eventbus.OrderFilled).Unless(rejected))
+	// Output:
+	// eventbustest: Expect: matcher 1 gave up at #1: the order was rejected: no margin
+	//          other  #1  order_update  eventbustest_test.Reject {Order:"A1" Reason:"no margin"}  (from exchange)
+	//     - 1  want       order_filled
+}
+
 // A bus that is stepped handles events when the test says so, on the test's
 // goroutine. All is recorded when RunUntilIdle returns, so nothing needs to wait.
 func ExampleNotStarted() {
