@@ -21,12 +21,14 @@ type config struct {
 	allowErrors    bool
 	allowLeftovers bool
 	notStarted     bool
+	log            eventLog
 }
 
 // WithBus passes options to [eventbus.New]. They come after those with which
-// New sets the logger and the error handler, so they may replace both. With an
-// error handler of its own the test still fails on handler errors, but at its
-// end, and it is told how many there were, not which.
+// New sets the logger and the error handler. So [eventbus.WithLogger] replaces
+// New's logger, and a function given to [eventbus.WithErrorHandler] is called
+// after New's: whatever it does, the test fails on handler errors and is told
+// which. Given several times, the options add up.
 func WithBus(opts ...eventbus.Option) Option {
 	return func(c *config) error {
 		c.bus = append(c.bus, opts...)
@@ -35,8 +37,8 @@ func WithBus(opts ...eventbus.Option) Option {
 }
 
 // WithLogLevel sets the lowest level that the bus logs to the test. Without it
-// that is INFO. DEBUG adds every handler call; a benchmark, whose log is always
-// printed, may want WARN.
+// that is WARN, and a test in which nothing goes wrong logs nothing. INFO adds the
+// start and the stop of each processor, DEBUG every handler call.
 func WithLogLevel(l slog.Leveler) Option {
 	return func(c *config) error {
 		if l == nil {
@@ -91,11 +93,12 @@ const (
 // New returns a bus for t that runs, unless [NotStarted] says otherwise. It is
 // configured as [eventbus.New] does it, except for two things:
 //
-//   - It logs to t, at INFO and above. What it would log after t has ended is
+//   - It logs to t, at WARN and above. What it would log after t has ended is
 //     dropped.
 //   - When a handler fails, t fails, and goes on. The first ten failures are
-//     told with the event and, after a panic, the stack; of the rest, how many
-//     they were.
+//     told with the handler, the queue, the error, the event and, after a panic,
+//     the stack. If there are more, the end of t tells how often which handler
+//     failed on which type of which queue, and with which errors.
 //
 // When t and its subtests have ended, with t's cleanup functions, the bus is
 // shut down. It handles what is queued, for up to 5 s. If a handler runs for
@@ -108,6 +111,8 @@ const (
 // If an option is invalid, New ends t with Fatal. It must be called from the
 // goroutine that runs t. The context of handlers does not end with t's
 // context, but when the bus has shut down.
+//
+// To see in t's log which events the bus handles, use [LogEvents].
 func New(t testing.TB, opts ...Option) *eventbus.Bus {
 	t.Helper()
 	c, err := configure(opts)
@@ -122,6 +127,7 @@ func New(t testing.TB, opts ...Option) *eventbus.Bus {
 	if err != nil {
 		t.Fatalf("eventbustest: New: %v", err)
 	}
+	c.log.attach(bus, out)
 	t.Cleanup(func() {
 		t.Helper()
 		defer out.close()
@@ -144,7 +150,7 @@ func New(t testing.TB, opts ...Option) *eventbus.Bus {
 }
 
 func configure(opts []Option) (*config, error) {
-	c := &config{level: slog.LevelInfo}
+	c := &config{level: slog.LevelWarn}
 	for i, opt := range opts {
 		if opt == nil {
 			return nil, fmt.Errorf("option %d is nil", i)

@@ -57,12 +57,21 @@ func TestBusLogsToTheTest(t *testing.T) {
 			publish(t, bus, eventbus.OrderQueue, eventbus.OrderPlaced, nil)
 		}).logged()
 	}
-	info := run()
+	require.Empty(t, run(), "nothing went wrong")
+	info := run(eventbustest.WithLogLevel(slog.LevelInfo))
 	require.Contains(t, info, `msg="eventbus: processor started" queue=order`)
 	require.Contains(t, info, `msg="eventbus: processor stopped" queue=order`)
 	require.NotContains(t, info, "risk")
 	require.Contains(t, run(eventbustest.WithLogLevel(slog.LevelDebug)), `msg="eventbus: calling handler" handler=risk`)
 	require.Empty(t, run(eventbustest.WithLogLevel(slog.LevelWarn)))
+	fake := try(func(ft *fakeT) {
+		bus := eventbustest.New(ft, eventbustest.WithBus(eventbus.WithQueue(eventbus.DataQueue,
+			eventbus.QueueConfig{Capacity: 1, Overflow: eventbus.DropOldest})), eventbustest.NotStarted(), eventbustest.AllowLeftovers())
+		for range 2 {
+			publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+		}
+	})
+	require.Contains(t, fake.logged(), `level=WARN msg="eventbus: queue is full`)
 }
 
 func TestEndOfTheTestDrainsTheBusAndShutsItDown(t *testing.T) {
@@ -141,37 +150,40 @@ func TestHandlerFailureFailsTheTest(t *testing.T) {
 
 func overdraw() error { panic("overdrawn") }
 
-func TestHandlerFailuresBeyondTenAreCounted(t *testing.T) {
-	for failures, errs := range map[int]int{9: 9, 10: 10, 11: 11, 500: 11} {
-		fake := try(func(ft *fakeT) {
-			bus := eventbustest.New(ft, eventbustest.WithLogLevel(slog.LevelError+8))
-			bus.SubscribeFunc(eventbus.CandleClosed, fails)
-			for range failures {
-				publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
-			}
-		})
-		require.Len(t, fake.errors, errs, "%d failures", failures)
-		if failures == 500 {
-			require.Equal(t, "eventbustest: handler calls that failed: 500, the first 10 of them are told above", fake.errors[10])
-		}
-	}
-}
-
 func fails(context.Context, eventbus.Event) error { return errors.New("it fails") }
 
-func TestHandlerFailureFailsTheTestDespiteAnErrorHandlerOfItsOwn(t *testing.T) {
-	var seen atomic.Int32
-	own := eventbustest.WithBus(eventbus.WithErrorHandler(func(context.Context, *eventbus.HandlerError) { seen.Add(1) }))
-	run := func(opts ...eventbustest.Option) *fakeT {
-		return try(func(ft *fakeT) {
-			bus := eventbustest.New(ft, opts...)
-			bus.SubscribeFunc(eventbus.CandleClosed, fails)
-			publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+// The kit's error handler and those of the test are all called, whatever one does.
+func TestHandlerFailureIsToldToTheTestAndToItsErrorHandlers(t *testing.T) {
+	for name, own := range map[string]func(){
+		"returns": func() {},
+		"panics":  func() { panic("no pager") },
+		"Goexit":  runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []string
+			onError := func(as string, then func()) eventbustest.Option {
+				return eventbustest.WithBus(eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) {
+					seen = append(seen, as+": "+err.Error())
+					then()
+				}))
+			}
+			run := func(opts ...eventbustest.Option) *fakeT {
+				seen = nil
+				return try(func(ft *fakeT) {
+					bus := eventbustest.New(ft, append(opts, onError("first", own), onError("second", func() {}))...)
+					bus.SubscribeFunc(eventbus.CandleClosed, fails)
+					publish(t, bus, eventbus.DataQueue, eventbus.CandleClosed, nil)
+				})
+			}
+			const failure = "eventbus: handler eventbustest_test.fails failed on candle_closed of the data queue: it fails"
+			fake := run()
+			require.Equal(t, []string{failure + "\n    event  candle_closed  nil"}, fake.errors)
+			require.Equal(t, []string{"first: " + failure, "second: " + failure}, seen)
+
+			require.Empty(t, run(eventbustest.AllowHandlerErrors()).said())
+			require.Len(t, seen, 2)
 		})
 	}
-	require.Contains(t, run(own).said(), "handler eventbustest_test.fails failed on candle_closed of the data queue: it fails")
-	require.Empty(t, run(own, eventbustest.AllowHandlerErrors()).said())
-	require.EqualValues(t, 2, seen.Load())
 }
 
 func TestOptionsReachTheBus(t *testing.T) {
@@ -188,6 +200,7 @@ func TestInvalidOptionEndsTheTest(t *testing.T) {
 	for want, opt := range map[string]eventbustest.Option{
 		"eventbustest: New: option 0 is nil":                                                       nil,
 		"eventbustest: New: WithLogLevel: the level is nil":                                        eventbustest.WithLogLevel(nil),
+		"eventbustest: New: LogEvents: event type 1 is empty":                                      eventbustest.LogEvents(eventbus.OrderPlaced, ""),
 		"eventbustest: New: eventbus: New: WithPollInterval: the interval is 0s, want more than 0": eventbustest.WithBus(eventbus.WithPollInterval(0)),
 	} {
 		fake := try(func(ft *fakeT) {
@@ -225,7 +238,7 @@ func TestNewInABenchmark(t *testing.T) {
 	defer benchtime.Set(benchtime.String())
 	require.NoError(t, benchtime.Set("1000x"))
 	r := testing.Benchmark(func(b *testing.B) {
-		bus := eventbustest.New(b, eventbustest.WithLogLevel(slog.LevelWarn))
+		bus := eventbustest.New(b)
 		rec := eventbustest.NewRecorder(b, bus, eventbus.OrderPlaced)
 		n := 0
 		for b.Loop() {

@@ -32,6 +32,18 @@
 // what it publishes meets a [Payload] of the topic's payload type. Conflated,
 // evicted and expired events are not recorded, since nobody handles them.
 //
+// An expectation that fails has waited for 5 s first, or for what
+// [Recorder.Within] says. If an event tells that another one can never come, as
+// the rejection of an order tells that it will not be filled, [Matcher.Unless] ends
+// the wait with an error of the test's own.
+//
+// # What a test prints
+//
+// A test in which nothing goes wrong prints nothing, with -v neither. A handler
+// that fails, an expectation that is not met and work that is left behind fail
+// the test, and say what it was. [LogEvents] logs each event with its payload, and
+// [WithLogLevel] what else the bus does.
+//
 // # The order of events
 //
 // Events are recorded in the order in which the recorder is called. The bus

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -201,6 +202,50 @@ func ExampleWithBus() {
 	bus := eventbustest.New(t, eventbustest.WithBus(eventbus.WithQueue(eventbus.DataQueue, small)))
 	fmt.Println(bus.Stats().Queues[eventbus.DataQueue].Capacity)
 	// Output: 2
+}
+
+// The log shows what led to what.
+func ExampleLogEvents() {
+	t := beginExample() // in a test: its *testing.T
+	t.log = os.Stdout   // in a test: what -v prints, and what a test that fails does
+	defer t.end()
+
+	bus := eventbustest.New(t, eventbustest.LogEvents())
+	trade(bus)
+	closeBar(bus, "ETHUSDT", 99)
+	closeBar(bus, "BTCUSDT", 100)
+	// Output:
+	// eventbustest: data   #1  candle_closed  eventbustest_test.Bar {Symbol:"ETHUSDT" Close:99}  (from feed)
+	// eventbustest: data   #2  candle_closed  eventbustest_test.Bar {Symbol:"BTCUSDT" Close:100}  (from feed)
+	// eventbustest: signal #1  signal_generated  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"SELL"}  (from strategy)
+	// eventbustest: order  #1  order_placed  eventbustest_test.Trade {Symbol:"BTCUSDT" Side:"SELL"}  (from executor)
+}
+
+// An order that was rejected is never filled. A test that waits for the fill then
+// ends with the reason, and at once.
+func ExampleMatcher_Unless() {
+	t := beginExample() // in a test: its *testing.T
+	defer t.end()
+
+	type Reject struct{ Order, Reason string }
+	rejected := func(e eventbus.Event) error {
+		if r, ok := e.Data.(Reject); ok && r.Order == "A1" {
+			return errors.New("the order was rejected: " + r.Reason)
+		}
+		return nil
+	}
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus, eventbus.OrderFilled, eventbus.OrderUpdate)
+
+	update := eventbus.NewEvent(eventbus.OrderUpdate, Reject{"A1", "no margin"}, "exchange")
+	if err := bus.Publish(context.Background(), eventbus.OrderQueue, update); err != nil {
+		fmt.Println(err)
+	}
+	rec.Expect(t, eventbustest.Type(eventbus.OrderFilled).Unless(rejected))
+	// Output:
+	// eventbustest: Expect: matcher 1 gave up at #1: the order was rejected: no margin
+	//          other  #1  order_update  eventbustest_test.Reject {Order:"A1" Reason:"no margin"}  (from exchange)
+	//     - 1  want       order_filled
 }
 
 // A bus that is stepped handles events when the test says so, on the test's

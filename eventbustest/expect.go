@@ -16,9 +16,10 @@ import (
 // recorded after the one before. Events of an earlier call need not have been
 // recorded before those of a later one.
 //
-// If the events do not come within 5 s, Expect claims none and ends t with
-// Fatal, which prints what was expected against what was recorded. So does a
-// call without matchers, or with one that is the zero Matcher or asks for a
+// If the events do not come within 5 s, or a matcher gives up before they have
+// come (see [Matcher.Unless]), Expect claims none and ends t with Fatal, which
+// prints the error of that matcher, and what was expected against what was
+// recorded. So does a call without matchers, or with one that is the zero Matcher or asks for a
 // type that is not recorded, without waiting. t may be that of a subtest.
 func (r *Recorder) Expect(t testing.TB, matchers ...Matcher) []eventbus.Event {
 	t.Helper()
@@ -114,6 +115,7 @@ type finding struct {
 	from    int     // the place of the first entry; all before it are claimed
 	entries []entry // all that it has seen
 	places  []int   // where the events are, by matcher; nowhere for those without
+	end     error   // of the matcher that gave up, nil if none did
 }
 
 // events returns the events by matcher, all of which have one.
@@ -126,9 +128,9 @@ func (f finding) events() []eventbus.Event {
 }
 
 // find searches for unclaimed events that meet the matchers, those to come too,
-// until ctx ends, and reports whether it has found them all. It does not look at
-// what lies before the first unclaimed event, so that a test may call Expect for
-// each of many thousand events.
+// until ctx ends or a matcher gives up, and reports whether it has found them all.
+// It does not look at what lies before the first unclaimed event, so that a test
+// may call Expect for each of many thousand events.
 func (r *Recorder) find(ctx context.Context, matchers []Matcher, ordered bool) (f finding, ok bool) {
 	s := newSearch(matchers, ordered)
 	f.from = r.tape.firstUnclaimed()
@@ -136,9 +138,24 @@ func (r *Recorder) find(ctx context.Context, matchers []Matcher, ordered bool) (
 		f.entries = append(f.entries, x)
 		if !x.claimed {
 			s.take(i, x.event)
+			f.end = giveUp(matchers, s.places(), i, x.event)
 		}
-		return s.missing() == 0
+		return s.missing() == 0 || f.end != nil
 	})
 	f.places = s.places()
-	return f, ok
+	return f, ok && f.end == nil
+}
+
+// giveUp asks the matchers that have no place whether they give up for the event
+// at place i, and returns the error of the first that does.
+func giveUp(matchers []Matcher, places []int, i int, e eventbus.Event) error {
+	for m := range matchers {
+		if matchers[m].giveUp == nil || places[m] != nowhere {
+			continue
+		}
+		if err := matchers[m].giveUp(e); err != nil {
+			return fmt.Errorf("matcher %d gave up at #%d: %w", m+1, i+1, err)
+		}
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ type Matcher struct {
 	exact     bool
 	want      any // the payload that an exact matcher asks for
 	match     func(eventbus.Event) bool
+	giveUp    func(eventbus.Event) error // nil for a matcher that never gives up
 }
 
 // Type returns a matcher that every event of type t meets. It panics if t is
@@ -60,6 +61,36 @@ func Func(about string, f func(eventbus.Event) bool) Matcher {
 		panic(fmt.Sprintf("eventbustest: Func of %q: the function is nil", about))
 	}
 	return Matcher{about: about, match: f}
+}
+
+// Unless returns a matcher that the same events meet as m, and that gives up when
+// f returns an error: what m asks for can never come. [Recorder.Expect] and
+// [Recorder.ExpectInAnyOrder] then end their test at once with that error, and do
+// not wait out their time.
+//
+// While the matcher has no event, f is called with every unclaimed event of the
+// recorder, in the order of recording: those of other types, those recorded before
+// the call and those that other matchers have met, too. An event that meets the
+// matcher at its turn is not shown to f. The recorder must be made for the types
+// that f looks for. f runs on the goroutine of the test, and may be called several
+// times for an event. [Recorder.ExpectNone] does not call it.
+//
+// Given several times, the functions are asked in that order until one returns an
+// error. Unless panics if f is nil.
+func (m Matcher) Unless(f func(eventbus.Event) error) Matcher {
+	if f == nil {
+		panic(fmt.Sprintf("eventbustest: Unless of %q: the function is nil", m))
+	}
+	before := m.giveUp
+	m.giveUp = func(e eventbus.Event) error {
+		if before != nil {
+			if err := before(e); err != nil {
+				return err
+			}
+		}
+		return f(e)
+	}
+	return m
 }
 
 // ofType returns a matcher of the events of type t for which f returns true.

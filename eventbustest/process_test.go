@@ -3,6 +3,7 @@ package eventbustest_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"testing"
@@ -46,7 +47,7 @@ func TestFailuresOfARealTest(t *testing.T) {
 		`--- FAIL: TestThatFails/option `,
 		`process_test\.go:\d+: eventbustest: New: option 0 is nil\n`,
 		`--- PASS: TestThatFails/late_log `,
-		`level=INFO msg="eventbus: processor started" queue=data\n`,
+		`level=INFO msg="eventbus: processor started" queue=order\n`,
 	} {
 		require.Regexp(t, want, string(out))
 	}
@@ -109,7 +110,7 @@ func TestThatFails(t *testing.T) {
 	var bus *eventbus.Bus
 	leave := make(chan struct{})
 	t.Run("late log", func(t *testing.T) {
-		bus, _ = start(t, eventbustest.AllowLeftovers())
+		bus, _ = start(t, eventbustest.AllowLeftovers(), eventbustest.WithLogLevel(slog.LevelInfo))
 		began := make(chan struct{})
 		bus.SubscribeFunc(eventbus.OrderPlaced, func(context.Context, eventbus.Event) error {
 			close(began)

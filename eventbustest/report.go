@@ -14,6 +14,9 @@ func (r *Recorder) reportMissing(matchers []Matcher, ordered bool, f finding) st
 	entries := append(r.tape.all()[:f.from], f.entries...)
 	c := compare(matchers, ordered, entries, f.places)
 	head := fmt.Sprintf("%d of %s met no event%s", c.missing(), count(len(matchers), "matcher"), r.within())
+	if f.end != nil {
+		head = f.end.Error()
+	}
 	return r.report(head, entries, c.rows())
 }
 
