@@ -83,6 +83,8 @@
 //   - After [Subscription.Unsubscribe] no call begins, and the handler is let go of.
 //   - The bus never writes to an event, but for the Time that MaxAge needs.
 //   - An event that only taps of [Bus.SubscribeAll] see counts as unhandled.
+//   - [Bus.SubscribeMatch] handles the types that its pattern matches, later ones too.
+//   - [WithPriority] calls a handler before those of the same event with a lower one.
 //   - An event of a [Topic] with another payload fails with [ErrPayloadType].
 //   - [Once] is exactly one call, though several queues carry the type.
 //   - What [Where] or [OnQueue] turns away reaches neither middleware nor handler.

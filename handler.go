@@ -34,13 +34,16 @@ type HandlerFunc func(ctx context.Context, e Event) error
 // Handle calls f.
 func (f HandlerFunc) Handle(ctx context.Context, e Event) error { return f(ctx, e) }
 
-// A Subscription is one handler's subscription to one event type, or to all.
+// A Subscription is one handler's subscription to one event type, to those that match a
+// pattern, or to all.
 type Subscription struct {
 	calls atomic.Uint64 // counted by the processor once a run, or by the filter
 
 	bus        *Bus
-	eventType  EventType // empty for a tap, which gets every type
-	id         uint64    // ascending in the order of subscription; set by subscribe
+	eventType  EventType // empty for a tap or a pattern
+	pattern    string    // of the types that SubscribeMatch subscribes to
+	priority   int
+	id         uint64 // ascending in the order of subscription; set by subscribe
 	name       string
 	middleware []Middleware // of this subscription alone
 	async      bool         // calls run on a goroutine of their own
@@ -64,10 +67,9 @@ type Subscription struct {
 // concurrently, inside handlers, and after [Bus.Shutdown].
 func (s *Subscription) Unsubscribe() { s.bus.unsubscribe(s) }
 
-// newSubscription returns a subscription that is not in the table yet. what
-// begins the message of its panics.
-func newSubscription(b *Bus, what string, t EventType, h Handler, opts []SubscribeOption) *Subscription {
-	s := &Subscription{bus: b, eventType: t}
+// newSubscription completes s, which has its bus and its type or pattern, and is not in
+// the table yet. what begins the message of its panics.
+func newSubscription(s *Subscription, what string, h Handler, opts []SubscribeOption) *Subscription {
 	if err := s.setUp(h, opts); err != nil {
 		panic(fmt.Sprintf("eventbus: %s: %v", what, err))
 	}

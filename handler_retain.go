@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -28,11 +29,15 @@ func Retain() TopicOption {
 // need be, and is counted in its accounts like an event; until it has arrived,
 // [Stats] does not list it. It evicts nothing. If it is evicted itself, by
 // [DropOldest], the subscription begins without the last event. For a type that
-// nothing keeps, WithLast changes nothing.
+// nothing keeps, WithLast changes nothing. With [Bus.SubscribeAll] and
+// [Bus.SubscribeMatch] it panics.
 func WithLast() SubscribeOption {
 	return func(s *Subscription) error {
-		if s.eventType == "" {
+		switch {
+		case s.isTap():
 			return errors.New("WithLast: SubscribeAll has no last event; subscribe to a type")
+		case s.isWide():
+			return errors.New("WithLast: a pattern has no last event; subscribe to a type")
 		}
 		s.wantsLast = true
 		return nil
@@ -85,14 +90,14 @@ func (b *Bus) keep(t EventType, q Queue, rule *rule) {
 		r.maxAge = rule.maxAge
 	}
 	b.table.kept.Store(t, r)
-	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
+	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain", priority: math.MaxInt}
 	retainer.call = func(ctx context.Context, e Event) error {
 		if ctx.(*handlerContext).proc.turn.queue == r.queue {
 			r.last.Store(&e)
 		}
 		return nil
 	}
-	b.table.addLocked(retainer) // with the id 0, so that it is the first
+	b.table.addLocked(retainer) // with the id 0 and the highest priority, so that it is the first
 }
 
 // forget lets go of the last event of t.
@@ -133,7 +138,7 @@ func (b *Bus) arrive(s *Subscription) (last *Event, list *handlerList) {
 	}
 	b.table.addLocked(s)
 	if last == nil {
-		return nil, newHandlerList(nil, s.eventType, nil)
+		return nil, &handlerList{eventType: s.eventType}
 	}
 	return last, newHandlerList(nil, s.eventType, []*Subscription{s})
 }

@@ -2,8 +2,10 @@ package eventbus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	gosrc "go/scanner"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -209,6 +211,84 @@ func TestSubscribeAllSeesEveryTypeInItsPlace(t *testing.T) {
 		require.Equal(t, []string{"1 a", "2 a"}, seen("a", "b", "c"))
 		require.EqualValues(t, 7, b.Stats().Queues[eventbus.DataQueue].Unhandled)
 	})
+}
+
+// Bus.SubscribeMatch handles the types that its pattern matches, later ones too. It
+// has its place among the others, and an event that nobody else gets is handled.
+func TestSubscribeMatchHandlesTheTypesThatItsPatternMatches(t *testing.T) {
+	b := newBus(t)
+	start(t, b)
+	var calls []string
+	say := func(name string) func(context.Context, eventbus.Event) error {
+		return func(_ context.Context, e eventbus.Event) error {
+			calls = append(calls, name+" "+string(e.Type))
+			return nil
+		}
+	}
+	b.SubscribeFunc("order_filled", say("first"))
+	b.SubscribeMatch("order_*", eventbus.HandlerFunc(say("orders")), eventbus.WithName("desk"))
+	b.SubscribeFunc("order_filled", say("second"))
+	b.SubscribeAll(eventbus.HandlerFunc(say("tap")))
+	b.SubscribeMatch("*_[e-g]illed", eventbus.HandlerFunc(say("fills")))
+	for typ, want := range map[eventbus.EventType][]string{
+		"order_filled": {"first", "orders", "second", "tap", "fills"},
+		"order_placed": {"orders", "tap"},
+		"order_":       {"orders", "tap"},
+		"leg_filled":   {"tap", "fills"},
+		"order_a/b":    {"tap"},
+		"order":        {"tap"},
+	} {
+		for i := range want {
+			want[i] += " " + string(typ)
+		}
+		for range 2 {
+			calls = nil
+			err := b.PublishWait(bustest.Within(t, bustest.Patience), eventbus.OrderQueue, event(typ, nil))
+			require.Equal(t, want, calls, typ)
+			require.Equal(t, len(want) == 1, errors.Is(err, eventbus.ErrUnhandled), "%s: %v", typ, err)
+		}
+	}
+	require.EqualValues(t, 4, orders(b).Unhandled)
+	bustest.Flush(t, b)
+	stats := b.Stats()
+	require.Equal(t, []string{"", "order_*", "", "", "*_[e-g]illed"}, []string{stats.Handlers[0].Pattern, stats.Handlers[1].Pattern,
+		stats.Handlers[2].Pattern, stats.Handlers[3].Pattern, stats.Handlers[4].Pattern})
+	require.Empty(t, stats.Handlers[1].Type)
+	require.Regexp(t, `desk +order_\* +6 `, stats.String())
+}
+
+// WithPriority calls a handler before those of the same event with a lower one. Equal
+// ones are called in the order in which they subscribed, and Retain keeps before all.
+func TestWithPriorityCallsTheHigherFirst(t *testing.T) {
+	b := newBus(t)
+	var calls []string
+	say := func(name string) eventbus.HandlerFunc {
+		return func(context.Context, eventbus.Event) error { calls = append(calls, name); return nil }
+	}
+	topic := eventbus.NewTopic[int]("tick", eventbus.DataQueue, eventbus.Retain())
+	topic.Subscribe(b, func(ctx context.Context, _ int) error { return say("0")(ctx, eventbus.Event{}) })
+	b.Subscribe("tick", say("5"), eventbus.WithPriority(5))
+	b.SubscribeAll(say("tap -1"), eventbus.WithPriority(-1))
+	b.SubscribeMatch("t*", say("pattern 5"), eventbus.WithPriority(5))
+	b.SubscribeAll(say("tap 7"), eventbus.WithPriority(3), eventbus.WithPriority(7))
+	b.Subscribe("tick", say("0 again"), eventbus.WithPriority(0))
+	b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+		topic.Forget(b) // what is kept already
+		return say("first")(ctx, e)
+	}, eventbus.WithPriority(math.MaxInt), eventbus.WithName("first"))
+	last := b.Subscribe("tick", say("last"), eventbus.WithPriority(math.MinInt))
+	publish(t, b, eventbus.DataQueue, "tick", 1)
+	runUntilIdle(t, b)
+	require.Equal(t, []string{"first", "tap 7", "5", "pattern 5", "0", "0 again", "tap -1", "last"}, calls)
+	require.Equal(t, "first", b.Stats().Handlers[0].Name)
+	last.Unsubscribe()
+	calls = nil
+	b.Subscribe("tick", say("joiner"), eventbus.WithLast(), eventbus.WithPriority(6))
+	runUntilIdle(t, b)
+	require.Empty(t, calls, "the event is forgotten")
+	publish(t, b, eventbus.DataQueue, "tick", 2)
+	runUntilIdle(t, b)
+	require.Equal(t, []string{"first", "tap 7", "joiner", "5", "pattern 5", "0", "0 again", "tap -1"}, calls)
 }
 
 // An event of a Topic with another payload fails with ErrPayloadType. The error

@@ -12,7 +12,7 @@ type Stats struct {
 	Running   bool                  // between Start and Stop
 	Closed    bool                  // Shutdown has begun
 	Queues    [numQueues]QueueStats // indexed by Queue
-	Handlers  []HandlerStats        // of the present subscriptions, in their order
+	Handlers  []HandlerStats        // of the present subscriptions, in the order in which they are called
 	Abandoned int                   // calls that Async has given up on and that still run
 }
 
@@ -50,7 +50,8 @@ type QueueStats struct {
 // HandlerStats are the accounts of a subscription.
 type HandlerStats struct {
 	Name     string
-	Type     EventType // empty for that of SubscribeAll
+	Type     EventType // empty for that of SubscribeAll or SubscribeMatch
+	Pattern  string    // of SubscribeMatch, else empty
 	Calls    uint64    // up to 128 events late while the queue is busy
 	Failed   uint64    // calls that failed in any way, and filters that panicked
 	Panicked uint64    // those of them that panicked
@@ -72,7 +73,7 @@ func (b *Bus) handlerStats() []HandlerStats {
 	var stats []HandlerStats
 	for _, s := range b.table.subscriptions() {
 		stats = append(stats, HandlerStats{
-			Name: s.name, Type: s.eventType,
+			Name: s.name, Type: s.eventType, Pattern: s.pattern,
 			Calls: s.calls.Load(), Failed: s.failed.Load(), Panicked: s.panicked.Load(),
 			Disabled: s.filter != nil && s.filter.disabled.Load(),
 		})
@@ -128,7 +129,10 @@ func (s Stats) String() string {
 }
 
 func (h HandlerStats) typeName() string {
-	if h.Type == "" {
+	switch {
+	case h.Pattern != "":
+		return quoted(h.Pattern)
+	case h.Type == "":
 		return "(all)"
 	}
 	return quoted(h.Type)
