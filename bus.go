@@ -272,8 +272,9 @@ func WithSingleThread() Option {
 // being dispatched when Subscribe is called may miss h; those that are published
 // after it returns do not. A handler that is subscribed twice is called twice.
 //
-// Subscribe panics if t is empty, h is nil or an option is invalid. After
-// [Bus.Shutdown] no handler is called any more.
+// Subscribe panics if t is empty, h is nil or an option is invalid. Once
+// [Bus.Shutdown] is complete no handler is called any more: a subscription is then
+// logged at WARN, and its [Subscription.Done] is closed.
 func (b *Bus) Subscribe(t EventType, h Handler, opts ...SubscribeOption) *Subscription {
 	if t == "" {
 		panic("eventbus: Subscribe: the event type is empty")

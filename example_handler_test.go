@@ -65,6 +65,22 @@ func ExampleWithPriority() {
 	// broker: order_placed buy 100
 }
 
+// Done says when what a handler keeps may be read without a lock.
+func ExampleSubscription_Done() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
+	position := 0
+	fills := bus.SubscribeFunc(eventbus.OrderFilled, func(_ context.Context, e eventbus.Event) error {
+		position += e.Data.(int)
+		return nil
+	})
+	send(bus, eventbus.OrderFilled, 100, -40)
+	fills.Unsubscribe()
+	<-fills.Done()
+	fmt.Println("position:", position)
+	// Output: position: 60
+}
+
 func ExampleAsync() {
 	bus := running(printFailures)
 	defer bus.Shutdown(context.Background())

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -112,7 +115,7 @@ func TestSubscribeMatchOnceIsOneCallForAllTypes(t *testing.T) {
 			publish(t, b, q, eventbus.EventType(fmt.Sprint("order_", q)), nil)
 		}
 		bustest.Flush(t, b)
-		s.Unsubscribe()
+		receive(t, s.Done())
 		require.Len(t, calls, 1)
 	}
 }
@@ -164,4 +167,190 @@ func TestSubscribeMatchAllocatesNothing(t *testing.T) {
 		_ = b.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: "tick_a"})
 		_ = b.Publish(ctx, eventbus.OrderQueue, eventbus.Event{Type: "other"})
 	}))
+}
+
+// isDone reports whether s.Done is closed, once all that can run has run.
+func isDone(s *eventbus.Subscription) bool {
+	synctest.Wait()
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Each case begins with a handler of s that runs, held at a gate.
+func TestDoneWaitsForTheCallAtHand(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, b *eventbus.Bus, s *eventbus.Subscription){
+		"Unsubscribe": func(_ *testing.T, _ *eventbus.Bus, s *eventbus.Subscription) { s.Unsubscribe() },
+		"the kill switch": func(t *testing.T, b *eventbus.Bus, _ *eventbus.Subscription) {
+			require.Error(t, b.Shutdown(bustest.Ended()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
+				b, entered, release := startedBus(t), make(chan bool), make(chan bool)
+				var after int
+				s := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { entered <- true; <-release; return nil })
+				b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { after++; return nil })
+				done := s.Done()
+				publish(t, b, eventbus.DataQueue, "tick", 1)
+				receive(t, entered)
+				require.False(t, isDone(s), "it has not ended")
+				end(t, b, s)
+				require.False(t, isDone(s), "its handler runs")
+				time.Sleep(time.Minute)
+				require.False(t, isDone(s))
+				close(release)
+				require.True(t, isDone(s))
+				require.Equal(t, done, s.Done())
+			})
+		})
+	}
+}
+
+func TestDoneIsClosedByOnceDisableAfterAndShutdown(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		once := b.SubscribeFunc("tick", pass, eventbus.Once())
+		failing := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { return bustest.ErrHandler }, eventbus.DisableAfter(2))
+		stays := b.SubscribeFunc("tick", pass)
+		asked := failing.Done()
+		publish(t, b, eventbus.DataQueue, "tick", 1)
+		bustest.Flush(t, b)
+		require.True(t, isDone(once))
+		require.False(t, isDone(failing))
+		publish(t, b, eventbus.DataQueue, "tick", 2)
+		bustest.Flush(t, b)
+		require.True(t, isDone(failing))
+		require.Equal(t, asked, failing.Done())
+		failing.Unsubscribe()
+		require.False(t, isDone(stays))
+		shutdown(t, b)
+		instantly(t, "Done after Shutdown", func() { <-stays.Done() })
+	})
+}
+
+// A call that Async has given up on runs on, so the subscription is not done.
+func TestDoneWaitsForAbandonedCalls(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b, release := startedBus(t), make(chan bool)
+		state := 0
+		s := b.Subscribe("tick", eventbus.Async(eventbus.HandlerFunc(func(context.Context, eventbus.Event) error {
+			<-release
+			state++
+			return nil
+		}), time.Second))
+		other := b.Subscribe("tick", eventbus.HandlerFunc(pass))
+		publish(t, b, eventbus.DataQueue, "tick", 1, 2)
+		bustest.Flush(t, b)
+		require.Equal(t, 2, b.Stats().Abandoned)
+		s.Unsubscribe()
+		other.Unsubscribe()
+		require.True(t, isDone(other))
+		require.False(t, isDone(s))
+		release <- true
+		require.False(t, isDone(s), "one still runs")
+		release <- true
+		receive(t, s.Done())
+		require.Equal(t, 2, state)
+	})
+}
+
+// A processor that is at an event of another type does not hold it up, so that a
+// handler may replace another subscription and go on with its state.
+func TestDoneDoesNotWaitForEventsOfOthers(t *testing.T) {
+	for name, opts := range map[string][]eventbus.Option{"three threads": nil, "single thread": {eventbus.WithSingleThread()},
+		"with a clock": {eventbus.WithClock(time.Now), maxAge(eventbus.DataQueue, 10, time.Hour)}} {
+		t.Run(name, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
+				b := startedBus(t, opts...)
+				calls, seen := 0, 0
+				s := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { calls++; return nil })
+				b.SubscribeFunc("replace", func(context.Context, eventbus.Event) error {
+					s.Unsubscribe()
+					select {
+					case <-s.Done():
+						seen = calls
+					case <-time.After(time.Minute):
+					}
+					return nil
+				})
+				publish(t, b, eventbus.DataQueue, "tick", 1, 2)
+				publish(t, b, eventbus.DataQueue, "replace", 1)
+				publish(t, b, eventbus.DataQueue, "tick", 3)
+				bustest.Flush(t, b)
+				require.Equal(t, 2, seen)
+				require.Equal(t, 2, calls)
+			})
+		})
+	}
+}
+
+// An event that has expired is nobody's, though an error handler is told of it.
+func TestDoneDoesNotWaitForAnEventThatHasExpired(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		g := newGate()
+		b := startedBus(t, maxAge(eventbus.DataQueue, 10, time.Second),
+			eventbus.WithErrorHandler(func(ctx context.Context, err *eventbus.HandlerError) { _ = g.handle(ctx, err.Event) }))
+		s := b.SubscribeFunc("tick", pass)
+		require.False(t, isDone(s))
+		e := event("tick", 1)
+		e.Time = time.Now().Add(-time.Minute)
+		require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, e))
+		receive(t, g.entered)
+		s.Unsubscribe()
+		time.Sleep(time.Second)
+		require.True(t, isDone(s))
+		g.open()
+	})
+}
+
+// On a stepped bus, whose goroutine runtime.Goexit may end, the event that was at hand
+// goes on with the next call.
+func TestDoneOnASteppedBus(t *testing.T) {
+	b := newBus(t)
+	calls := 0
+	b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { runtime.Goexit(); return nil })
+	s := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { calls++; return nil })
+	publish(t, b, eventbus.DataQueue, "tick", 1)
+	exited := make(chan bool)
+	go func() {
+		defer close(exited)
+		_, _ = b.RunUntilIdle(context.Background())
+	}()
+	receive(t, exited)
+	s.Unsubscribe()
+	select {
+	case <-s.Done():
+		require.Fail(t, "the event goes through its handlers first")
+	default:
+	}
+	runUntilIdle(t, b)
+	receive(t, s.Done())
+	require.Equal(t, 1, calls)
+}
+
+// A late joiner that leaves on its way is done, and so is one that Shutdown keeps from
+// arriving.
+func TestDoneOfLateJoiners(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := startedBus(t)
+		topic := eventbus.NewTopic[int]("tick", eventbus.DataQueue, eventbus.Retain())
+		require.NoError(t, topic.Publish(context.Background(), b, 1))
+		bustest.Flush(t, b)
+		require.NoError(t, b.Pause(eventbus.DataQueue))
+		var subs []*eventbus.Subscription
+		for range 2 {
+			s := topic.Subscribe(b, func(context.Context, int) error { return nil }, eventbus.WithLast())
+			require.False(t, isDone(s))
+			subs = append(subs, s)
+		}
+		subs[0].Unsubscribe()
+		require.True(t, isDone(subs[0]))
+		require.False(t, isDone(subs[1]))
+		_ = b.Shutdown(bustest.Ended())
+		require.True(t, isDone(subs[1]))
+	})
 }

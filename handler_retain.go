@@ -121,6 +121,7 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 	b.table.mu.Unlock()
 	if !r.queue.admitJoiner(s.joins) {
 		b.table.drop(s)
+		b.logLate(s)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	gosrc "go/scanner"
+	"log/slog"
 	"math"
 	"runtime"
 	"sync"
@@ -130,6 +131,82 @@ type heldHandler struct {
 }
 
 func (h *heldHandler) Handle(context.Context, eventbus.Event) error { h.calls.Add(1); return nil }
+
+// Subscription.Done is closed when no call of it runs or can begin any more. So what
+// only the handler uses can be read without a lock: calls is a plain variable, and
+// the race detector watches.
+func TestDoneIsClosedWhenNoCallRunsOrCanBegin(t *testing.T) {
+	for name, opts := range map[string][]eventbus.Option{"three threads": nil, "single thread": {eventbus.WithSingleThread()}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t, opts...)
+			start(t, b)
+			var stop atomic.Bool
+			traffic := bustest.InBackground(func() error {
+				for n := 0; !stop.Load(); n++ {
+					if err := b.Publish(context.Background(), eventbus.Queue(n%3), event("tick", n)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			b.SubscribeFunc("tick", pass)
+			for round := range many(5000) {
+				calls := 0
+				s := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error {
+					calls++
+					runtime.Gosched()
+					calls++
+					return nil
+				}, eventbus.OnQueue(eventbus.Queue(round%3)))
+				if round%2 == 0 {
+					s.Done()
+				}
+				for range round % 50 {
+					runtime.Gosched()
+				}
+				s.Unsubscribe()
+				receive(t, s.Done())
+				calls++
+			}
+			stop.Store(true)
+			require.NoError(t, receive(t, traffic))
+		})
+	}
+}
+
+// A subscription made after Shutdown is logged, and its Done is closed.
+func TestSubscribeAfterShutdownIsLoggedAndDone(t *testing.T) {
+	log := &logbook{level: slog.LevelWarn}
+	b := startedBus(t, log.logger())
+	topic := eventbus.NewTopic[int]("kept", eventbus.DataQueue, eventbus.Retain())
+	topic.Subscribe(b, func(context.Context, int) error { return nil })
+	before := b.SubscribeFunc("tick", pass)
+	shutdown(t, b)
+	require.Empty(t, log.find(subscribedLate))
+	named, handler := eventbus.WithName("late"), eventbus.HandlerFunc(pass)
+	for _, s := range []*eventbus.Subscription{
+		b.SubscribeFunc("tick", pass, named),
+		b.SubscribeMatch("t*", handler, named),
+		b.SubscribeAll(handler, named),
+		topic.Subscribe(b, func(context.Context, int) error { return nil }, named, eventbus.WithLast()),
+		before,
+	} {
+		receive(t, s.Done())
+		s.Unsubscribe()
+		receive(t, s.Done())
+	}
+	records := log.find(subscribedLate)
+	require.Len(t, records, 4)
+	for _, r := range records {
+		require.Equal(t, slog.LevelWarn, r.level)
+		require.Equal(t, "late", r.attrs["handler"])
+	}
+	require.EqualValues(t, "tick", records[0].attrs["type"])
+	require.Equal(t, "t*", records[1].attrs["pattern"])
+	require.EqualValues(t, "kept", records[3].attrs["type"])
+}
+
+const subscribedLate = "eventbus: subscribed after Shutdown, the handler is never called"
 
 // The bus never writes to an event, but for the Time that MaxAge needs. Whatever
 // the publisher or another handler do to their copies, handlers get the event

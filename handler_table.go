@@ -23,6 +23,9 @@ type table struct {
 	lastID   uint64
 	orphans  int             // how many routes have no subscription of their own
 	disabled []*Subscription // taken out by DisableAfter
+	over     bool            // Shutdown is complete
+
+	asked map[*Subscription]struct{} // for their Done, which is not about to be closed
 }
 
 // A route leads from an event type to its handlers.
@@ -146,11 +149,18 @@ func inOrder(a, b *Subscription) int {
 
 // subscribe puts s into the table, with the next id.
 func (b *Bus) subscribe(s *Subscription) {
-	b.table.mu.Lock()
-	defer b.table.mu.Unlock()
-	b.table.lastID++
-	s.id = b.table.lastID
-	b.table.addLocked(s)
+	if over := b.table.subscribe(s); over {
+		b.logLate(s)
+	}
+}
+
+func (t *table) subscribe(s *Subscription) (over bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastID++
+	s.id = t.lastID
+	t.addLocked(s)
+	return t.over
 }
 
 // addLocked puts s, which has its id, into the table.
@@ -210,6 +220,7 @@ func (b *Bus) unsubscribe(s *Subscription) {
 		b.withdrawJoiner(s.joins)
 	}
 	b.letGoOfStale()
+	b.closeDone(s)
 }
 
 // withdrawJoiner takes j back, which Flush may wait for: if the processor has begun it
@@ -245,7 +256,14 @@ func (t *table) drop(s *Subscription) {
 // disable takes s out of the table, but not out of the accounts, and reports
 // whether it was there.
 func (b *Bus) disable(s *Subscription) bool {
-	t := &b.table
+	if !b.table.disable(s) {
+		return false
+	}
+	b.closeDone(s)
+	return true
+}
+
+func (t *table) disable(s *Subscription) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.removeLocked(s) {
