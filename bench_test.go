@@ -146,3 +146,37 @@ func BenchmarkDeliveryFrom(b *testing.B) {
 	publish(b, bus, eventbus.DataQueue, eventbus.CandleClosed, 1)
 	runUntilIdle(b, bus)
 }
+
+// BenchmarkSubscribeMatch measures an event of one of 200 types. Each has one handler:
+// subscribed to the type by name, by a pattern that matches this type alone, or as a tap
+// with a filter, so that all 200 are asked for each event.
+func BenchmarkSubscribeMatch(b *testing.B) {
+	const types = 200
+	ctx := context.Background()
+	name := func(i int) eventbus.EventType { return eventbus.EventType(fmt.Sprintf("order_%03d", i)) }
+	for _, by := range []string{"name", "pattern", "tap"} {
+		b.Run(fmt.Sprintf("by=%s/types=%d", by, types), func(b *testing.B) {
+			bus := newBus(b, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1000}))
+			events := make([]eventbus.Event, types)
+			for i, f := range countingHandlers(types) {
+				typ := name(i)
+				events[i] = eventbus.NewEvent(typ, new(int), "benchmark")
+				switch by {
+				case "name":
+					bus.SubscribeFunc(typ, f)
+				case "pattern":
+					bus.SubscribeMatch("*_"+string(typ[6:]), eventbus.HandlerFunc(f))
+				default:
+					bus.SubscribeAll(eventbus.HandlerFunc(f), eventbus.Where(func(e eventbus.Event) bool { return e.Type == typ }))
+				}
+			}
+			start(b, bus)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				_ = bus.Publish(ctx, eventbus.DataQueue, events[i%types])
+			}
+			_ = bus.Flush(ctx)
+		})
+	}
+}

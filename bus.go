@@ -276,17 +276,18 @@ func WithSingleThread() Option {
 }
 
 // Subscribe makes h handle the events of type t, after the handlers that are
-// subscribed to it already. An event that is being dispatched when Subscribe is
-// called may miss h; those that are published after it returns do not. A
-// handler that is subscribed twice is called twice.
+// subscribed to it already, unless [WithPriority] says otherwise. An event that is
+// being dispatched when Subscribe is called may miss h; those that are published
+// after it returns do not. A handler that is subscribed twice is called twice.
 //
-// Subscribe panics if t is empty, h is nil or an option is invalid. After
-// [Bus.Shutdown] no handler is called any more.
+// Subscribe panics if t is empty, h is nil or an option is invalid. Once
+// [Bus.Shutdown] is complete no handler is called any more: a subscription is then
+// logged at WARN, and its [Subscription.Done] is closed.
 func (b *Bus) Subscribe(t EventType, h Handler, opts ...SubscribeOption) *Subscription {
 	if t == "" {
 		panic("eventbus: Subscribe: the event type is empty")
 	}
-	s := newSubscription(b, "Subscribe to "+quoted(t), t, h, opts)
+	s := newSubscription(&Subscription{bus: b, eventType: t}, "Subscribe to "+quoted(t), h, opts)
 	if s.wantsLast {
 		b.subscribeWithLast(s)
 	} else {
@@ -302,14 +303,14 @@ func (b *Bus) SubscribeFunc(t EventType, f func(context.Context, Event) error, o
 
 // SubscribeAll makes h a tap: it handles the events of every type, those that
 // nobody has subscribed to included, in its place among the other handlers: after
-// those that subscribed before it. An event that only taps see still counts as
-// Unhandled in [QueueStats], so that a recorder does not hide that nobody acts
-// on a type. In [HandlerStats] the type of a tap is empty.
+// those that subscribed before it, unless [WithPriority] says otherwise. An event that
+// only taps see still counts as Unhandled in [QueueStats], so that a recorder does not
+// hide that nobody acts on a type. In [HandlerStats] the type of a tap is empty.
 //
 // SubscribeAll panics if h is nil or an option is invalid. After [Bus.Shutdown]
-// no handler is called any more.
+// no handler is called any more: see [Bus.Subscribe].
 func (b *Bus) SubscribeAll(h Handler, opts ...SubscribeOption) *Subscription {
-	s := newSubscription(b, "SubscribeAll", "", h, opts)
+	s := newSubscription(&Subscription{bus: b}, "SubscribeAll", h, opts)
 	b.subscribe(s)
 	return s
 }

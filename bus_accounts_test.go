@@ -331,6 +331,22 @@ func TestStatsTellWhatAProcessorIsAtAndWhoWaits(t *testing.T) {
 	})
 }
 
+// HandlerStats.ID tells subscriptions of one name apart, for as long as the bus lives.
+func TestHandlerStatsHaveAnIDOfTheirOwn(t *testing.T) {
+	b := newBus(t)
+	ids := make(map[uint64]bool)
+	for range 3 {
+		first := b.SubscribeFunc(tick, pass, eventbus.WithName("one name"))
+		b.SubscribeAll(eventbus.HandlerFunc(pass), eventbus.WithName("one name"))
+		for _, h := range b.Stats().Handlers {
+			ids[h.ID] = true
+		}
+		require.Equal(t, b.Stats().Handlers[0].ID, b.Latencies().Handlers[0].ID)
+		first.Unsubscribe()
+	}
+	require.Len(t, ids, 6)
+}
+
 // Delivery.More tells a handler that collects when to write.
 func TestDeliveryFromTellsWhetherMoreEventsWait(t *testing.T) {
 	for _, rule := range []eventbus.Overflow{eventbus.Block, eventbus.DropOldest} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/buffer"
 )
@@ -150,6 +151,13 @@ func (b *Bus) await(done <-chan struct{}, cond func() bool) bool {
 			return false
 		}
 	}
+}
+
+// awaitFor is await for d at most.
+func (b *Bus) awaitFor(d time.Duration, cond func() bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return b.await(ctx.Done(), cond)
 }
 
 func (o *observers) next() <-chan struct{} {

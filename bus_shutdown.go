@@ -131,6 +131,7 @@ func (b *Bus) drain(s *shutdown) {
 	b.endSessions()
 	b.tellLast(s, reports)
 	s.left = b.handBack(s, calls)
+	b.endAll()
 	close(s.done)
 }
 

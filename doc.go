@@ -81,8 +81,12 @@
 //
 //   - Handlers come and go at any time, anywhere, effective from the next event.
 //   - After [Subscription.Unsubscribe] no call begins, and the handler is let go of.
+//   - [Subscription.Done] is closed when no call of it runs or can begin any more.
+//   - A subscription made after Shutdown is logged, and its Done is closed.
 //   - The bus never writes to an event, but for the Time that MaxAge needs.
 //   - An event that only taps of [Bus.SubscribeAll] see counts as unhandled.
+//   - [Bus.SubscribeMatch] handles the types that its pattern matches, later ones too.
+//   - [WithPriority] calls a handler before those of the same event with a lower one.
 //   - An event of a [Topic] with another payload fails with [ErrPayloadType].
 //   - [Once] is exactly one call, though several queues carry the type.
 //   - What [Where] or [OnQueue] turns away reaches neither middleware nor handler.

@@ -37,6 +37,50 @@ func ExampleBus_SubscribeAll() {
 	// audit: halt <nil>
 }
 
+// A pattern gets all that happens to orders, whatever types there will be.
+func ExampleBus_SubscribeMatch() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
+	bus.SubscribeMatch("order_*", eventbus.HandlerFunc(show("desk:")), eventbus.WithName("desk"))
+	send(bus, eventbus.OrderPlaced, "buy 100")
+	send(bus, "halt", nil)
+	send(bus, "order_amended", "buy 80")
+	desk := bus.Stats().Handlers[0]
+	fmt.Println(desk.Name, desk.Pattern, desk.Calls)
+	// Output:
+	// desk: order_placed buy 100
+	// desk: order_amended buy 80
+	// desk order_* 2
+}
+
+// Risk sees an order before the broker does, whichever subscribes first.
+func ExampleWithPriority() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
+	bus.SubscribeFunc(eventbus.OrderPlaced, show("broker:"))
+	bus.SubscribeFunc(eventbus.OrderPlaced, show("risk:"), eventbus.WithPriority(10))
+	send(bus, eventbus.OrderPlaced, "buy 100")
+	// Output:
+	// risk: order_placed buy 100
+	// broker: order_placed buy 100
+}
+
+// Done says when what a handler keeps may be read without a lock.
+func ExampleSubscription_Done() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
+	position := 0
+	fills := bus.SubscribeFunc(eventbus.OrderFilled, func(_ context.Context, e eventbus.Event) error {
+		position += e.Data.(int)
+		return nil
+	})
+	send(bus, eventbus.OrderFilled, 100, -40)
+	fills.Unsubscribe()
+	<-fills.Done()
+	fmt.Println("position:", position)
+	// Output: position: 60
+}
+
 func ExampleAsync() {
 	bus := running(printFailures)
 	defer bus.Shutdown(context.Background())

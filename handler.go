@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
 	"slices"
@@ -34,13 +35,16 @@ type HandlerFunc func(ctx context.Context, e Event) error
 // Handle calls f.
 func (f HandlerFunc) Handle(ctx context.Context, e Event) error { return f(ctx, e) }
 
-// A Subscription is one handler's subscription to one event type, or to all.
+// A Subscription is one handler's subscription to one event type, to those that match a
+// pattern, or to all.
 type Subscription struct {
 	calls atomic.Uint64 // counted by the processor once a run, or by the filter
 
 	bus        *Bus
-	eventType  EventType // empty for a tap, which gets every type
-	id         uint64    // ascending in the order of subscription; set by subscribe
+	eventType  EventType // empty for a tap or a pattern
+	pattern    string    // of the types that SubscribeMatch subscribes to
+	priority   int
+	id         uint64 // ascending in the order of subscription; set by subscribe
 	name       string
 	middleware []Middleware // of this subscription alone
 	async      bool         // calls run on a goroutine of their own
@@ -50,6 +54,7 @@ type Subscription struct {
 
 	call  func(context.Context, Event) error // nil once it has left, so that the handler is not kept; guarded by table.mu
 	state subState                           // guarded by table.mu
+	done  chan struct{}                      // what Done returns; nil until somebody asks; guarded by table.mu
 	joins *joiner                            // on its way to the table; nil without WithLast
 
 	failed   atomic.Uint64
@@ -65,10 +70,95 @@ type Subscription struct {
 // concurrently, inside handlers, and after [Bus.Shutdown].
 func (s *Subscription) Unsubscribe() { s.bus.unsubscribe(s) }
 
-// newSubscription returns a subscription that is not in the table yet. what
-// begins the message of its panics.
-func newSubscription(b *Bus, what string, t EventType, h Handler, opts []SubscribeOption) *Subscription {
-	s := &Subscription{bus: b, eventType: t}
+// Done returns a channel that is closed when the subscription has ended and no call of
+// its handler can begin or runs, calls that [Async] has abandoned included: from then
+// on what only the handler uses may be read without a lock. A subscription ends with
+// [Subscription.Unsubscribe], with the call of [Once], with [DisableAfter], and when
+// [Bus.Shutdown] is complete. Every call returns the same channel, also after that.
+//
+// An event that was begun before the end goes through all its handlers first. So the
+// channel must not be awaited inside the handler, nor in another handler of an event
+// that both get: it would wait for itself. An event that [runtime.Goexit] has
+// interrupted in [Bus.RunUntilIdle] is at hand until the next RunUntilIdle, Start or
+// Shutdown. A goroutine that the handler has started is no call of it. Done may be
+// called concurrently and inside handlers, and costs events nothing.
+func (s *Subscription) Done() <-chan struct{} {
+	done := s.bus.table.askDone(s)
+	s.bus.closeDone(s)
+	return done
+}
+
+// closeDone closes what Done has returned, if anything, as soon as no call of s, which
+// has ended, can begin or runs. Whatever ends s calls it afterwards: what the processors
+// are at by then is the last that may call s. They tell of their progress at the end of
+// a run alone, so they are looked at again, ever more seldom.
+func (b *Bus) closeDone(s *Subscription) {
+	if !b.table.takeDone(s) {
+		return
+	}
+	visits := b.visits()
+	over := func() bool {
+		visits = slices.DeleteFunc(visits, func(v *visit) bool { return v.isOver(s) })
+		return len(visits) == 0
+	}
+	left := func() bool { return !b.abandoned.hasCallOf(s) } // a call is in there before its visit is over
+	if over() && left() {
+		close(s.done)
+		return
+	}
+	go func() {
+		for d := visitPatience; !b.awaitFor(d, over); d = min(2*d, defaultPoll) {
+		}
+		b.await(nil, left)
+		close(s.done)
+	}()
+}
+
+// askDone returns the channel of s.
+func (t *table) askDone(s *Subscription) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.done == nil {
+		s.done = make(chan struct{})
+		if t.asked == nil {
+			t.asked = make(map[*Subscription]struct{})
+		}
+		t.asked[s] = struct{}{}
+	}
+	return s.done
+}
+
+// takeDone reports whether the channel of s is to be closed, once: s has ended, and
+// somebody has asked for it.
+func (t *table) takeDone(s *Subscription) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ended := s.call == nil || s.state == subDisabled || t.over
+	if _, asked := t.asked[s]; !ended || !asked {
+		return false
+	}
+	delete(t.asked, s)
+	return true
+}
+
+// endAll ends the subscriptions, since Shutdown is complete: no event is begun any more.
+func (b *Bus) endAll() {
+	for _, s := range b.table.end() {
+		b.closeDone(s)
+	}
+}
+
+// end returns the subscriptions whose Done somebody has asked for.
+func (t *table) end() []*Subscription {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	return slices.Collect(maps.Keys(t.asked))
+}
+
+// newSubscription completes s, which has its bus and its type or pattern, and is not in
+// the table yet. what begins the message of its panics.
+func newSubscription(s *Subscription, what string, h Handler, opts []SubscribeOption) *Subscription {
 	if err := s.setUp(h, opts); err != nil {
 		panic(fmt.Sprintf("eventbus: %s: %v", what, err))
 	}

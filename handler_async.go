@@ -304,6 +304,13 @@ func (s *abandonedCalls) count() int {
 	return len(s.calls)
 }
 
+// hasCallOf reports whether a call of s is among them.
+func (s *abandonedCalls) hasCallOf(sub *Subscription) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.calls, func(c *asyncCall) bool { return c.info != nil && c.info.sub == sub })
+}
+
 // describe names the calls for people.
 func (s *abandonedCalls) describe() (calls []string) {
 	s.mu.Lock()

@@ -24,9 +24,21 @@ func WithName(name string) SubscribeOption {
 	}
 }
 
+// WithPriority calls the handler before those of the same event that have a lower
+// priority: risk before strategy. Of equal ones, the first to subscribe is called
+// first. Without it the priority is 0; n may be negative. Exact subscriptions,
+// patterns and taps form one order, in which [Stats] lists them, too. What [Retain]
+// keeps it keeps before all of them.
+func WithPriority(n int) SubscribeOption {
+	return func(s *Subscription) error {
+		s.priority = n
+		return nil
+	}
+}
+
 // Once ends the subscription with the first event that gets to the handler: the
-// handler is called exactly once, even if several queues carry its type, and
-// however the call ends. The subscription is gone when the call begins.
+// handler is called exactly once, even if several queues carry its type or its
+// pattern matches several types, and however the call ends. The subscription is gone when the call begins.
 func Once() SubscribeOption {
 	return func(s *Subscription) error {
 		s.needFilter().once = true
@@ -119,7 +131,7 @@ func (s *Subscription) filtered(call func(context.Context, Event) error) func(co
 			return nil
 		}
 		s.calls.Add(1)
-		p.turn.reached = p.turn.reached || s.eventType != ""
+		p.turn.reached = p.turn.reached || !s.isTap()
 		err := call(ctx, e)
 		if err == nil && f.limit > 0 {
 			f.streak.Store(0)
@@ -139,7 +151,7 @@ func (s *Subscription) passes(p *processor, e Event) bool {
 	defer func() {
 		if !returned {
 			s.calls.Add(1)
-			p.turn.reached = p.turn.reached || s.eventType != ""
+			p.turn.reached = p.turn.reached || !s.isTap()
 		}
 	}()
 	for _, accept := range f.where {

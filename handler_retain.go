@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -28,11 +29,15 @@ func Retain() TopicOption {
 // need be, and is counted in its accounts like an event; until it has arrived,
 // [Stats] does not list it. It evicts nothing. If it is evicted itself, by
 // [DropOldest], the subscription begins without the last event. For a type that
-// nothing keeps, WithLast changes nothing.
+// nothing keeps, WithLast changes nothing. With [Bus.SubscribeAll] and
+// [Bus.SubscribeMatch] it panics.
 func WithLast() SubscribeOption {
 	return func(s *Subscription) error {
-		if s.eventType == "" {
+		switch {
+		case s.isTap():
 			return errors.New("WithLast: SubscribeAll has no last event; subscribe to a type")
+		case s.isWide():
+			return errors.New("WithLast: a pattern has no last event; subscribe to a type")
 		}
 		s.wantsLast = true
 		return nil
@@ -91,14 +96,14 @@ func (b *Bus) keep(t EventType, q Queue, rule *rule) {
 		r.maxAge = rule.maxAge
 	}
 	b.table.kept.Store(t, r)
-	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain"}
+	retainer := &Subscription{bus: b, eventType: t, retainer: true, name: "Retain", priority: math.MaxInt}
 	retainer.call = func(ctx context.Context, e Event) error {
 		if p := ctx.(*handlerContext).proc; p.turn.queue == r.queue {
 			r.last.Store(&retained{e, p.luggage()})
 		}
 		return nil
 	}
-	b.table.addLocked(retainer) // with the id 0, so that it is the first
+	b.table.addLocked(retainer) // with the id 0 and the highest priority, so that it is the first
 }
 
 // forget lets go of the last event of t.
@@ -122,6 +127,7 @@ func (b *Bus) subscribeWithLast(s *Subscription) {
 	b.table.mu.Unlock()
 	if !r.queue.admitJoiner(s.joins) {
 		b.table.drop(s)
+		b.logLate(s)
 	}
 }
 
@@ -139,7 +145,7 @@ func (b *Bus) arrive(s *Subscription) (last *retained, list *handlerList) {
 	}
 	b.table.addLocked(s)
 	if last == nil {
-		return nil, newHandlerList(nil, s.eventType, nil)
+		return nil, &handlerList{eventType: s.eventType}
 	}
 	return last, newHandlerList(nil, s.eventType, []*Subscription{s})
 }

@@ -2,8 +2,11 @@ package eventbus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	gosrc "go/scanner"
+	"log/slog"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -129,6 +132,82 @@ type heldHandler struct {
 
 func (h *heldHandler) Handle(context.Context, eventbus.Event) error { h.calls.Add(1); return nil }
 
+// Subscription.Done is closed when no call of it runs or can begin any more. So what
+// only the handler uses can be read without a lock: calls is a plain variable, and
+// the race detector watches.
+func TestDoneIsClosedWhenNoCallRunsOrCanBegin(t *testing.T) {
+	for name, opts := range map[string][]eventbus.Option{"three threads": nil, "single thread": {eventbus.WithSingleThread()}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t, opts...)
+			start(t, b)
+			var stop atomic.Bool
+			traffic := bustest.InBackground(func() error {
+				for n := 0; !stop.Load(); n++ {
+					if err := b.Publish(context.Background(), eventbus.Queue(n%3), event("tick", n)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			b.SubscribeFunc("tick", pass)
+			for round := range many(5000) {
+				calls := 0
+				s := b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error {
+					calls++
+					runtime.Gosched()
+					calls++
+					return nil
+				}, eventbus.OnQueue(eventbus.Queue(round%3)))
+				if round%2 == 0 {
+					s.Done()
+				}
+				for range round % 50 {
+					runtime.Gosched()
+				}
+				s.Unsubscribe()
+				receive(t, s.Done())
+				calls++
+			}
+			stop.Store(true)
+			require.NoError(t, receive(t, traffic))
+		})
+	}
+}
+
+// A subscription made after Shutdown is logged, and its Done is closed.
+func TestSubscribeAfterShutdownIsLoggedAndDone(t *testing.T) {
+	log := &logbook{level: slog.LevelWarn}
+	b := startedBus(t, log.logger())
+	topic := eventbus.NewTopic[int]("kept", eventbus.DataQueue, eventbus.Retain())
+	topic.Subscribe(b, func(context.Context, int) error { return nil })
+	before := b.SubscribeFunc("tick", pass)
+	shutdown(t, b)
+	require.Empty(t, log.find(subscribedLate))
+	named, handler := eventbus.WithName("late"), eventbus.HandlerFunc(pass)
+	for _, s := range []*eventbus.Subscription{
+		b.SubscribeFunc("tick", pass, named),
+		b.SubscribeMatch("t*", handler, named),
+		b.SubscribeAll(handler, named),
+		topic.Subscribe(b, func(context.Context, int) error { return nil }, named, eventbus.WithLast()),
+		before,
+	} {
+		receive(t, s.Done())
+		s.Unsubscribe()
+		receive(t, s.Done())
+	}
+	records := log.find(subscribedLate)
+	require.Len(t, records, 4)
+	for _, r := range records {
+		require.Equal(t, slog.LevelWarn, r.level)
+		require.Equal(t, "late", r.attrs["handler"])
+	}
+	require.EqualValues(t, "tick", records[0].attrs["type"])
+	require.Equal(t, "t*", records[1].attrs["pattern"])
+	require.EqualValues(t, "kept", records[3].attrs["type"])
+}
+
+const subscribedLate = "eventbus: subscribed after Shutdown, the handler is never called"
+
 // The bus never writes to an event, but for the Time that MaxAge needs. Whatever
 // the publisher or another handler do to their copies, handlers get the event
 // that was published.
@@ -209,6 +288,84 @@ func TestSubscribeAllSeesEveryTypeInItsPlace(t *testing.T) {
 		require.Equal(t, []string{"1 a", "2 a"}, seen("a", "b", "c"))
 		require.EqualValues(t, 7, b.Stats().Queues[eventbus.DataQueue].Unhandled)
 	})
+}
+
+// Bus.SubscribeMatch handles the types that its pattern matches, later ones too. It
+// has its place among the others, and an event that nobody else gets is handled.
+func TestSubscribeMatchHandlesTheTypesThatItsPatternMatches(t *testing.T) {
+	b := newBus(t)
+	start(t, b)
+	var calls []string
+	say := func(name string) func(context.Context, eventbus.Event) error {
+		return func(_ context.Context, e eventbus.Event) error {
+			calls = append(calls, name+" "+string(e.Type))
+			return nil
+		}
+	}
+	b.SubscribeFunc("order_filled", say("first"))
+	b.SubscribeMatch("order_*", eventbus.HandlerFunc(say("orders")), eventbus.WithName("desk"))
+	b.SubscribeFunc("order_filled", say("second"))
+	b.SubscribeAll(eventbus.HandlerFunc(say("tap")))
+	b.SubscribeMatch("*_[e-g]illed", eventbus.HandlerFunc(say("fills")))
+	for typ, want := range map[eventbus.EventType][]string{
+		"order_filled": {"first", "orders", "second", "tap", "fills"},
+		"order_placed": {"orders", "tap"},
+		"order_":       {"orders", "tap"},
+		"leg_filled":   {"tap", "fills"},
+		"order_a/b":    {"tap"},
+		"order":        {"tap"},
+	} {
+		for i := range want {
+			want[i] += " " + string(typ)
+		}
+		for range 2 {
+			calls = nil
+			err := b.PublishWait(bustest.Within(t, bustest.Patience), eventbus.OrderQueue, event(typ, nil))
+			require.Equal(t, want, calls, typ)
+			require.Equal(t, len(want) == 1, errors.Is(err, eventbus.ErrUnhandled), "%s: %v", typ, err)
+		}
+	}
+	require.EqualValues(t, 4, orders(b).Unhandled)
+	bustest.Flush(t, b)
+	stats := b.Stats()
+	require.Equal(t, []string{"", "order_*", "", "", "*_[e-g]illed"}, []string{stats.Handlers[0].Pattern, stats.Handlers[1].Pattern,
+		stats.Handlers[2].Pattern, stats.Handlers[3].Pattern, stats.Handlers[4].Pattern})
+	require.Empty(t, stats.Handlers[1].Type)
+	require.Regexp(t, `desk +order_\* +6 `, stats.String())
+}
+
+// WithPriority calls a handler before those of the same event with a lower one. Equal
+// ones are called in the order in which they subscribed, and Retain keeps before all.
+func TestWithPriorityCallsTheHigherFirst(t *testing.T) {
+	b := newBus(t)
+	var calls []string
+	say := func(name string) eventbus.HandlerFunc {
+		return func(context.Context, eventbus.Event) error { calls = append(calls, name); return nil }
+	}
+	topic := eventbus.NewTopic[int]("tick", eventbus.DataQueue, eventbus.Retain())
+	topic.Subscribe(b, func(ctx context.Context, _ int) error { return say("0")(ctx, eventbus.Event{}) })
+	b.Subscribe("tick", say("5"), eventbus.WithPriority(5))
+	b.SubscribeAll(say("tap -1"), eventbus.WithPriority(-1))
+	b.SubscribeMatch("t*", say("pattern 5"), eventbus.WithPriority(5))
+	b.SubscribeAll(say("tap 7"), eventbus.WithPriority(3), eventbus.WithPriority(7))
+	b.Subscribe("tick", say("0 again"), eventbus.WithPriority(0))
+	b.SubscribeFunc("tick", func(ctx context.Context, e eventbus.Event) error {
+		topic.Forget(b) // what is kept already
+		return say("first")(ctx, e)
+	}, eventbus.WithPriority(math.MaxInt), eventbus.WithName("first"))
+	last := b.Subscribe("tick", say("last"), eventbus.WithPriority(math.MinInt))
+	publish(t, b, eventbus.DataQueue, "tick", 1)
+	runUntilIdle(t, b)
+	require.Equal(t, []string{"first", "tap 7", "5", "pattern 5", "0", "0 again", "tap -1", "last"}, calls)
+	require.Equal(t, "first", b.Stats().Handlers[0].Name)
+	last.Unsubscribe()
+	calls = nil
+	b.Subscribe("tick", say("joiner"), eventbus.WithLast(), eventbus.WithPriority(6))
+	runUntilIdle(t, b)
+	require.Empty(t, calls, "the event is forgotten")
+	publish(t, b, eventbus.DataQueue, "tick", 2)
+	runUntilIdle(t, b)
+	require.Equal(t, []string{"first", "tap 7", "joiner", "5", "pattern 5", "0", "0 again", "tap -1"}, calls)
 }
 
 // An event of a Topic with another payload fails with ErrPayloadType. The error

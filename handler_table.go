@@ -16,19 +16,23 @@ import (
 // place.
 type table struct {
 	routes sync.Map                        // of EventType to *route; written under mu
-	taps   atomic.Pointer[[]*Subscription] // in their order, nil if there are none; replaced under mu
+	wide   atomic.Pointer[[]*Subscription] // taps and patterns in their order, nil if there are none; replaced under mu
 	kept   sync.Map                        // of EventType to *retention; written under mu
 
 	mu       lockrank.Mutex
 	lastID   uint64
-	orphans  int             // how many routes have no subscription of their own, only taps
+	orphans  int             // how many routes have no subscription of their own
 	disabled []*Subscription // taken out by DisableAfter
+	over     bool            // Shutdown is complete
+
+	asked map[*Subscription]struct{} // for their Done, which is not about to be closed
 }
 
 // A route leads from an event type to its handlers.
 type route struct {
 	eventType EventType
-	subs      []*Subscription // in their order, without taps; guarded by table.mu
+	subs      []*Subscription // to this type alone, in their order; guarded by table.mu
+	wide      []*Subscription // the taps and patterns that match it, in their order; guarded by table.mu
 
 	// list is nil when it must be made anew, or the route is out of the table.
 	// Written under table.mu.
@@ -42,7 +46,7 @@ type handlerList struct {
 	subs      []*Subscription                      // in the order in which they are called
 	calls     []func(context.Context, Event) error // theirs
 	expired   bool                                 // of an event that was too old
-	unheard   bool                                 // subs holds no handler that is subscribed to the type: at most taps and a retainer
+	unheard   bool                                 // no handler of subs acts on the event: there are at most taps and a retainer
 }
 
 // A subState says where a subscription is.
@@ -60,12 +64,12 @@ func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
 	for _, s := range subs {
 		l.calls = append(l.calls, s.call)
 	}
-	l.unheard = len(subs) > 0 && !slices.ContainsFunc(subs, (*Subscription).isHeard)
+	l.unheard = !slices.ContainsFunc(subs, (*Subscription).isHeard)
 	return l
 }
 
-// isHeard reports whether s acts on the type it subscribed to.
-func (s *Subscription) isHeard() bool { return s.eventType != "" && !s.retainer }
+// isHeard reports whether s acts on the events that it gets.
+func (s *Subscription) isHeard() bool { return !s.isTap() && !s.retainer }
 
 // noHandlers is the list of a type that has no handler.
 var noHandlers = &handlerList{unheard: true}
@@ -133,34 +137,42 @@ func (l *handlerList) interrupted(q Queue, e Event, i int) *InterruptedEvent {
 	return c
 }
 
-// maxOrphans bounds what a tap makes the bus remember about types that nobody has
-// subscribed to, in case a program makes up types without end. The list of a type
+// maxOrphans bounds what taps and patterns make the bus remember about types that nobody
+// has subscribed to, in case a program makes up types without end. The list of a type
 // beyond it is made anew for each event.
 const maxOrphans = 4096
 
 // inOrder compares subscriptions in the order in which handlers are called.
-func inOrder(a, b *Subscription) int { return cmp.Compare(a.id, b.id) }
+func inOrder(a, b *Subscription) int {
+	return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.id, b.id))
+}
 
 // subscribe puts s into the table, with the next id.
 func (b *Bus) subscribe(s *Subscription) {
-	b.table.mu.Lock()
-	defer b.table.mu.Unlock()
-	b.table.lastID++
-	s.id = b.table.lastID
-	b.table.addLocked(s)
+	if over := b.table.subscribe(s); over {
+		b.logLate(s)
+	}
+}
+
+func (t *table) subscribe(s *Subscription) (over bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastID++
+	s.id = t.lastID
+	t.addLocked(s)
+	return t.over
 }
 
 // addLocked puts s, which has its id, into the table.
 func (t *table) addLocked(s *Subscription) {
 	s.state = subListed
-	if s.eventType == "" {
-		t.setTapsLocked(insert(slices.Clone(t.allTaps()), s))
+	if s.isWide() {
+		t.addWideLocked(s)
 		return
 	}
 	r := t.route(s.eventType)
 	if r == nil {
-		r = &route{eventType: s.eventType}
-		t.routes.Store(s.eventType, r)
+		r = t.addRouteLocked(s.eventType)
 	} else if len(r.subs) == 0 {
 		t.orphans--
 	}
@@ -189,8 +201,8 @@ func (t *table) removeLocked(s *Subscription) bool {
 		return false
 	}
 	s.state = subAway
-	if s.eventType == "" {
-		t.setTapsLocked(remove(slices.Clone(t.allTaps()), s))
+	if s.isWide() {
+		t.removeWideLocked(s)
 		return true
 	}
 	r := t.route(s.eventType)
@@ -208,6 +220,7 @@ func (b *Bus) unsubscribe(s *Subscription) {
 		b.withdrawJoiner(s.joins)
 	}
 	b.letGoOfStale()
+	b.closeDone(s)
 }
 
 // withdrawJoiner takes j back, which Flush may wait for: if the processor has begun it
@@ -243,7 +256,14 @@ func (t *table) drop(s *Subscription) {
 // disable takes s out of the table, but not out of the accounts, and reports
 // whether it was there.
 func (b *Bus) disable(s *Subscription) bool {
-	t := &b.table
+	if !b.table.disable(s) {
+		return false
+	}
+	b.closeDone(s)
+	return true
+}
+
+func (t *table) disable(s *Subscription) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.removeLocked(s) {
@@ -255,31 +275,11 @@ func (b *Bus) disable(s *Subscription) bool {
 	return true
 }
 
-// setTapsLocked replaces the taps, which all lists hold. A route that leads to taps
-// alone goes: listOf makes it again when an event asks for it.
-func (t *table) setTapsLocked(taps []*Subscription) {
-	if len(taps) == 0 {
-		t.taps.Store(nil)
-	} else {
-		t.taps.Store(&taps)
-	}
-	t.routes.Range(func(_, v any) bool {
-		r := v.(*route)
-		r.list.Store(nil)
-		if len(r.subs) == 0 {
-			t.orphans--
-			t.routes.Delete(r.eventType)
-		}
-		return true
-	})
-}
-
-// allTaps returns the taps in their order. The slice never changes.
-func (t *table) allTaps() []*Subscription {
-	if taps := t.taps.Load(); taps != nil {
-		return *taps
-	}
-	return nil
+// addRouteLocked makes the route of typ, which has none.
+func (t *table) addRouteLocked(typ EventType) *route {
+	r := &route{eventType: typ, wide: t.matching(typ)}
+	t.routes.Store(typ, r)
+	return r
 }
 
 // route returns the route of typ, nil if there is none.
@@ -293,7 +293,7 @@ func (t *table) route(typ EventType) *route {
 // handlersOf returns the handlers of t, noHandlers if there are none.
 func (b *Bus) handlersOf(t EventType) *handlerList {
 	r := b.table.route(t)
-	if r == nil && b.table.taps.Load() == nil {
+	if r == nil && b.table.wide.Load() == nil {
 		return noHandlers
 	}
 	if r != nil {
@@ -308,22 +308,21 @@ func (b *Bus) handlersOf(t EventType) *handlerList {
 func (t *table) makeList(typ EventType) *handlerList {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, taps := t.route(typ), t.allTaps()
+	r := t.route(typ)
 	if r == nil {
-		if len(taps) == 0 {
+		if len(t.allWide()) == 0 {
 			return noHandlers
 		}
 		if t.orphans >= maxOrphans {
-			return newHandlerList(nil, typ, taps)
+			return newHandlerList(nil, typ, t.matching(typ))
 		}
 		t.orphans++
-		r = &route{eventType: typ}
-		t.routes.Store(typ, r)
+		r = t.addRouteLocked(typ)
 	}
 	if list := r.list.Load(); list != nil {
 		return list
 	}
-	list := newHandlerList(r, typ, merge(r.subs, taps))
+	list := newHandlerList(r, typ, merge(r.subs, r.wide))
 	r.list.Store(list)
 	return list
 }
@@ -345,7 +344,7 @@ func merge(a, b []*Subscription) []*Subscription {
 func (t *table) subscriptions() []*Subscription {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	subs := slices.Concat(t.allTaps(), t.disabled)
+	subs := slices.Concat(t.allWide(), t.disabled)
 	t.routes.Range(func(_, v any) bool {
 		for _, s := range v.(*route).subs {
 			if !s.retainer {

@@ -134,6 +134,16 @@ func (b *Bus) newErrorThrottle(handler string, t EventType) *logThrottle {
 	}}
 }
 
+// logLate logs that s was subscribed when no handler is called any more.
+func (b *Bus) logLate(s *Subscription) {
+	defer func() { _ = recover() }() // the logger's
+	args := []any{"handler", s.name, "type", s.eventType}
+	if s.pattern != "" {
+		args = append(args, "pattern", s.pattern)
+	}
+	b.logger.WarnContext(b.logs.context(), "eventbus: subscribed after Shutdown, the handler is never called", args...)
+}
+
 // logFailure logs a handler's failure, unless the handler has failed too often
 // in this second, and that it was disabled for it.
 func (b *Bus) logFailure(ctx context.Context, s *Subscription, h *HandlerError, disabled bool) {

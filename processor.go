@@ -2,9 +2,12 @@ package eventbus
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/buffer"
 )
 
 // A processor drains its queues: it begins one event after another and calls the
@@ -211,4 +214,45 @@ func (p *processor) delivery() (Delivery, bool) {
 		d.Cause = l.cause
 	}
 	return d, true
+}
+
+// A visit is the event that a processor was at when a subscription ended: the last one
+// that may call its handler. For an event that is begun later the processor looks for
+// the handlers anew, since the list that held the subscription is no route's any more.
+type visit struct {
+	queue *queue
+	site  buffer.Site
+	since time.Time // when a handler of the event was first seen called; zero until then
+}
+
+// visits returns the events that the processors are at.
+func (b *Bus) visits() (vs []*visit) {
+	for _, q := range b.queues {
+		if site := q.buffer.Site(); site.Busy() {
+			vs = append(vs, &visit{queue: q, site: site})
+		}
+	}
+	return vs
+}
+
+// visitPatience is how long a processor must have been at the handlers of an event before
+// the list that its position tells is believed. It stores the position without a barrier,
+// which other cores may see out of order, but not for as long as that.
+const visitPatience = time.Millisecond
+
+// isOver reports whether v calls s no more: the event has ended, or was not for s.
+func (v *visit) isOver(s *Subscription) bool {
+	if v.queue.buffer.Site() != v.site {
+		return true
+	}
+	p := v.queue.proc
+	c := p.callAt(p.look())
+	if c == nil || c.queue != v.queue {
+		v.since = time.Time{}
+		return false
+	}
+	if v.since.IsZero() {
+		v.since = time.Now()
+	}
+	return time.Since(v.since) >= visitPatience && !slices.Contains(c.list.subs, s)
 }

@@ -16,7 +16,7 @@ type Stats struct {
 	Running   bool                  // between Start and Stop
 	Closed    bool                  // Shutdown has begun
 	Queues    [numQueues]QueueStats // indexed by Queue
-	Handlers  []HandlerStats        // of the present subscriptions, in their order
+	Handlers  []HandlerStats        // of the present subscriptions, in the order in which they are called
 	Abandoned int                   // calls that Async has given up on and that still run
 }
 
@@ -65,9 +65,10 @@ type Calling struct {
 
 // HandlerStats are the accounts of a subscription.
 type HandlerStats struct {
-	ID       uint64 // unique among the subscriptions of the bus, ascending in their order
+	ID       uint64 // unique among the subscriptions of the bus
 	Name     string
-	Type     EventType // empty for that of SubscribeAll
+	Type     EventType // empty for that of SubscribeAll or SubscribeMatch
+	Pattern  string    // of SubscribeMatch, else empty
 	Calls    uint64    // up to 128 events late while the queue is busy
 	Failed   uint64    // calls that failed in any way, and filters that panicked
 	Panicked uint64    // those of them that panicked
@@ -89,7 +90,7 @@ func (b *Bus) handlerStats() []HandlerStats {
 	var stats []HandlerStats
 	for _, s := range b.table.subscriptions() {
 		stats = append(stats, HandlerStats{
-			ID: s.id, Name: s.name, Type: s.eventType,
+			ID: s.id, Name: s.name, Type: s.eventType, Pattern: s.pattern,
 			Calls: s.calls.Load(), Failed: s.failed.Load(), Panicked: s.panicked.Load(),
 			Disabled: s.filter != nil && s.filter.disabled.Load(),
 		})
@@ -159,7 +160,10 @@ func (s Stats) String() string {
 }
 
 func (h HandlerStats) typeName() string {
-	if h.Type == "" {
+	switch {
+	case h.Pattern != "":
+		return quoted(h.Pattern)
+	case h.Type == "":
 		return "(all)"
 	}
 	return quoted(h.Type)
@@ -195,10 +199,11 @@ type Latencies struct {
 // A HandlerLatency is how long a handler takes, its filters and middleware included. A
 // call that panicked is not in it.
 type HandlerLatency struct {
-	ID   uint64 // HandlerStats.ID
-	Name string
-	Type EventType
-	Took Histogram
+	ID      uint64 // HandlerStats.ID
+	Name    string
+	Type    EventType
+	Pattern string
+	Took    Histogram
 
 	// FromRoot is how long after Cause.Root.Time, by the bus's clock, the handler was
 	// called: from tick to order. It needs WithCauses, and counts every event that has a
@@ -215,7 +220,7 @@ func (b *Bus) Latencies() (l Latencies) {
 		}
 	}
 	for _, s := range b.table.subscriptions() {
-		h := HandlerLatency{ID: s.id, Name: s.name, Type: s.eventType}
+		h := HandlerLatency{ID: s.id, Name: s.name, Type: s.eventType, Pattern: s.pattern}
 		for i := range s.times {
 			if t := s.times[i].Load(); t != nil {
 				h.Took.add(&t.took)
