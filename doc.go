@@ -14,7 +14,7 @@
 // The queues differ in what [Bus.Publish] does when they are full. [DataQueue], of
 // 1000 events, waits up to 1 s and then drops the new event. [SignalQueue], of 100,
 // waits up to 5 s and then refuses it. [OrderQueue], of 50, waits until the context
-// is done and never drops. [WithQueue] changes that.
+// is done and never drops. [WithQueue] changes that, from [DefaultQueueConfig] on.
 //
 // Each sentence below is held by a test whose comment begins with it.
 //

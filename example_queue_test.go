@@ -11,19 +11,17 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// A strategy that falls behind wants the latest price of each symbol. WithQueue
-// replaces the whole configuration, so the rule of the data queue is said again.
+// A strategy that falls behind wants the latest price of each symbol. WithQueue replaces
+// the whole configuration, so this one begins with the default: new symbols that find the
+// queue full still wait for 1 s and are dropped then.
 func ExampleQueueConfig_conflateBy() {
 	type tick struct {
 		symbol string
 		price  float64
 	}
-	bus, err := eventbus.New(eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{
-		Capacity:   1000,
-		Overflow:   eventbus.DropNewest,
-		Timeout:    time.Second,
-		ConflateBy: func(e eventbus.Event) string { return e.Data.(tick).symbol },
-	}))
+	latest := eventbus.DefaultQueueConfig(eventbus.DataQueue)
+	latest.ConflateBy = func(e eventbus.Event) string { return e.Data.(tick).symbol }
+	bus, err := eventbus.New(eventbus.WithQueue(eventbus.DataQueue, latest))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -82,6 +80,16 @@ func ExampleQueueConfig_maxAge() {
 	// Output:
 	// not sent: buy 1 true
 	// sent: buy 2
+}
+
+// An engine with many orders needs a longer order queue, which still must not drop any.
+func ExampleDefaultQueueConfig() {
+	orders := eventbus.DefaultQueueConfig(eventbus.OrderQueue)
+	orders.Capacity = 500
+	bus := idle(eventbus.WithQueue(eventbus.OrderQueue, orders))
+	q := bus.Stats().Queues[eventbus.OrderQueue]
+	fmt.Println(q.Capacity, q.Overflow, q.Timeout)
+	// Output: 500 block 0s
 }
 
 func ExampleBus_TryPublish() {

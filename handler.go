@@ -18,8 +18,10 @@ import (
 // The context carries the handler's identity, so that a publish with it, or
 // with one derived from it, can never deadlock the bus. It ends when the
 // context given to [Bus.Start] does, when the last processor has left after a
-// [Bus.Stop], or when [Bus.Shutdown] gives up. A goroutine that Handle starts is not the handler any more: it should publish
-// with a context of its own.
+// [Bus.Stop], or when [Bus.Shutdown] gives up. Its values are those of that context: the
+// values of the publisher's context do not reach handlers, so put into the event what they
+// need. A goroutine that Handle starts is not the handler any more: it should publish with
+// a context of its own.
 //
 // An error that Handle returns, a panic, and a call of [runtime.Goexit] are
 // counted, logged and passed to the function given to [WithErrorHandler]; the
