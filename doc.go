@@ -44,6 +44,7 @@
 //   - With ConflateBy a queue holds one event a key, and the last of each is handled.
 //   - An event that is older than MaxAge when its turn comes reaches no handler.
 //   - A topic's rules are those of its publishes, and no other's.
+//   - A [Topic] publishes its own type and payload, in each way that the bus has.
 //
 // # Publishing inside handlers
 //
@@ -84,8 +85,10 @@
 //   - The bus never writes to an event, but for the Time that MaxAge needs.
 //   - An event that only taps of [Bus.SubscribeAll] see counts as unhandled.
 //   - An event of a [Topic] with another payload fails with [ErrPayloadType].
+//   - While a topic's handler lives, one with another payload panics in Subscribe.
 //   - [Once] is exactly one call, though several queues carry the type.
 //   - What [Where] or [OnQueue] turns away reaches neither middleware nor handler.
+//   - [WhereData] is Where on the payload, and hides no wrong one from a topic.
 //   - [DisableAfter] takes a handler out after so many failures in a row.
 //   - [WithMiddleware] is around [Use], the first outermost.
 //   - A subscription [WithLast] misses no event, gets none twice, and none too old.

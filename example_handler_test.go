@@ -69,6 +69,19 @@ func ExampleWhere() {
 	// Output: large: order_placed 5000
 }
 
+// A tap that picks one payload out of all that travels through the bus.
+func ExampleWhereData() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
+	type price float64
+	bus.SubscribeAll(eventbus.HandlerFunc(show("high:")), eventbus.WhereData(func(p price) bool { return p > 100 }))
+	send(bus, "quote", price(99), price(101), "halted")
+	send(bus, "trade", price(102))
+	// Output:
+	// high: quote 101
+	// high: trade 102
+}
+
 func ExampleDisableAfter() {
 	bus := running(printFailures)
 	defer bus.Shutdown(context.Background())

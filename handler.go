@@ -49,10 +49,12 @@ type Subscription struct {
 	filter     *filter      // nil if every event gets to the handler
 	wantsLast  bool         // see WithLast
 	retainer   bool         // it is no handler but a part of Retain
+	payload    reflect.Type // what a topic's handler takes; nil of other handlers
 
 	call  func(context.Context, Event) error // nil once it has left, so that the handler is not kept; guarded by table.mu
 	state subState                           // guarded by table.mu
 	joins *joiner                            // on its way to the table; nil without WithLast
+	holds bool                               // it is counted in table.payloads; guarded by table.mu
 
 	failed   atomic.Uint64
 	panicked atomic.Uint64
@@ -70,7 +72,11 @@ func (s *Subscription) Unsubscribe() { s.bus.unsubscribe(s) }
 // begins the message of its panics.
 func newSubscription(b *Bus, what string, t EventType, h Handler, opts []SubscribeOption) *Subscription {
 	s := &Subscription{bus: b, eventType: t}
-	if err := s.setUp(h, opts); err != nil {
+	err := s.setUp(h, opts)
+	if err == nil {
+		err = s.holdPayload()
+	}
+	if err != nil {
 		panic(fmt.Sprintf("eventbus: %s: %v", what, err))
 	}
 	return s
@@ -81,6 +87,9 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 		return errors.New("the handler is nil")
 	}
 	s.name = nameOf(h)
+	if typed, ok := h.(typedHandler); ok {
+		s.payload = typed.payloadType()
+	}
 	for _, opt := range opts {
 		if opt == nil {
 			return errors.New("an option is nil")
@@ -99,6 +108,20 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 		s.call = s.filtered(call)
 	}
 	return nil
+}
+
+// holdPayload makes the payload of a topic's handler that of the event type, for as long
+// as s lives. It is an error if another subscription holds another one.
+func (s *Subscription) holdPayload() error {
+	if s.payload == nil || s.payload.Kind() == reflect.Interface {
+		return nil
+	}
+	other := s.bus.table.holdPayload(s)
+	if other == nil || s.bus.isClosed() {
+		return nil
+	}
+	theirs, own := typeNames(other, s.payload)
+	return fmt.Errorf("the handler takes a %s, and another subscription of that type a %s: want one payload type", own, theirs)
 }
 
 func isNil(h Handler) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 )
 
@@ -48,6 +49,33 @@ func Where(accept func(Event) bool) SubscribeOption {
 		}
 		f := s.needFilter()
 		f.where = append(f.where, accept)
+		return nil
+	}
+}
+
+// WhereData is [Where] on the payload. An event whose payload is no T is turned away like
+// one that accept turns away, so that a tap or an untyped handler may use it to pick one
+// payload out of several. It hides no mistake from a handler of [Topic.Subscribe]: an event
+// with another payload than the topic's gets there, and fails with [ErrPayloadType] as
+// without WhereData. nil is a T if T is an interface. A nil accept, and on a topic a T that
+// its payload can never be, are set-up misuse and panic in Subscribe.
+func WhereData[T any](accept func(data T) bool) SubscribeOption {
+	return func(s *Subscription) error {
+		if accept == nil {
+			return errors.New("WhereData: the filter is nil")
+		}
+		if want := reflect.TypeFor[T](); s.payload != nil && !canBe(s.payload, want) {
+			takes, payload := typeNames(want, s.payload)
+			return fmt.Errorf("WhereData: the filter takes a %s, the topic's payload is a %s", takes, payload)
+		}
+		f := s.needFilter()
+		f.where = append(f.where, func(e Event) bool {
+			data, ok := e.Data.(T)
+			if ok || isNilOf[T](e.Data) {
+				return accept(data)
+			}
+			return s.payload != nil && !isPayload(e.Data, s.payload)
+		})
 		return nil
 	}
 }
