@@ -74,7 +74,9 @@
 //   - A failure is counted once, for whoever failed.
 //   - Loggers and error handlers that panic are contained, and may publish.
 //   - An [Async] call past its timeout has failed, and is counted until it returns.
+//   - [WithHandlerTimeout] is Async for one subscription, a topic's too.
 //   - A handler that runs for longer than [WithSlowHandler] is named while it runs.
+//   - [WithSlowAfter] is that limit for one subscription.
 //   - A publish that waits for longer than [WithSlowPublish] is logged.
 //   - However much is lost or fails, the log stays short, and every count is told.
 //

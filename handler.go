@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // A Handler handles events. The bus calls it on the goroutine of the queue's
@@ -49,7 +50,10 @@ type Subscription struct {
 	filter     *filter      // nil if every event gets to the handler
 	wantsLast  bool         // see WithLast
 	retainer   bool         // it is no handler but a part of Retain
-	payload    reflect.Type // what a topic's handler takes; nil of other handlers
+
+	payload   reflect.Type  // what a topic's handler takes; nil of other handlers
+	timeout   time.Duration // see WithHandlerTimeout; 0 for none
+	slowAfter time.Duration // see WithSlowAfter; 0 for the bus's limit
 
 	call  func(context.Context, Event) error // nil once it has left, so that the handler is not kept; guarded by table.mu
 	state subState                           // guarded by table.mu
@@ -79,6 +83,9 @@ func newSubscription(b *Bus, what string, t EventType, h Handler, opts []Subscri
 	if err != nil {
 		panic(fmt.Sprintf("eventbus: %s: %v", what, err))
 	}
+	if s.slowAfter > 0 {
+		b.pulse.allow(s.slowAfter)
+	}
 	return s
 }
 
@@ -99,6 +106,9 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 		}
 	}
 	s.errors = s.bus.newErrorThrottle(s.name, s.eventType)
+	if s.timeout > 0 {
+		h = Async(h, s.timeout)
+	}
 	call, err := s.wrap(h)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync/atomic"
+	"time"
 )
 
 // A SubscribeOption changes one subscription. An invalid one is set-up misuse:
@@ -102,6 +103,22 @@ func DisableAfter(k int) SubscribeOption {
 			return fmt.Errorf("DisableAfter: the number of failures is %d, want 1 or more", k)
 		}
 		s.needFilter().limit = int64(k)
+		return nil
+	}
+}
+
+// WithSlowAfter gives one subscription its own limit for slow reports, in place of that of
+// [WithSlowHandler] and also where that is 0: a call of its handler is reported once while
+// it still runs, at most d and 25 ms after it began, and once when it has ended. Middleware
+// and filters count. Error handlers that are told of its failures keep the bus's limit, and
+// [Bus.RunUntilIdle] reports nothing. Given several times, the last counts. A d of 0 or less
+// is set-up misuse and panics in Subscribe.
+func WithSlowAfter(d time.Duration) SubscribeOption {
+	return func(s *Subscription) error {
+		if d <= 0 {
+			return fmt.Errorf("WithSlowAfter: the limit is %v, want more than 0", d)
+		}
+		s.slowAfter = d
 		return nil
 	}
 }

@@ -360,6 +360,10 @@ func TestSubscribeRefusesBadOptions(t *testing.T) {
 		"an option is nil":                                   nil,
 		"WithName: the name is empty":                        eventbus.WithName(""),
 		"WhereData: the filter is nil":                       eventbus.WhereData[int](nil),
+		"WithHandlerTimeout: the timeout is 0s, want more":   eventbus.WithHandlerTimeout(0),
+		"WithHandlerTimeout: the timeout is -1ns, want more": eventbus.WithHandlerTimeout(-1),
+		"WithSlowAfter: the limit is 0s, want more than 0":   eventbus.WithSlowAfter(0),
+		"WithSlowAfter: the limit is -1ns, want more than 0": eventbus.WithSlowAfter(-1),
 	} {
 		require.Regexp(t, "^eventbus: Subscribe to tick: "+want, panicOf(func() { b.Subscribe("tick", h, opt) }))
 		require.Regexp(t, "^eventbus: SubscribeAll: "+want, panicOf(func() { b.SubscribeAll(h, opt) }))
