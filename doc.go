@@ -93,6 +93,7 @@
 //   - [WhereData] is Where on the payload, and hides no wrong one from a topic.
 //   - [DisableAfter] takes a handler out after so many failures in a row.
 //   - [WithMiddleware] is around [Use], the first outermost.
+//   - [HandlerInfo] tells a middleware whose handler it wraps.
 //   - A subscription [WithLast] misses no event, gets none twice, and none too old.
 //   - [DeliveryFrom] tells a handler its event, queue, number and name.
 //

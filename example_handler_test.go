@@ -115,6 +115,27 @@ func ExampleWithMiddleware() {
 	// end order_placed
 }
 
+// A middleware that counts by handler looks once for whom it is.
+func ExampleHandlerInfo() {
+	calls := make(map[string]int)
+	count := func(next eventbus.Handler) eventbus.Handler {
+		name, _ := eventbus.HandlerInfo(next)
+		return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+			calls[name]++ // the handlers of one queue run one at a time
+			return next.Handle(ctx, e)
+		})
+	}
+	bus := running(printFailures, eventbus.WithMiddleware(count))
+	defer bus.Shutdown(context.Background())
+	quiet := func(context.Context, eventbus.Event) error { return nil }
+	bus.SubscribeFunc(eventbus.OrderPlaced, quiet, eventbus.WithName("risk"))
+	bus.SubscribeAll(eventbus.HandlerFunc(quiet), eventbus.WithName("audit"))
+	send(bus, eventbus.OrderPlaced, 1, 2)
+	send(bus, eventbus.OrderFilled, 1)
+	fmt.Println(calls)
+	// Output: map[audit:3 risk:2]
+}
+
 func ExampleWithErrorHandler() {
 	bus := running(eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) {
 		fmt.Println(err.Handler, "on", err.Event.Data, "panicked:", err.Panicked)

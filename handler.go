@@ -197,7 +197,8 @@ func (e *HandlerError) Unwrap() error { return e.Err }
 //
 // The handler that it returns should pass on the context it was given, or one
 // derived from it, so that publishes inside the handler still cannot deadlock
-// the bus. A panic of next passes through it like any other.
+// the bus. A panic of next passes through it like any other. [HandlerInfo] tells whose
+// handler next is.
 type Middleware func(next Handler) Handler
 
 // WithMiddleware wraps every handler of the bus, the first middleware outermost,
@@ -239,9 +240,12 @@ func checkMiddleware(m []Middleware) error {
 func (s *Subscription) wrap(h Handler) (func(context.Context, Event) error, error) {
 	s.async = isAsync(h)
 	for _, m := range slices.Backward(slices.Concat(s.bus.middleware, s.middleware)) {
-		h = m(h)
+		h = m(&namedHandler{h, s.name, s.eventType})
 		if isNil(h) {
 			return nil, errors.New("a middleware returned nil, want a handler")
+		}
+		if same, ok := h.(*namedHandler); ok { // it wraps nothing
+			h = same.handler
 		}
 		s.async = s.async || isAsync(h)
 	}
@@ -249,4 +253,33 @@ func (s *Subscription) wrap(h Handler) (func(context.Context, Event) error, erro
 		return f, nil
 	}
 	return h.Handle, nil
+}
+
+// HandlerInfo tells a [Middleware] whose handler next is: the name that logs, errors and
+// [Stats] give it, and the event type that it subscribed to, which is empty for a tap of
+// [Bus.SubscribeAll]. next is what the bus gave the middleware; for any other Handler, as
+// what another middleware returned, both are empty. HandlerInfo may be called at any time
+// and concurrently; what it returns never changes.
+func HandlerInfo(next Handler) (name string, t EventType) {
+	if h, ok := next.(*namedHandler); ok {
+		return h.name, h.eventType
+	}
+	return "", ""
+}
+
+// A namedHandler is what the bus gives a middleware: a handler, and whose it is.
+type namedHandler struct {
+	handler   Handler
+	name      string
+	eventType EventType
+}
+
+func (h *namedHandler) handlerName() string { return h.name }
+
+// Handle calls the handler, a function as directly as a HandlerFunc does.
+func (h *namedHandler) Handle(ctx context.Context, e Event) error {
+	if f, ok := h.handler.(HandlerFunc); ok {
+		return f(ctx, e)
+	}
+	return h.handler.Handle(ctx, e)
 }

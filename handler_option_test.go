@@ -225,6 +225,44 @@ func TestWithMiddlewareIsAroundUse(t *testing.T) {
 	})
 }
 
+// HandlerInfo tells a middleware whose handler it wraps. It does so at each place among
+// the middleware, and for every kind of handler.
+func TestHandlerInfoTellsWhoseHandlerItIs(t *testing.T) {
+	var seen journal[string]
+	ask := func(next eventbus.Handler) eventbus.Handler {
+		name, typ := eventbus.HandlerInfo(next)
+		seen.add(name + " on " + string(typ))
+		return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+			again, _ := eventbus.HandlerInfo(next)
+			if again != name {
+				return errors.New("it has changed")
+			}
+			return next.Handle(ctx, e)
+		})
+	}
+	limited := func(next eventbus.Handler) eventbus.Handler { return eventbus.Async(next, time.Hour) }
+	b := newBus(t, eventbus.WithMiddleware(ask, limited, silent))
+	var got journal[int]
+	b.SubscribeFunc("tick", got.handle, eventbus.Use(silent, ask), eventbus.WithName("feed"), eventbus.WithHandlerTimeout(time.Hour))
+	b.SubscribeAll(eventbus.HandlerFunc(got.handle), eventbus.WithName("tap"))
+	b.Subscribe("tick", noFunc{&got})
+	eventbus.NewTopic[int]("tick", eventbus.DataQueue).Subscribe(b, got.note, eventbus.WithName("topic"))
+	require.Equal(t, []string{"feed on tick", "feed on tick", "tap on ", "eventbus_test.noFunc on tick", "topic on tick"}, seen.all())
+	start(t, b)
+	require.NoError(t, b.PublishWait(t.Context(), eventbus.DataQueue, event("tick", 1)))
+	require.Equal(t, []int{1, 1, 1, 1}, got.all())
+	for _, other := range []eventbus.Handler{nil, eventbus.HandlerFunc(nil), noFunc{}, eventbus.Async(noFunc{}, 0)} {
+		name, typ := eventbus.HandlerInfo(other)
+		require.Empty(t, name)
+		require.Empty(t, typ)
+	}
+}
+
+// A noFunc is a handler that is no function.
+type noFunc struct{ got *journal[int] }
+
+func (c noFunc) Handle(ctx context.Context, e eventbus.Event) error { return c.got.handle(ctx, e) }
+
 // A subscription WithLast misses no event, gets none twice, and none too old.
 // However it races with the publisher, a late joiner sees a run of numbers
 // without a gap or a repetition, up to the last.
