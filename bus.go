@@ -167,7 +167,8 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithQueue replaces the configuration of one queue.
+// WithQueue replaces the whole configuration of one queue: a field that qc leaves zero is
+// zero, and not the default. To change one field, begin with [DefaultQueueConfig].
 func WithQueue(q Queue, qc QueueConfig) Option {
 	return func(c *config) error {
 		if q >= numQueues {

@@ -184,7 +184,8 @@ func TestWithCarryTakesAValueToTheHandlers(t *testing.T) {
 	}
 }
 
-// With WithCauses, Delivery.Cause leads from an order back to its tick, and to no other bus.
+// With WithCauses, Delivery.Cause leads from an order to its tick, on this bus. Another bus is
+// outside.
 func TestWithCausesLeadsFromAnOrderToItsTick(t *testing.T) {
 	b, other := newBus(t, eventbus.WithCauses()), newBus(t, eventbus.WithCauses())
 	var causes journal[*eventbus.Cause]
@@ -302,7 +303,7 @@ func TestWithLatenciesChangesNothingElse(t *testing.T) {
 	require.EqualValues(t, 1, b.Latencies().Handlers[1].Took.Count())
 }
 
-// Stats tell what a processor is at, how long an event has waited, and who waits for room.
+// Stats tell what a processor is at, how long events wait, and who waits for room.
 func TestStatsTellWhatAProcessorIsAtAndWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBus(t, blocking(2, eventbus.OrderQueue)...)

@@ -141,8 +141,8 @@ func TestPublishDefersWhereAHandlerMustNotWait(t *testing.T) {
 	}
 }
 
-// A queue defers at most twice its capacity and 3 events; then the handler is told
-// ErrQueueFull, at the order queue too.
+// A queue defers at most twice its capacity and 3 events, then tells ErrQueueFull.
+// The order queue does, too.
 func TestPublishDefersTwiceTheCapacityAndThree(t *testing.T) {
 	bustest.Bubble(t, func(t *testing.T) {
 		const capacity = 7

@@ -84,8 +84,7 @@ func TestSubscribeHandlersRunOneAtATimeInOrder(t *testing.T) {
 	require.Equal(t, events*handlers, calls)
 }
 
-// Publishes that wait are let in first come, first served: handlers before those
-// from outside.
+// Publishes that wait are let in first come, first served, handlers before others.
 func TestPublishLetsInFirstComeFirstServed(t *testing.T) {
 	bustest.Bubble(t, func(t *testing.T) {
 		b, got, g := full(t, eventbus.QueueConfig{Capacity: 2})

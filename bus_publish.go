@@ -23,6 +23,9 @@ import (
 //
 // Before [Bus.Start] and after [Bus.Stop], events wait in the queue.
 //
+// ctx is for the publish alone: its end ends no handler, and its values do not reach
+// handlers. What these need belongs into e.Data.
+//
 // Inside a handler, pass the context that the handler was given. During
 // Shutdown that is what lets the event in, and it does not end by itself what a
 // publish waits for. Where waiting for room would be waiting for itself, directly or

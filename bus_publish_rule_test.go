@@ -189,7 +189,10 @@ func TestDropOldestIsNoTopicsRule(t *testing.T) {
 		panicOf(func() { eventbus.NewTopic[int]("x", eventbus.DataQueue, eventbus.WithOverflow(eventbus.DropOldest, 0)) }))
 	b := newBus(t, capacity(eventbus.OrderQueue, 1, eventbus.DropOldest, 0))
 	topic := eventbus.NewTopic[int]("x", eventbus.OrderQueue, eventbus.WithOverflow(eventbus.Block, 0))
-	require.ErrorIs(t, topic.Publish(context.Background(), b, 1), eventbus.ErrInvalidEvent)
+	for way, publish := range topicWays(topic) {
+		require.ErrorIs(t, publish(context.Background(), b, 1), eventbus.ErrInvalidEvent, way)
+	}
+	require.EqualValues(t, len(topicWays(topic)), orders(b).Rejected)
 }
 
 // With ConflateBy a queue holds one event a key, and the last of each is handled.
@@ -350,4 +353,58 @@ func TestTopicRulesAreThoseOfItsPublishes(t *testing.T) {
 		bustest.Flush(t, b)
 		require.Equal(t, []trade{{"BTC", 0}}, got.all())
 	})
+}
+
+// A Topic publishes its own type and payload, in each way that the bus has. At a full
+// queue each has the topic's rules, and not the queue's.
+func TestTopicPublishesInEachWayOfTheBus(t *testing.T) {
+	topic := eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithConflateBy(symbolOf),
+		eventbus.WithOverflow(eventbus.DropNewest, 0), eventbus.WithMaxAge(time.Second))
+	for way, publish := range topicWays(topic) {
+		t.Run(way, func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
+				b, got, g := stuckOnTrade(t, eventbus.QueueConfig{Capacity: 1})
+				ctx := context.Background()
+				require.NoError(t, topic.Publish(ctx, b, trade{"BTC", 0}))
+				full := eventbus.ErrDropped
+				if way == "TryPublish" {
+					full = eventbus.ErrQueueFull
+				}
+				instantly(t, way, func() { require.ErrorIs(t, publish(ctx, b, trade{"ETH", 1}), full) })
+				result := bustest.InBackground(func() error { return publish(ctx, b, trade{"BTC", 2}) })
+				synctest.Wait()
+				require.EqualValues(t, 1, b.Stats().Queues[eventbus.DataQueue].Conflated, "it replaces one, though the queue is full")
+				g.open()
+				require.NoError(t, receive(t, result))
+				bustest.Flush(t, b)
+				require.Equal(t, []trade{{"BTC", 2}}, got.all())
+
+				g = hold(t, b, eventbus.DataQueue)
+				late := bustest.InBackground(func() error { return publish(ctx, b, trade{"BTC", 3}) })
+				synctest.Wait()
+				time.Sleep(time.Second + time.Nanosecond)
+				g.open()
+				if err := receive(t, late); way == "PublishWait" {
+					require.ErrorIs(t, err, eventbus.ErrExpired)
+				}
+				bustest.Flush(t, b)
+				require.Len(t, got.all(), 1, "the topic's maximum age")
+				require.EqualValues(t, 1, b.Stats().Queues[eventbus.DataQueue].Expired)
+			})
+		})
+	}
+}
+
+// topicWays is every way to publish with topic.
+func topicWays[T any](topic eventbus.Topic[T]) map[string]func(context.Context, *eventbus.Bus, T) error {
+	return map[string]func(context.Context, *eventbus.Bus, T) error{
+		"Publish": topic.Publish, "TryPublish": topic.TryPublish, "PublishWait": topic.PublishWait,
+		"PublishBatch": func(ctx context.Context, b *eventbus.Bus, data T) error {
+			_, err := topic.PublishBatch(ctx, b, []T{data})
+			return err
+		},
+		"PublishEvent": func(ctx context.Context, b *eventbus.Bus, data T) error {
+			return topic.PublishEvent(ctx, b, topic.Event(data))
+		},
+	}
 }

@@ -18,6 +18,10 @@ type shutdown struct {
 	claimed bool           // a caller has got left; guarded by Bus.mu
 }
 
+// isClosed reports whether Shutdown has ended, or has given up: no handler is called any
+// more.
+func (b *Bus) isClosed() bool { return b.queues[0].buffer.Gate.Load()&closed != 0 }
+
 // Shutdown closes the bus for good. It refuses what is published from outside,
 // publishes that wait included, and lets the processors handle what is queued.
 // What handlers publish is accepted, so cascades arrive. When nothing is left

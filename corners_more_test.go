@@ -76,6 +76,7 @@ func TestAsyncInsideAnAbandonedCallBelongsToItsBus(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, b.Shutdown(context.Background()))
 		require.Greater(t, time.Since(began), 50*time.Second)
+		synctest.Wait() // Shutdown waits for no logger
 		failures := log.find("eventbus: handler failed")
 		require.NotEmpty(t, failures)
 		require.ErrorContains(t, failures[len(failures)-1].attrs["error"].(error), "the inner one")

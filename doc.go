@@ -14,7 +14,7 @@
 // The queues differ in what [Bus.Publish] does when they are full. [DataQueue], of
 // 1000 events, waits up to 1 s and then drops the new event. [SignalQueue], of 100,
 // waits up to 5 s and then refuses it. [OrderQueue], of 50, waits until the context
-// is done and never drops. [WithQueue] changes that.
+// is done and never drops. [WithQueue] changes that, from [DefaultQueueConfig] on.
 //
 // Each sentence below is held by a test whose comment begins with it.
 //
@@ -23,8 +23,7 @@
 //   - Events that one goroutine publishes to one queue are handled in that order.
 //   - The handlers of an event run one at a time, in the order in which they
 //     subscribed, and the next event of that queue begins after the last of them.
-//   - Publishes that wait are let in first come, first served: handlers before those
-//     from outside.
+//   - Publishes that wait are let in first come, first served, handlers before others.
 //   - A waiting handler is overtaken by about as many events as the capacity at most.
 //
 // # Publishing
@@ -44,6 +43,7 @@
 //   - With ConflateBy a queue holds one event a key, and the last of each is handled.
 //   - An event that is older than MaxAge when its turn comes reaches no handler.
 //   - A topic's rules are those of its publishes, and no other's.
+//   - A [Topic] publishes its own type and payload, in each way that the bus has.
 //
 // # Publishing inside handlers
 //
@@ -51,8 +51,7 @@
 //   - Where it must not wait, its event is deferred: accepted, and ahead of all from
 //     outside. It must not where it would wait for itself, on a bus that does not run,
 //     at a paused queue, and to its own bus with [WithSingleThread].
-//   - A queue defers at most twice its capacity and 3 events; then the handler
-//     is told [ErrQueueFull], at the order queue too.
+//   - A queue defers at most twice its capacity and 3 events, then tells [ErrQueueFull].
 //   - A handler's own context ends none of its publishes.
 //   - A call that [Async] has given up on publishes nothing more.
 //   - A bus that is stepped inside a handler is a part of that handler.
@@ -73,7 +72,9 @@
 //   - A failure is counted once, for whoever failed.
 //   - Loggers and error handlers that panic are contained, and may publish.
 //   - An [Async] call past its timeout has failed, and is counted until it returns.
+//   - [WithHandlerTimeout] is Async for one subscription, a topic's too.
 //   - A handler that runs for longer than [WithSlowHandler] is named while it runs.
+//   - [WithSlowAfter] is that limit for one subscription.
 //   - A publish that waits for longer than [WithSlowPublish] is logged.
 //   - However much is lost or fails, the log stays short, and every count is told.
 //
@@ -88,10 +89,13 @@
 //   - [Bus.SubscribeMatch] handles the types that its pattern matches, later ones too.
 //   - [WithPriority] calls a handler before those of the same event with a lower one.
 //   - An event of a [Topic] with another payload fails with [ErrPayloadType].
+//   - While a topic's handler lives, one with another payload panics in Subscribe.
 //   - [Once] is exactly one call, though several queues carry the type.
 //   - What [Where] or [OnQueue] turns away reaches neither middleware nor handler.
+//   - [WhereData] is Where on the payload, and hides no wrong one from a topic.
 //   - [DisableAfter] takes a handler out after so many failures in a row.
 //   - [WithMiddleware] is around [Use], the first outermost.
+//   - [HandlerInfo] tells a middleware whose handler it wraps.
 //   - A subscription [WithLast] misses no event, gets none twice, and none too old.
 //   - [DeliveryFrom] tells a handler its event, queue, number and name.
 //
@@ -128,23 +132,19 @@
 //     Deferred, and what Dropped and Rejected count was never accepted.
 //   - Memory and goroutines stay flat, however long a consumer is stuck.
 //   - [WithCarry] takes a value from a publish to the handlers, wherever the event waits.
-//   - With [WithCauses], Delivery.Cause leads from an order back to its tick, and to no
-//     other bus.
+//   - With [WithCauses], Delivery.Cause leads from an order to its tick, on this bus.
 //   - With [WithLatencies], Latencies tells how long events wait and handlers take.
-//   - Stats tell what a processor is at, how long an event has waited, and who waits for
-//     room.
+//   - Stats tell what a processor is at, how long events wait, and who waits for room.
 //
 // # What is not guaranteed
 //
 //   - Nothing is ordered across queues. Keep an order's life on one queue.
-//   - A goroutine that a handler starts is not the handler, and should publish with a
-//     context of its own. With the handler's, after that has returned, its wait may be
-//     taken for that of the handler at hand.
+//   - A goroutine that a handler starts is not the handler: with the handler's context,
+//     its wait may be taken for that of a later handler.
 //   - A handler that publishes with [context.Background] can wait for itself.
 //   - The values of a publisher's context do not reach handlers without WithCarry.
 //   - A handler that never returns blocks its queue, unless Async gives up on it.
 //   - Go cannot end a goroutine: an abandoned call goes on, and Flush does not wait for it.
-//   - If events that answer themselves fill a queue for good, publishers from outside
-//     wait until their context or time ends.
+//   - Events that answer themselves may keep others out until their time or context ends.
 //   - Events are in memory. What is queued when the process dies is lost.
 package eventbus

@@ -113,6 +113,19 @@ func ExampleWhere() {
 	// Output: large: order_placed 5000
 }
 
+// A tap that picks one payload out of all that travels through the bus.
+func ExampleWhereData() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
+	type price float64
+	bus.SubscribeAll(eventbus.HandlerFunc(show("high:")), eventbus.WhereData(func(p price) bool { return p > 100 }))
+	send(bus, "quote", price(99), price(101), "halted")
+	send(bus, "trade", price(102))
+	// Output:
+	// high: quote 101
+	// high: trade 102
+}
+
 func ExampleDisableAfter() {
 	bus := running(printFailures)
 	defer bus.Shutdown(context.Background())
@@ -144,6 +157,27 @@ func ExampleWithMiddleware() {
 	// begin order_placed
 	// journal: order_placed buy 100
 	// end order_placed
+}
+
+// A middleware that counts by handler looks once for whom it is.
+func ExampleHandlerInfo() {
+	calls := make(map[string]int)
+	count := func(next eventbus.Handler) eventbus.Handler {
+		name, _ := eventbus.HandlerInfo(next)
+		return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+			calls[name]++ // the handlers of one queue run one at a time
+			return next.Handle(ctx, e)
+		})
+	}
+	bus := running(printFailures, eventbus.WithMiddleware(count))
+	defer bus.Shutdown(context.Background())
+	quiet := func(context.Context, eventbus.Event) error { return nil }
+	bus.SubscribeFunc(eventbus.OrderPlaced, quiet, eventbus.WithName("risk"))
+	bus.SubscribeAll(eventbus.HandlerFunc(quiet), eventbus.WithName("audit"))
+	send(bus, eventbus.OrderPlaced, 1, 2)
+	send(bus, eventbus.OrderFilled, 1)
+	fmt.Println(calls)
+	// Output: map[audit:3 risk:2]
 }
 
 func ExampleWithErrorHandler() {

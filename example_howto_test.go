@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -42,37 +43,54 @@ func ExampleWithClock() {
 	// 1 <nil>
 }
 
-// A handler of a topic gets a time limit as the event type's handler: Async takes
-// a Handler, and the payload comes out of the event.
-func ExampleAsync_topic() {
-	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)),
-		eventbus.WithErrorHandler(func(_ context.Context, h *eventbus.HandlerError) {
-			fmt.Println(errors.Is(h, eventbus.ErrHandlerTimeout), h.Handler)
-		}))
-	if err != nil {
-		panic(err)
-	}
+// A risk service that does not answer must not hold up the signals, so its handler has a
+// time limit. The payload keeps its type.
+func ExampleWithHandlerTimeout() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
 	risk := eventbus.NewTopic[int]("risk", eventbus.SignalQueue)
-	limited := func(ctx context.Context, e eventbus.Event) error {
-		exposure := e.Data.(int)
+	risk.Subscribe(bus, func(ctx context.Context, exposure int) error {
 		fmt.Println("checking", exposure)
 		<-ctx.Done() // a service that does not answer
 		return ctx.Err()
+	}, eventbus.WithName("risk service"), eventbus.WithHandlerTimeout(20*time.Millisecond))
+	err := risk.PublishWait(context.Background(), bus, 100)
+	fmt.Println(errors.Is(err, eventbus.ErrHandlerTimeout))
+	// Output:
+	// checking 100
+	// risk service failed: eventbus: handler timed out after 20ms
+	// true
+}
+
+// A report at the end of the day may take its time. Any other handler that takes longer
+// than 10 ms is named while it runs, all the same.
+func ExampleWithSlowAfter() {
+	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.MessageKey || a.Key == "handler" {
+			return a
+		}
+		return slog.Attr{} // times differ
+	}}))
+	bus, err := eventbus.New(eventbus.WithLogger(log))
+	if err != nil {
+		panic(err)
 	}
-	bus.Subscribe("risk", eventbus.Async(eventbus.HandlerFunc(limited), time.Millisecond), eventbus.WithName("risk service"))
+	taking := func(d time.Duration) func(context.Context, eventbus.Event) error {
+		return func(context.Context, eventbus.Event) error { time.Sleep(d); return nil }
+	}
+	bus.SubscribeFunc("close", taking(50*time.Millisecond), eventbus.WithName("report"), eventbus.WithSlowAfter(time.Minute))
+	bus.SubscribeFunc("close", taking(300*time.Millisecond), eventbus.WithName("quote"))
 	ctx := context.Background()
 	if err := bus.Start(ctx); err != nil {
 		panic(err)
 	}
-	if err := risk.Publish(ctx, bus, 100); err != nil {
-		panic(err)
-	}
+	publish1(bus, eventbus.DataQueue, "close", nil)
 	if err := bus.Shutdown(ctx); err != nil {
 		panic(err)
 	}
 	// Output:
-	// checking 100
-	// true risk service
+	// msg="eventbus: slow handler is still running" handler=quote
+	// msg="eventbus: slow handler has ended" handler=quote
 }
 
 // To halt without losing an order: strategies stop, what is queued is drained

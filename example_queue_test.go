@@ -11,19 +11,17 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// A strategy that falls behind wants the latest price of each symbol. WithQueue
-// replaces the whole configuration, so the rule of the data queue is said again.
+// A strategy that falls behind wants the latest price of each symbol. WithQueue replaces
+// the whole configuration, so this one begins with the default: new symbols that find the
+// queue full still wait for 1 s and are dropped then.
 func ExampleQueueConfig_conflateBy() {
 	type tick struct {
 		symbol string
 		price  float64
 	}
-	bus, err := eventbus.New(eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{
-		Capacity:   1000,
-		Overflow:   eventbus.DropNewest,
-		Timeout:    time.Second,
-		ConflateBy: func(e eventbus.Event) string { return e.Data.(tick).symbol },
-	}))
+	latest := eventbus.DefaultQueueConfig(eventbus.DataQueue)
+	latest.ConflateBy = func(e eventbus.Event) string { return e.Data.(tick).symbol }
+	bus, err := eventbus.New(eventbus.WithQueue(eventbus.DataQueue, latest))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -82,6 +80,16 @@ func ExampleQueueConfig_maxAge() {
 	// Output:
 	// not sent: buy 1 true
 	// sent: buy 2
+}
+
+// An engine with many orders needs a longer order queue, which still must not drop any.
+func ExampleDefaultQueueConfig() {
+	orders := eventbus.DefaultQueueConfig(eventbus.OrderQueue)
+	orders.Capacity = 500
+	bus := idle(eventbus.WithQueue(eventbus.OrderQueue, orders))
+	q := bus.Stats().Queues[eventbus.OrderQueue]
+	fmt.Println(q.Capacity, q.Overflow, q.Timeout)
+	// Output: 500 block 0s
 }
 
 func ExampleBus_TryPublish() {
@@ -186,6 +194,67 @@ func ExampleTopic() {
 	// Output:
 	// order 1 over 100
 	// eventbus: wrong payload type: the event carries a string, the topic order_placed takes a *eventbus_test.Order
+}
+
+func ExampleTopic_TryPublish() {
+	bus := idle(eventbus.WithQueue(eventbus.OrderQueue, eventbus.QueueConfig{Capacity: 1}))
+	fmt.Println(Orders.TryPublish(context.Background(), bus, &Order{ID: 1}))
+	err := Orders.TryPublish(context.Background(), bus, &Order{ID: 2})
+	fmt.Println(errors.Is(err, eventbus.ErrQueueFull), err)
+	// Output:
+	// <nil>
+	// true publish "order_placed" to the order queue: eventbus: queue is full
+}
+
+// A desk that wants to know whether its order was let through.
+func ExampleTopic_PublishWait() {
+	bus := running()
+	defer bus.Shutdown(context.Background())
+	Orders.Subscribe(bus, func(_ context.Context, o *Order) error {
+		if o.Qty > 100 {
+			return errors.New("order is too large")
+		}
+		return nil
+	}, eventbus.WithName("risk"))
+	for _, qty := range []int{10, 1000} {
+		fmt.Println(Orders.PublishWait(context.Background(), bus, &Order{Qty: qty}))
+	}
+	// Output:
+	// <nil>
+	// eventbus: handler risk failed on order_placed of the order queue: order is too large
+}
+
+// A packet of a feed whose stale prices are not worth a wait: what finds no room is left out.
+func ExampleTopic_PublishBatch() {
+	ticks := eventbus.NewTopic[int]("tick", eventbus.DataQueue, eventbus.WithOverflow(eventbus.DropNewest, 0))
+	bus := idle(eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 3}))
+	accepted, err := ticks.PublishBatch(context.Background(), bus, []int{64000, 64001, 64003, 64002})
+	fmt.Println(accepted, "accepted:", errors.Is(err, eventbus.ErrDropped))
+	// Output: 3 accepted: true
+}
+
+// An order that came from elsewhere keeps its time and says where it came from.
+func ExampleTopic_PublishEvent() {
+	bus := running(printFailures)
+	defer bus.Shutdown(context.Background())
+	bus.SubscribeFunc(Orders.Type(), func(_ context.Context, e eventbus.Event) error {
+		fmt.Println(e.Source, e.Time.Format(time.TimeOnly), e.Data.(*Order).ID)
+		return nil
+	})
+	ctx := context.Background()
+	e := Orders.Event(&Order{ID: 1})
+	e.Source, e.Time = "desk", time.Date(2020, 3, 16, 14, 30, 0, 0, time.UTC)
+	if err := Orders.PublishEvent(ctx, bus, e); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Flush(ctx); err != nil {
+		log.Fatal(err)
+	}
+	e.Data = "buy 100"
+	fmt.Println(errors.Is(Orders.PublishEvent(ctx, bus, e), eventbus.ErrPayloadType))
+	// Output:
+	// desk 14:30:00 1
+	// true
 }
 
 // A strategy that starts in the middle of the day first gets the last price.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // A Handler handles events. The bus calls it on the goroutine of the queue's
@@ -19,8 +20,10 @@ import (
 // The context carries the handler's identity, so that a publish with it, or
 // with one derived from it, can never deadlock the bus. It ends when the
 // context given to [Bus.Start] does, when the last processor has left after a
-// [Bus.Stop], or when [Bus.Shutdown] gives up. A goroutine that Handle starts is not the handler any more: it should publish
-// with a context of its own.
+// [Bus.Stop], or when [Bus.Shutdown] gives up. Its values are those of that context: the
+// values of the publisher's context do not reach handlers, so put into the event what they
+// need. A goroutine that Handle starts is not the handler any more: it should publish with
+// a context of its own.
 //
 // An error that Handle returns, a panic, and a call of [runtime.Goexit] are
 // counted, logged and passed to the function given to [WithErrorHandler]; the
@@ -52,10 +55,15 @@ type Subscription struct {
 	wantsLast  bool         // see WithLast
 	retainer   bool         // it is no handler but a part of Retain
 
+	payload   reflect.Type  // what a topic's handler takes; nil of other handlers
+	timeout   time.Duration // see WithHandlerTimeout; 0 for none
+	slowAfter time.Duration // see WithSlowAfter; 0 for the bus's limit
+
 	call  func(context.Context, Event) error // nil once it has left, so that the handler is not kept; guarded by table.mu
 	state subState                           // guarded by table.mu
 	done  chan struct{}                      // what Done returns; nil until somebody asks; guarded by table.mu
 	joins *joiner                            // on its way to the table; nil without WithLast
+	holds bool                               // it is counted in table.payloads; guarded by table.mu
 
 	failed   atomic.Uint64
 	panicked atomic.Uint64
@@ -159,8 +167,15 @@ func (t *table) end() []*Subscription {
 // newSubscription completes s, which has its bus and its type or pattern, and is not in
 // the table yet. what begins the message of its panics.
 func newSubscription(s *Subscription, what string, h Handler, opts []SubscribeOption) *Subscription {
-	if err := s.setUp(h, opts); err != nil {
+	err := s.setUp(h, opts)
+	if err == nil {
+		err = s.holdPayload()
+	}
+	if err != nil {
 		panic(fmt.Sprintf("eventbus: %s: %v", what, err))
+	}
+	if s.slowAfter > 0 {
+		s.bus.pulse.allow(s.slowAfter)
 	}
 	return s
 }
@@ -170,6 +185,9 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 		return errors.New("the handler is nil")
 	}
 	s.name = nameOf(h)
+	if typed, ok := h.(typedHandler); ok {
+		s.payload = typed.payloadType()
+	}
 	for _, opt := range opts {
 		if opt == nil {
 			return errors.New("an option is nil")
@@ -179,6 +197,9 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 		}
 	}
 	s.errors = s.bus.newErrorThrottle(s.name, s.eventType)
+	if s.timeout > 0 {
+		h = Async(h, s.timeout)
+	}
 	call, err := s.wrap(h)
 	if err != nil {
 		return err
@@ -188,6 +209,20 @@ func (s *Subscription) setUp(h Handler, opts []SubscribeOption) error {
 		s.call = s.filtered(call)
 	}
 	return nil
+}
+
+// holdPayload makes the payload of a topic's handler that of the event type, for as long
+// as s lives. It is an error if another subscription holds another one.
+func (s *Subscription) holdPayload() error {
+	if s.payload == nil || s.payload.Kind() == reflect.Interface {
+		return nil
+	}
+	other := s.bus.table.holdPayload(s)
+	if other == nil || s.bus.isClosed() {
+		return nil
+	}
+	theirs, own := typeNames(other, s.payload)
+	return fmt.Errorf("the handler takes a %s, and another subscription of that type a %s: want one payload type", own, theirs)
 }
 
 func isNil(h Handler) bool {
@@ -253,7 +288,8 @@ func (e *HandlerError) Unwrap() error { return e.Err }
 //
 // The handler that it returns should pass on the context it was given, or one
 // derived from it, so that publishes inside the handler still cannot deadlock
-// the bus. A panic of next passes through it like any other.
+// the bus. A panic of next passes through it like any other. [HandlerInfo] tells whose
+// handler next is.
 type Middleware func(next Handler) Handler
 
 // WithMiddleware wraps every handler of the bus, the first middleware outermost,
@@ -295,9 +331,12 @@ func checkMiddleware(m []Middleware) error {
 func (s *Subscription) wrap(h Handler) (func(context.Context, Event) error, error) {
 	s.async = isAsync(h)
 	for _, m := range slices.Backward(slices.Concat(s.bus.middleware, s.middleware)) {
-		h = m(h)
+		h = m(&namedHandler{h, s.name, s.eventType})
 		if isNil(h) {
 			return nil, errors.New("a middleware returned nil, want a handler")
+		}
+		if same, ok := h.(*namedHandler); ok { // it wraps nothing
+			h = same.handler
 		}
 		s.async = s.async || isAsync(h)
 	}
@@ -305,4 +344,33 @@ func (s *Subscription) wrap(h Handler) (func(context.Context, Event) error, erro
 		return f, nil
 	}
 	return h.Handle, nil
+}
+
+// HandlerInfo tells a [Middleware] whose handler next is: the name that logs, errors and
+// [Stats] give it, and the event type that it subscribed to, which is empty for a tap of
+// [Bus.SubscribeAll]. next is what the bus gave the middleware; for any other Handler, as
+// what another middleware returned, both are empty. HandlerInfo may be called at any time
+// and concurrently; what it returns never changes.
+func HandlerInfo(next Handler) (name string, t EventType) {
+	if h, ok := next.(*namedHandler); ok {
+		return h.name, h.eventType
+	}
+	return "", ""
+}
+
+// A namedHandler is what the bus gives a middleware: a handler, and whose it is.
+type namedHandler struct {
+	handler   Handler
+	name      string
+	eventType EventType
+}
+
+func (h *namedHandler) handlerName() string { return h.name }
+
+// Handle calls the handler, a function as directly as a HandlerFunc does.
+func (h *namedHandler) Handle(ctx context.Context, e Event) error {
+	if f, ok := h.handler.(HandlerFunc); ok {
+		return f(ctx, e)
+	}
+	return h.handler.Handle(ctx, e)
 }

@@ -42,6 +42,21 @@ func Async(h Handler, timeout time.Duration) Handler {
 	return &asyncHandler{h, timeout, fmt.Errorf("%w after %v", ErrHandlerTimeout, timeout)}
 }
 
+// WithHandlerTimeout gives the handler of one subscription, a topic's too, a time limit: it
+// runs as [Async] of d, inside all middleware, and fails with [ErrHandlerTimeout] when d is
+// over. Time in [Where] and in middleware does not count. Given several times, the last
+// counts, and with a handler that is Async already the shorter limit. A d of 0 or less is
+// set-up misuse and panics in Subscribe.
+func WithHandlerTimeout(d time.Duration) SubscribeOption {
+	return func(s *Subscription) error {
+		if d <= 0 {
+			return fmt.Errorf("WithHandlerTimeout: the timeout is %v, want more than 0", d)
+		}
+		s.timeout = d
+		return nil
+	}
+}
+
 type asyncHandler struct {
 	handler  Handler
 	timeout  time.Duration

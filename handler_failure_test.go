@@ -221,6 +221,49 @@ func TestAsyncCallPastItsTimeoutHasFailed(t *testing.T) {
 	})
 }
 
+// WithHandlerTimeout is Async for one subscription, a topic's too. It is innermost: time
+// in middleware and filters is not the handler's.
+func TestWithHandlerTimeoutIsAsyncForOneSubscription(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		var reports journal[*eventbus.HandlerError]
+		b := startedBus(t, reporting(&reports))
+		slowly := func(next eventbus.Handler) eventbus.Handler {
+			return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+				time.Sleep(time.Minute)
+				return next.Handle(ctx, e)
+			})
+		}
+		topic := eventbus.NewTopic[time.Duration]("work", eventbus.SignalQueue)
+		work := func(ctx context.Context, d time.Duration) error {
+			select {
+			case <-time.After(d):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		topic.Subscribe(b, work, eventbus.Use(slowly), eventbus.WithHandlerTimeout(time.Hour), eventbus.WithHandlerTimeout(time.Second))
+		b.Subscribe("work", async(func(ctx context.Context, e eventbus.Event) error { return work(ctx, e.Data.(time.Duration)) }, 4*time.Second),
+			eventbus.WithName("the shorter"), eventbus.WithHandlerTimeout(time.Hour))
+		for _, c := range []struct{ work, took time.Duration }{
+			{time.Second - 1, time.Minute + 2*time.Second - 2}, {3 * time.Second, time.Minute + 4*time.Second}, {time.Hour, time.Minute + 5*time.Second},
+		} {
+			began := time.Now()
+			_ = topic.PublishWait(t.Context(), b, c.work)
+			require.Equal(t, c.took, time.Since(began))
+		}
+		synctest.Wait()
+		var failed []string
+		for _, r := range reports.all() {
+			require.ErrorIs(t, r, eventbus.ErrHandlerTimeout)
+			failed = append(failed, fmt.Sprint(r.Event.Data, " ", r.Err))
+		}
+		require.Equal(t, []string{"3s eventbus: handler timed out after 1s", "1h0m0s eventbus: handler timed out after 1s", "1h0m0s eventbus: handler timed out after 4s"}, failed)
+		require.Contains(t, reports.all()[0].Handler, "TestWithHandlerTimeoutIsAsync")
+		require.Zero(t, b.Stats().Abandoned)
+	})
+}
+
 // A handler that runs for longer than WithSlowHandler is named while it runs. It
 // is named once then, and again when it has ended.
 func TestWithSlowHandlerNamesAHandlerWhileItRuns(t *testing.T) {
@@ -260,6 +303,67 @@ func TestWithSlowHandlerNamesAHandlerWhileItRuns(t *testing.T) {
 		require.Len(t, ended, 1)
 		require.Equal(t, "settlement", ended[0].attrs["handler"])
 		require.InDelta(t, time.Minute, ended[0].attrs["elapsed"], float64(25*time.Millisecond))
+	})
+}
+
+// WithSlowAfter is that limit for one subscription. Whatever the limit of the bus, and
+// whenever the call begins between two beats of the pulse, it is told in time.
+func TestWithSlowAfterIsTheLimitOfOneSubscription(t *testing.T) {
+	for _, c := range []struct{ bus, own time.Duration }{
+		{0, time.Millisecond}, {0, 13 * time.Millisecond}, {0, time.Second}, {10 * time.Millisecond, time.Second},
+		{10 * time.Millisecond, 30 * time.Millisecond}, {40 * time.Millisecond, 3 * time.Millisecond}, {time.Hour, 41 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprint(c.bus, " ", c.own), func(t *testing.T) {
+			bustest.Bubble(t, func(t *testing.T) {
+				log := &logbook{level: slog.LevelWarn}
+				b := startedBus(t, log.logger(), eventbus.WithSlowHandler(c.bus))
+				var began journal[time.Time]
+				run := func(_ context.Context, e eventbus.Event) error {
+					began.add(time.Now())
+					time.Sleep(e.Data.(time.Duration))
+					return nil
+				}
+				b.SubscribeFunc("long", func(context.Context, eventbus.Event) error { time.Sleep(2 * time.Second); return nil }, eventbus.WithSlowAfter(time.Hour))
+				b.SubscribeFunc("unlimited", func(context.Context, eventbus.Event) error { time.Sleep(time.Second); return nil })
+				b.SubscribeFunc("own", run, eventbus.WithName("own"), eventbus.WithSlowAfter(time.Hour), eventbus.WithSlowAfter(c.own))
+				for offset := range time.Duration(30) {
+					time.Sleep(offset * time.Millisecond)
+					publish(t, b, eventbus.DataQueue, "long", 0)
+					publish(t, b, eventbus.DataQueue, "unlimited", 0)
+					publish(t, b, eventbus.DataQueue, "own", c.own-1, c.own+30*time.Millisecond)
+					bustest.Flush(t, b)
+				}
+				synctest.Wait()
+				var told []record
+				for _, r := range log.find("eventbus: slow handler is still running") {
+					if r.attrs["handler"] == "own" {
+						told = append(told, r)
+					}
+				}
+				require.Len(t, told, 30)
+				for i, r := range told {
+					late := r.at.Sub(began.all()[2*i+1]) - c.own
+					require.True(t, late >= 0 && late <= 25*time.Millisecond, "%v late", late)
+				}
+				others := 30
+				if c.bus == 0 || c.bus == time.Hour {
+					others = 0
+				}
+				require.Len(t, log.find("eventbus: slow handler has ended"), 30+others, "none of the long ones, which have an hour")
+			})
+		})
+	}
+}
+
+// The error handler is told of a failure, and is not the handler that failed.
+func TestWithSlowAfterIsNotTheErrorHandlers(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		log := &logbook{level: slog.LevelWarn}
+		b := startedBus(t, log.logger(), eventbus.WithErrorHandler(func(context.Context, *eventbus.HandlerError) { time.Sleep(time.Second) }))
+		b.SubscribeFunc("tick", func(context.Context, eventbus.Event) error { return bustest.ErrHandler }, eventbus.WithSlowAfter(time.Minute))
+		publish(t, b, eventbus.DataQueue, "tick", 0)
+		bustest.Flush(t, b)
+		require.Contains(t, log.find("eventbus: slow handler is still running")[0].attrs["handler"], "error handler")
 	})
 }
 

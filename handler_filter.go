@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
+	"time"
 )
 
 // A SubscribeOption changes one subscription. An invalid one is set-up misuse:
@@ -64,6 +66,33 @@ func Where(accept func(Event) bool) SubscribeOption {
 	}
 }
 
+// WhereData is [Where] on the payload. An event whose payload is no T is turned away like
+// one that accept turns away, so that a tap or an untyped handler may use it to pick one
+// payload out of several. It hides no mistake from a handler of [Topic.Subscribe]: an event
+// with another payload than the topic's gets there, and fails with [ErrPayloadType] as
+// without WhereData. nil is a T if T is an interface. A nil accept, and on a topic a T that
+// its payload can never be, are set-up misuse and panic in Subscribe.
+func WhereData[T any](accept func(data T) bool) SubscribeOption {
+	return func(s *Subscription) error {
+		if accept == nil {
+			return errors.New("WhereData: the filter is nil")
+		}
+		if want := reflect.TypeFor[T](); s.payload != nil && !canBe(s.payload, want) {
+			takes, payload := typeNames(want, s.payload)
+			return fmt.Errorf("WhereData: the filter takes a %s, the topic's payload is a %s", takes, payload)
+		}
+		f := s.needFilter()
+		f.where = append(f.where, func(e Event) bool {
+			data, ok := e.Data.(T)
+			if ok || isNilOf[T](e.Data) {
+				return accept(data)
+			}
+			return s.payload != nil && !isPayload(e.Data, s.payload)
+		})
+		return nil
+	}
+}
+
 // OnQueue lets only the events of q through; given several times, those of each
 // of the queues. Without it the queue does not matter.
 func OnQueue(q Queue) SubscribeOption {
@@ -86,6 +115,22 @@ func DisableAfter(k int) SubscribeOption {
 			return fmt.Errorf("DisableAfter: the number of failures is %d, want 1 or more", k)
 		}
 		s.needFilter().limit = int64(k)
+		return nil
+	}
+}
+
+// WithSlowAfter gives one subscription its own limit for slow reports, in place of that of
+// [WithSlowHandler] and also where that is 0: a call of its handler is reported once while
+// it still runs, at most d and 25 ms after it began, and once when it has ended. Middleware
+// and filters count. Error handlers that are told of its failures keep the bus's limit, and
+// [Bus.RunUntilIdle] reports nothing. Given several times, the last counts. A d of 0 or less
+// is set-up misuse and panics in Subscribe.
+func WithSlowAfter(d time.Duration) SubscribeOption {
+	return func(s *Subscription) error {
+		if d <= 0 {
+			return fmt.Errorf("WithSlowAfter: the limit is %v, want more than 0", d)
+		}
+		s.slowAfter = d
 		return nil
 	}
 }

@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -86,6 +87,73 @@ func TestWhereAndOnQueueTurnEventsAway(t *testing.T) {
 	})
 }
 
+// WhereData is Where on the payload, and hides no wrong one from a topic. Elsewhere an
+// event with another payload is turned away.
+func TestWhereDataIsWhereOnThePayload(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		var reports journal[*eventbus.HandlerError]
+		b := startedBus(t, reporting(&reports))
+		big := eventbus.WhereData(func(n int) bool { return n >= 4 })
+		none := eventbus.WhereData(func(err error) bool { return err == nil })
+		var typed, untyped journal[int]
+		var nils, tap journal[any]
+		note := func(j *journal[any]) eventbus.HandlerFunc {
+			return func(_ context.Context, e eventbus.Event) error { j.add(e.Data); return nil }
+		}
+		eventbus.NewTopic[int]("n", eventbus.DataQueue).Subscribe(b, typed.note, eventbus.WithName("topic"), big)
+		b.SubscribeFunc("n", untyped.handle, eventbus.Where(even), big)
+		b.Subscribe("n", note(&nils), none)
+		b.SubscribeAll(note(&tap), eventbus.WhereData(func(s string) bool { return s != "" }))
+		publish(t, b, eventbus.DataQueue, "n", 1, 4, 5, 6)
+		publish(t, b, eventbus.DataQueue, "other", "", "text", 4)
+		bustest.Flush(t, b)
+		require.Equal(t, []int{4, 5, 6}, typed.all())
+		require.Equal(t, []int{4, 6}, untyped.all())
+		require.Equal(t, []any{"text"}, tap.all())
+		require.Empty(t, reports.all())
+		require.Empty(t, nils.all())
+	})
+}
+
+func TestWhereDataLeavesAWrongPayloadToTheTopic(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		var reports journal[*eventbus.HandlerError]
+		b := startedBus(t, reporting(&reports))
+		var fills journal[fill]
+		var errs journal[error]
+		eventbus.NewTopic[fill]("e", eventbus.DataQueue).Subscribe(b, fills.note, eventbus.WithName("fills"),
+			eventbus.WhereData(func(f fill) bool { return f.qty > 1 }))
+		eventbus.NewTopic[error]("e", eventbus.DataQueue).Subscribe(b, errs.note, eventbus.WithName("errors"),
+			eventbus.WhereData(func(*eventbus.ShutdownError) bool { return true }))
+		left := new(eventbus.ShutdownError)
+		publish(t, b, eventbus.DataQueue, "e", nil, fill{1}, fill{2}, bustest.ErrHandler, left)
+		bustest.Flush(t, b)
+		require.Equal(t, []fill{{2}}, fills.all())
+		require.Equal(t, []error{left}, errs.all())
+		var failed []string
+		for _, r := range reports.all() {
+			require.ErrorIs(t, r, eventbus.ErrPayloadType)
+			failed = append(failed, fmt.Sprintf("%s %T", r.Handler, r.Event.Data))
+		}
+		require.Equal(t, []string{"fills <nil>", "errors eventbus_test.fill", "errors eventbus_test.fill",
+			"fills *errors.errorString", "fills *eventbus.ShutdownError"}, failed)
+	})
+}
+
+func TestWhereDataPanicsWhereATopicCanNeverCarryIt(t *testing.T) {
+	b := newBus(t)
+	anyFill := func(context.Context, fill) error { return nil }
+	fills := eventbus.NewTopic[fill]("fill", eventbus.DataQueue)
+	require.Equal(t, "eventbus: Subscribe to fill: WhereData: the filter takes a *eventbus_test.fill, the topic's payload is a eventbus_test.fill",
+		panicOf(func() { fills.Subscribe(b, anyFill, eventbus.WhereData(func(*fill) bool { return true })) }))
+	require.Contains(t, panicOf(func() { fills.Subscribe(b, anyFill, eventbus.WhereData(func(error) bool { return true })) }), "takes a error")
+	fills.Subscribe(b, anyFill, eventbus.WhereData(func(any) bool { return true }))
+	errs := eventbus.NewTopic[error]("outcome", eventbus.DataQueue)
+	var got journal[error]
+	require.Contains(t, panicOf(func() { errs.Subscribe(b, got.note, eventbus.WhereData(func(fill) bool { return true })) }), "the topic's payload is a error")
+	errs.Subscribe(b, got.note, eventbus.WhereData(func(context.Context) bool { return true })) // one value may be both
+}
+
 // DisableAfter takes a handler out after so many failures in a row. It is seen in
 // the log and in Stats.
 func TestDisableAfterTakesAHandlerOut(t *testing.T) {
@@ -156,6 +224,44 @@ func TestWithMiddlewareIsAroundUse(t *testing.T) {
 		require.Equal(t, 8, made, "once a subscription")
 	})
 }
+
+// HandlerInfo tells a middleware whose handler it wraps. It does so at each place among
+// the middleware, and for every kind of handler.
+func TestHandlerInfoTellsWhoseHandlerItIs(t *testing.T) {
+	var seen journal[string]
+	ask := func(next eventbus.Handler) eventbus.Handler {
+		name, typ := eventbus.HandlerInfo(next)
+		seen.add(name + " on " + string(typ))
+		return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+			again, _ := eventbus.HandlerInfo(next)
+			if again != name {
+				return errors.New("it has changed")
+			}
+			return next.Handle(ctx, e)
+		})
+	}
+	limited := func(next eventbus.Handler) eventbus.Handler { return eventbus.Async(next, time.Hour) }
+	b := newBus(t, eventbus.WithMiddleware(ask, limited, silent))
+	var got journal[int]
+	b.SubscribeFunc("tick", got.handle, eventbus.Use(silent, ask), eventbus.WithName("feed"), eventbus.WithHandlerTimeout(time.Hour))
+	b.SubscribeAll(eventbus.HandlerFunc(got.handle), eventbus.WithName("tap"))
+	b.Subscribe("tick", noFunc{&got})
+	eventbus.NewTopic[int]("tick", eventbus.DataQueue).Subscribe(b, got.note, eventbus.WithName("topic"))
+	require.Equal(t, []string{"feed on tick", "feed on tick", "tap on ", "eventbus_test.noFunc on tick", "topic on tick"}, seen.all())
+	start(t, b)
+	require.NoError(t, b.PublishWait(t.Context(), eventbus.DataQueue, event("tick", 1)))
+	require.Equal(t, []int{1, 1, 1, 1}, got.all())
+	for _, other := range []eventbus.Handler{nil, eventbus.HandlerFunc(nil), noFunc{}, eventbus.Async(noFunc{}, 0)} {
+		name, typ := eventbus.HandlerInfo(other)
+		require.Empty(t, name)
+		require.Empty(t, typ)
+	}
+}
+
+// A noFunc is a handler that is no function.
+type noFunc struct{ got *journal[int] }
+
+func (c noFunc) Handle(ctx context.Context, e eventbus.Event) error { return c.got.handle(ctx, e) }
 
 // A subscription WithLast misses no event, gets none twice, and none too old.
 // However it races with the publisher, a late joiner sees a run of numbers

@@ -405,6 +405,60 @@ func countFills[T any](b *eventbus.Bus, calls *int) {
 	eventbus.NewTopic[T]("fill", eventbus.OrderQueue).Subscribe(b, func(context.Context, T) error { *calls++; return nil })
 }
 
+// While a topic's handler lives, one with another payload panics in Subscribe. The message
+// names both types. An interface is no other payload.
+func TestTopicSubscribePanicsAtAnotherPayload(t *testing.T) {
+	values := eventbus.NewTopic[fill]("fill", eventbus.OrderQueue, eventbus.Retain())
+	pointers := eventbus.NewTopic[*fill]("fill", eventbus.DataQueue)
+	onValue := func(context.Context, fill) error { return bustest.ErrHandler }
+	refused := func(b *eventbus.Bus) string {
+		return panicOf(func() { pointers.Subscribe(b, func(context.Context, *fill) error { return nil }).Unsubscribe() })
+	}
+	const message = "eventbus: Subscribe to fill: the handler takes a *eventbus_test.fill, and another subscription of that type a eventbus_test.fill: want one payload type"
+	fail := func(b *eventbus.Bus) {
+		start(t, b)
+		publish(t, b, eventbus.OrderQueue, "fill", fill{})
+		bustest.Flush(t, b)
+	}
+	for name, c := range map[string]struct {
+		opt eventbus.SubscribeOption
+		end func(b *eventbus.Bus, s *eventbus.Subscription)
+	}{
+		"unsubscribed":            {eventbus.WithName("f"), func(_ *eventbus.Bus, s *eventbus.Subscription) { s.Unsubscribe(); s.Unsubscribe() }},
+		"unsubscribed on its way": {eventbus.WithLast(), func(_ *eventbus.Bus, s *eventbus.Subscription) { s.Unsubscribe() }},
+		"once":                    {eventbus.Once(), func(b *eventbus.Bus, _ *eventbus.Subscription) { fail(b) }},
+		"disabled":                {eventbus.DisableAfter(1), func(b *eventbus.Bus, _ *eventbus.Subscription) { fail(b) }},
+		"disabled, unsubscribed":  {eventbus.DisableAfter(1), func(b *eventbus.Bus, s *eventbus.Subscription) { fail(b); s.Unsubscribe() }},
+		"shut down":               {eventbus.WithName("f"), func(b *eventbus.Bus, _ *eventbus.Subscription) { _ = b.Shutdown(bustest.Ended()) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t)
+			s := values.Subscribe(b, onValue, c.opt)
+			require.Equal(t, message, refused(b))
+			c.end(b, s)
+			require.Equal(t, "<nil>", refused(b))
+			values.Subscribe(b, onValue) // nobody else takes the type any more
+		})
+	}
+}
+
+func TestTopicSubscribeTakesWhatIsNoOtherPayload(t *testing.T) {
+	b := newBus(t)
+	calls := 0
+	countFills[any](b, &calls)
+	countFills[fill](b, &calls)
+	countFills[fill](b, &calls)
+	countFills[error](b, &calls)
+	b.SubscribeFunc("fill", pass)
+	eventbus.NewTopic[int]("other", eventbus.OrderQueue).Subscribe(b, func(context.Context, int) error { return nil })
+	first := eventbus.NewTopic[*text.Scanner]("scan", eventbus.DataQueue).Subscribe(b, func(context.Context, *text.Scanner) error { return nil })
+	require.Contains(t, panicOf(func() {
+		eventbus.NewTopic[*gosrc.Scanner]("scan", eventbus.DataQueue).Subscribe(b, func(context.Context, *gosrc.Scanner) error { return nil })
+	}), "takes a *go/scanner.Scanner, and another subscription of that type a *text/scanner.Scanner")
+	first.Unsubscribe()
+	require.Len(t, b.Stats().Handlers, 6, "who panicked has left nothing")
+}
+
 func TestSubscribeInHandlersCountsFromTheNextEvent(t *testing.T) {
 	bustest.Bubble(t, func(t *testing.T) {
 		b := startedBus(t)
@@ -462,6 +516,11 @@ func TestSubscribeRefusesBadOptions(t *testing.T) {
 		"a middleware returned nil, want a handler":          eventbus.Use(func(eventbus.Handler) eventbus.Handler { return nil }),
 		"an option is nil":                                   nil,
 		"WithName: the name is empty":                        eventbus.WithName(""),
+		"WhereData: the filter is nil":                       eventbus.WhereData[int](nil),
+		"WithHandlerTimeout: the timeout is 0s, want more":   eventbus.WithHandlerTimeout(0),
+		"WithHandlerTimeout: the timeout is -1ns, want more": eventbus.WithHandlerTimeout(-1),
+		"WithSlowAfter: the limit is 0s, want more than 0":   eventbus.WithSlowAfter(0),
+		"WithSlowAfter: the limit is -1ns, want more than 0": eventbus.WithSlowAfter(-1),
 	} {
 		require.Regexp(t, "^eventbus: Subscribe to tick: "+want, panicOf(func() { b.Subscribe("tick", h, opt) }))
 		require.Regexp(t, "^eventbus: SubscribeAll: "+want, panicOf(func() { b.SubscribeAll(h, opt) }))

@@ -3,6 +3,7 @@ package eventbus
 import (
 	"cmp"
 	"context"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,15 @@ type table struct {
 	disabled []*Subscription // taken out by DisableAfter
 	over     bool            // Shutdown is complete
 
-	asked map[*Subscription]struct{} // for their Done, which is not about to be closed
+	asked    map[*Subscription]struct{} // for their Done, which is not about to be closed
+	payloads map[EventType]payloadUse
+}
+
+// A payloadUse says what the handlers of topics take of an event type. Interfaces, which
+// several types implement, are none.
+type payloadUse struct {
+	payload reflect.Type
+	subs    int // how many subscriptions hold it
 }
 
 // A route leads from an event type to its handlers.
@@ -241,6 +250,7 @@ func (t *table) unsubscribe(s *Subscription) (onItsWay bool) {
 	if s.state == subDisabled {
 		t.disabled = remove(t.disabled, s)
 	}
+	t.letGoOfPayloadLocked(s)
 	t.removeLocked(s)
 	s.call, s.state = nil, subAway
 	return onItsWay
@@ -251,6 +261,38 @@ func (t *table) drop(s *Subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.call = nil
+	t.letGoOfPayloadLocked(s)
+}
+
+// holdPayload counts s among those who hold its payload, or returns the other payload
+// that is held.
+func (t *table) holdPayload(s *Subscription) (other reflect.Type) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	use := t.payloads[s.eventType]
+	if use.subs > 0 && use.payload != s.payload {
+		return use.payload
+	}
+	if t.payloads == nil {
+		t.payloads = make(map[EventType]payloadUse)
+	}
+	t.payloads[s.eventType] = payloadUse{s.payload, use.subs + 1}
+	s.holds = true
+	return nil
+}
+
+// letGoOfPayloadLocked ends what holdPayload began. To call it again does nothing.
+func (t *table) letGoOfPayloadLocked(s *Subscription) {
+	if !s.holds {
+		return
+	}
+	s.holds = false
+	use := t.payloads[s.eventType]
+	if use.subs--; use.subs == 0 {
+		delete(t.payloads, s.eventType)
+		return
+	}
+	t.payloads[s.eventType] = use
 }
 
 // disable takes s out of the table, but not out of the accounts, and reports
@@ -271,6 +313,7 @@ func (t *table) disable(s *Subscription) bool {
 	}
 	s.state = subDisabled
 	s.filter.disabled.Store(true)
+	t.letGoOfPayloadLocked(s)
 	t.disabled = insert(t.disabled, s)
 	return true
 }

@@ -203,14 +203,15 @@ func (c *callInfo) log(ctx context.Context, l *slog.Logger, msg string) {
 // stall the others for milliseconds; so there is one.
 type pulse struct {
 	bus      *Bus
-	limit    time.Duration // of a slow handler; 0: nobody watches
-	busy     time.Duration // between beats while events flow
+	limit    time.Duration // of a slow handler without a limit of its own; 0 for none
 	idleBeat atomic.Bool   // it beats once a poll; written under mu
 
 	telling atomic.Int32 // beats that may be telling a logger
 
 	mu    lockrank.Mutex
-	timer *time.Timer // runs beat; nil until the bus first starts
+	busy  time.Duration // between beats while events flow
+	own   bool          // a subscription has, or had, a limit of its own
+	timer *time.Timer   // runs beat; nil until the bus first starts
 	on    bool
 	polls time.Time // when the idle processors were last woken
 	ages  [numQueues]ages
@@ -243,6 +244,31 @@ func newPulse(b *Bus, limit time.Duration) *pulse {
 	u.busy = min(u.busy, b.poll)
 	u.seen = make([]sample, len(b.processors))
 	return u
+}
+
+// allow makes the pulse quick enough to report a call with a limit of its own, at most
+// limit + beatWhileBusy after it began. A pulse of half that is, whatever the limit: a
+// call is seen up to one beat late, and reported up to one beat late.
+func (u *pulse) allow(limit time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.own = true
+	if late := (u.busy - limit%u.busy) % u.busy; u.busy+late <= beatWhileBusy {
+		return
+	}
+	u.busy = min(u.busy, beatWhileBusy/2)
+	if u.on && !u.idleBeat.Load() {
+		u.setLocked(u.busy)
+	}
+}
+
+// limitOf returns how long the call c may take before it is reported, 0 if it never is.
+// An error handler that is told of a failure is not the handler that failed.
+func (u *pulse) limitOf(c *callInfo) time.Duration {
+	if c.sub != nil && c.sub.slowAfter > 0 && c.snapshot.handler&reportingBit == 0 {
+		return c.sub.slowAfter
+	}
+	return u.limit
 }
 
 // start begins to beat.
@@ -338,10 +364,14 @@ func (u *pulse) lookAtLocked(p *processor, s *sample, now time.Time) (slow *call
 		return nil, true
 	}
 	c := p.callAt(s.snapshot)
-	if c == nil || u.limit == 0 || s.told {
+	if c == nil || s.told {
 		return nil, false
 	}
-	if now.Sub(s.at) < u.limit {
+	limit := u.limitOf(c)
+	if limit == 0 { // one that has its own may follow without a wake-up
+		return nil, u.own
+	}
+	if now.Sub(s.at) < limit {
 		return nil, true
 	}
 	s.told = true

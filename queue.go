@@ -139,6 +139,16 @@ func defaultQueues() [numQueues]QueueConfig {
 	}
 }
 
+// DefaultQueueConfig returns the configuration that [New] gives q, to change one field and
+// keep the rest with [WithQueue]: the capacity, the overflow rule and the timeout that are
+// said at [DataQueue]. It panics if q is unknown.
+func DefaultQueueConfig(q Queue) QueueConfig {
+	if q >= numQueues {
+		panic(fmt.Sprintf("eventbus: DefaultQueueConfig: %v: %v", ErrUnknownQueue, q))
+	}
+	return defaultQueues()[q]
+}
+
 func (c QueueConfig) validate() error {
 	switch {
 	case c.Capacity < 1 || c.Capacity > maxCapacity:

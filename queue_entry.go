@@ -198,11 +198,20 @@ func (c *completion) isOver() bool { return c != nil && c.state.Load() == comple
 type rule struct {
 	overflow Overflow
 	timeout  time.Duration
-	atOnce   bool // TryPublish: it neither waits nor drops, evicts or defers
-	inherits bool // a topic's rule that leaves overflow and timeout to the queue
+	atOnce   bool  // TryPublish: it neither waits nor drops, evicts or defers
+	inherits bool  // a topic's rule that leaves overflow and timeout to the queue
+	try      *rule // of a topic's rule: that of its TryPublish
 
 	key    func(Event) string // of conflation; nil for the queue's
 	maxAge time.Duration      // 0 for the queue's
+}
+
+// forTry returns the rule of TryPublish for a topic with rule r, nil for none.
+func (r *rule) forTry() *rule {
+	if r == nil {
+		return tryRule
+	}
+	return r.try
 }
 
 // waits reports whether a publish may wait for room.

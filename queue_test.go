@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,6 +43,24 @@ func TestOverflowRulesArePrinted(t *testing.T) {
 	require.Equal(t, "drop newest", eventbus.DropNewest.String())
 	require.Equal(t, "drop oldest", eventbus.DropOldest.String())
 	require.Equal(t, "Overflow(9)", eventbus.Overflow(9).String())
+}
+
+func TestDefaultQueueConfigIsWhatNewGives(t *testing.T) {
+	want := map[eventbus.Queue]eventbus.QueueConfig{
+		eventbus.DataQueue:   {Capacity: 1000, Overflow: eventbus.DropNewest, Timeout: time.Second},
+		eventbus.SignalQueue: {Capacity: 100, Timeout: 5 * time.Second},
+		eventbus.OrderQueue:  {Capacity: 50},
+	}
+	b := newBus(t)
+	for q, c := range want {
+		require.Equal(t, c, eventbus.DefaultQueueConfig(q))
+		require.Equal(t, c.Capacity, b.Stats().Queues[q].Capacity)
+		changed := eventbus.DefaultQueueConfig(q)
+		changed.Capacity = 7
+		require.Equal(t, 7, newBus(t, eventbus.WithQueue(q, changed)).Stats().Queues[q].Capacity)
+		require.Equal(t, c, eventbus.DefaultQueueConfig(q), "the caller has a copy")
+	}
+	require.Equal(t, "eventbus: DefaultQueueConfig: eventbus: unknown queue: Queue(3)", panicOf(func() { eventbus.DefaultQueueConfig(3) }))
 }
 
 func FuzzUnmarshalText(f *testing.F) {

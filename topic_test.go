@@ -111,7 +111,7 @@ func TestNewTopicRefusesAnInvalidRule(t *testing.T) {
 		"WithConflateBy: the function is nil": func() {
 			eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithConflateBy[trade](nil))
 		},
-		"WithConflateBy: the key is made of int, the payload is eventbus_test.trade": func() {
+		"WithConflateBy: the key is made of a int, the payload is a eventbus_test.trade: want NewTopic[T] and a function of that T": func() {
 			eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithConflateBy(func(int) string { return "" }))
 		},
 		"WithMaxAge: the age is 0s, want more than 0": func() {
@@ -126,7 +126,152 @@ func TestTopicPublishOfAPointerAllocatesNothing(t *testing.T) {
 	b := newBus(t)
 	topic := eventbus.NewTopic[*fill]("fill", eventbus.DataQueue)
 	f, ctx := new(fill), context.Background()
-	require.Zero(t, testing.AllocsPerRun(500, func() { _ = topic.Publish(ctx, b, f) }))
+	require.Zero(t, testing.AllocsPerRun(200, func() { _ = topic.Publish(ctx, b, f) }))
+	require.Zero(t, testing.AllocsPerRun(200, func() { _ = topic.TryPublish(ctx, b, f) }))
+	e := topic.Event(f)
+	require.Zero(t, testing.AllocsPerRun(200, func() { _ = topic.PublishEvent(ctx, b, e) }))
+}
+
+func TestTopicEventHasTheTopicsTypeAndTheTime(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		topic := eventbus.NewTopic[int]("n", eventbus.SignalQueue)
+		require.EqualValues(t, "n", topic.Type())
+		require.Equal(t, eventbus.SignalQueue, topic.Queue())
+		require.Equal(t, eventbus.Event{Type: "n", Data: 7, Time: time.Now()}, topic.Event(7))
+		require.Empty(t, eventbus.Topic[int]{}.Type())
+		require.Empty(t, eventbus.Topic[int]{}.Event(1).Type)
+	})
+}
+
+// The topic's publishes but PublishEvent take the time from the bus's clock, once a batch.
+func TestTopicStampsEventsWithTheBussClock(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		day, reads := time.Date(2020, 3, 16, 0, 0, 0, 0, time.UTC), 0
+		b := startedBus(t, eventbus.WithClock(func() time.Time { reads++; return day.Add(time.Duration(reads)) }))
+		topic := eventbus.NewTopic[int]("n", eventbus.DataQueue)
+		var got journal[eventbus.Event]
+		b.SubscribeFunc("n", func(_ context.Context, e eventbus.Event) error { got.add(e); return nil })
+		ctx := context.Background()
+		require.NoError(t, topic.Publish(ctx, b, 0))
+		require.NoError(t, topic.TryPublish(ctx, b, 1))
+		require.NoError(t, topic.PublishWait(ctx, b, 2))
+		accepted, err := topic.PublishBatch(ctx, b, []int{3, 4})
+		require.NoError(t, err)
+		require.Equal(t, 2, accepted)
+		require.NoError(t, topic.PublishEvent(ctx, b, eventbus.Event{Type: "n", Data: 5, Source: "desk"}))
+		bustest.Flush(t, b)
+		var times []time.Time
+		for i, e := range got.all() {
+			require.Equal(t, i, e.Data)
+			times = append(times, e.Time)
+		}
+		require.Equal(t, []time.Time{day.Add(1), day.Add(2), day.Add(3), day.Add(4), day.Add(4), {}}, times)
+		require.Equal(t, "desk", got.all()[5].Source)
+	})
+}
+
+func TestTopicRefusesAllOfABatchIfTheClockPanics(t *testing.T) {
+	b := newBus(t, eventbus.WithClock(func() time.Time { panic("no time") }))
+	topic := eventbus.NewTopic[int]("n", eventbus.DataQueue)
+	accepted, err := topic.PublishBatch(context.Background(), b, []int{1, 2, 3})
+	require.Zero(t, accepted)
+	require.ErrorIs(t, err, eventbus.ErrInvalidEvent)
+	require.ErrorIs(t, topic.PublishWait(context.Background(), b, 4), eventbus.ErrInvalidEvent)
+	require.EqualValues(t, 4, b.Stats().Queues[eventbus.DataQueue].Rejected)
+}
+
+func TestTopicPublishesNothingWhereTheBusWouldNot(t *testing.T) {
+	topic, none := eventbus.NewTopic[int]("n", eventbus.DataQueue), eventbus.Topic[int]{}
+	b := newBus(t)
+	for way, publish := range topicWays(topic) {
+		require.ErrorContains(t, publish(nil, b, 1), "the context is nil", way) //nolint:staticcheck
+		require.ErrorIs(t, publish(bustest.Ended(), b, 1), context.Canceled, way)
+	}
+	for way, publish := range topicWays(none) {
+		require.ErrorIs(t, publish(context.Background(), b, 1), eventbus.ErrInvalidEvent, way)
+	}
+	_ = b.Shutdown(bustest.Ended())
+	for way, publish := range topicWays(topic) {
+		require.ErrorIs(t, publish(context.Background(), b, 1), eventbus.ErrClosed, way)
+	}
+	require.Empty(t, topic.PublishEvent(context.Background(), newBus(t), topic.Event(1)))
+}
+
+// Inside its own handler a topic defers what it publishes, and does not wait for it.
+func TestTopicInsideAHandlerIsTheBus(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := startedBus(t, blocking(1, eventbus.OrderQueue)...)
+		topic := eventbus.NewTopic[int]("n", eventbus.OrderQueue)
+		var got journal[int]
+		topic.Subscribe(b, func(ctx context.Context, n int) error {
+			got.add(n)
+			if n > 0 {
+				return nil
+			}
+			require.ErrorIs(t, topic.PublishWait(ctx, b, 9), eventbus.ErrWouldDeadlock)
+			accepted, err := topic.PublishBatch(ctx, b, []int{1, 2, 3})
+			require.Equal(t, 3, accepted)
+			return errors.Join(err, topic.PublishEvent(ctx, b, topic.Event(4)))
+		})
+		require.NoError(t, topic.PublishWait(t.Context(), b, 0))
+		bustest.Flush(t, b)
+		require.Equal(t, upTo(0, 5), got.all())
+	})
+}
+
+func TestTopicPublishWaitReturnsTheErrorsOfItsHandlers(t *testing.T) {
+	b := startedBus(t)
+	topic := eventbus.NewTopic[int]("n", eventbus.DataQueue)
+	require.ErrorIs(t, topic.PublishWait(t.Context(), b, 1), eventbus.ErrUnhandled)
+	topic.Subscribe(b, func(context.Context, int) error { return bustest.ErrHandler })
+	require.ErrorIs(t, topic.PublishWait(t.Context(), b, 1), bustest.ErrHandler)
+}
+
+func TestTopicPublishBatchAcceptsAPrefix(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b, got, g := stuckOnTrade(t, eventbus.QueueConfig{Capacity: 2})
+		drops := eventbus.NewTopic[trade]("last", eventbus.DataQueue, eventbus.WithOverflow(eventbus.DropNewest, time.Second))
+		data := []trade{{"BTC", 0}, {"BTC", 1}, {"BTC", 2}}
+		accepted, err := drops.PublishBatch(t.Context(), b, data)
+		require.Equal(t, 2, accepted)
+		require.ErrorIs(t, err, eventbus.ErrDropped)
+		data[0].n = 9 // the slice is the caller's
+		g.open()
+		bustest.Flush(t, b)
+		require.Equal(t, []trade{{"BTC", 0}, {"BTC", 1}}, got.all())
+		shutdown(t, b)
+		accepted, err = drops.PublishBatch(t.Context(), b, nil)
+		require.Zero(t, accepted)
+		require.NoError(t, err)
+	})
+}
+
+func TestTopicPublishEventRefusesAnotherTypeOrPayload(t *testing.T) {
+	fills := eventbus.NewTopic[fill]("fill", eventbus.OrderQueue)
+	outcomes := eventbus.NewTopic[error]("outcome", eventbus.OrderQueue)
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		publish func(b *eventbus.Bus) error
+		is      error
+		says    string
+	}{
+		"another type":    {func(b *eventbus.Bus) error { return fills.PublishEvent(ctx, b, event("order", fill{})) }, eventbus.ErrInvalidEvent, "its type is order, the topic's is fill"},
+		"no type":         {func(b *eventbus.Bus) error { return fills.PublishEvent(ctx, b, event("", fill{})) }, eventbus.ErrInvalidEvent, "the topic's is fill"},
+		"another payload": {func(b *eventbus.Bus) error { return fills.PublishEvent(ctx, b, event("fill", &fill{})) }, eventbus.ErrPayloadType, "carries a *eventbus_test.fill, the topic fill takes a eventbus_test.fill"},
+		"no payload":      {func(b *eventbus.Bus) error { return fills.PublishEvent(ctx, b, event("fill", nil)) }, eventbus.ErrPayloadType, "carries a <nil>"},
+		"not implemented": {func(b *eventbus.Bus) error { return outcomes.PublishEvent(ctx, b, event("outcome", 1)) }, eventbus.ErrPayloadType, "takes a error"},
+		"an interface":    {func(b *eventbus.Bus) error { return outcomes.PublishEvent(ctx, b, event("outcome", nil)) }, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t)
+			err := c.publish(b)
+			require.ErrorIs(t, err, c.is)
+			if c.is != nil {
+				require.ErrorContains(t, err, c.says)
+				require.EqualValues(t, 1, orders(b).Rejected)
+			}
+		})
+	}
 }
 
 func TestWithConflateByConflatesTheTopicsEvents(t *testing.T) {

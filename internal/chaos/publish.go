@@ -102,7 +102,7 @@ func (b *subject) publish(ctx context.Context, p publication, e *entry, from sta
 	event := eventbus.Event{Type: bustest.Topic(p.topic), Data: e}
 	b.enter(e)
 	e.at = time.Now()
-	if p.age != 0 && p.way != byTopic { // whose events are from now
+	if p.age != 0 {
 		event.Time = e.at.Add(-b.m.scaled(p.age))
 	}
 	e.stamp = event.Time
@@ -127,6 +127,9 @@ func (b *subject) send(ctx context.Context, e eventbus.Event, p publication) err
 	case byTopic:
 		r := b.plan.queues[p.queue].rules[p.rule]
 		t := eventbus.NewTopic[*entry](e.Type, p.queue, eventbus.WithOverflow(r.overflow, b.m.scaled(r.timeout)))
+		if p.age != 0 {
+			return t.PublishEvent(ctx, b.bus, e)
+		}
 		return t.Publish(ctx, b.bus, e.Data.(*entry))
 	}
 	return b.bus.Publish(ctx, p.queue, e)

@@ -146,6 +146,9 @@ func (b *subject) retainsOf(t int) (options []eventbus.TopicOption) {
 func (b *subject) optionsOf(s *subscriber) (options []eventbus.SubscribeOption) {
 	if s.typed {
 		options = append(options, eventbus.Use(b.record(s)), eventbus.Use(b.layersOf(s)...))
+		if s.async == 2 {
+			options = append(options, eventbus.WithHandlerTimeout(b.m.scaled(s.timeout)))
+		}
 	}
 	if s.once {
 		options = append(options, eventbus.Once())
@@ -186,7 +189,7 @@ func (b *subject) layersOf(s *subscriber) (layers []eventbus.Middleware) {
 			})
 		})
 	}
-	if s.async > 0 {
+	if s.async == 1 || s.async == 2 && !s.typed {
 		layers = append(layers, func(next eventbus.Handler) eventbus.Handler {
 			return eventbus.Async(next, b.m.scaled(s.timeout))
 		})
