@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -48,3 +49,21 @@ var closedChannel = func() chan struct{} {
 	close(c)
 	return c
 }()
+
+// noteDeadline notes the deadline of a context that a session may have. A later deadline
+// that a handler derives from it is none: package context drops it, so that the bus
+// cannot know of it.
+func (m *machine) noteDeadline(ctx context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d, ok := ctx.Deadline(); ok {
+		m.deadlines = append(m.deadlines, d)
+	}
+}
+
+// hidesDeadline reports whether a session may have a deadline that hides one at that time.
+func (m *machine) hidesDeadline(at time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.deadlines, func(d time.Time) bool { return !d.After(at) })
+}

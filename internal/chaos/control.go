@@ -16,6 +16,7 @@ func (b *subject) control(ctx context.Context, do control) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		b.m.keep(cancel)
+		b.m.noteDeadline(ctx)
 	}
 	if do.call == callStart && b.plan.mode == stepped {
 		do.call = callStep

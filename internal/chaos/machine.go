@@ -34,6 +34,7 @@ type machine struct {
 
 	mu         sync.Mutex
 	contexts   []context.CancelFunc // guarded by mu: to end when the run is over
+	deadlines  []time.Time          // guarded by mu: of contexts that sessions may have
 	violations []string             // guarded by mu
 }
 

@@ -25,7 +25,7 @@ func (b *subject) judge(e *entry, err error) {
 	}
 	// The end of a session's context ends no wait of its handlers, and it may be what
 	// ends the context of a handler's publish.
-	mayOutlast := e.from != outside && b.m.plan.features.has(meddling|restarts)
+	mayOutlast := e.from != outside && (b.m.plan.features.has(meddling|restarts) || b.m.hidesDeadline(e.at.Add(e.publication.limit)))
 	if limit := b.longest(e.publication); limit >= 0 && took > limit && !mayOutlast {
 		b.violated("%v: it took %v", e, took)
 	}
