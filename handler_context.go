@@ -219,7 +219,10 @@ func WithCarry[T any](capture func(ctx context.Context) (T, bool)) Option {
 		c.packer.types = append(c.packer.types, t)
 		c.packer.captures = append(c.packer.captures, func(ctx context.Context) (any, bool) {
 			v, ok := capture(ctx)
-			return carried[T]{v}, ok
+			if !ok {
+				return nil, false
+			}
+			return carried[T]{v}, true
 		})
 		return nil
 	}

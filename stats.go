@@ -91,7 +91,7 @@ func (b *Bus) handlerStats() []HandlerStats {
 	for _, s := range b.table.subscriptions() {
 		stats = append(stats, HandlerStats{
 			ID: s.id, Name: s.name, Type: s.eventType, Pattern: s.pattern,
-			Calls: s.calls.Load(), Failed: s.failed.Load(), Panicked: s.panicked.Load(),
+			Calls: s.calls.Load(), Panicked: s.panicked.Load(), Failed: s.failed.Load(),
 			Disabled: s.filter != nil && s.filter.disabled.Load(),
 		})
 	}
@@ -103,7 +103,7 @@ func (b *Bus) handlerStats() []HandlerStats {
 func (q *queue) stats() QueueStats {
 	s := QueueStats{
 		Queue: q.id, Paused: q.paused.Load(), Capacity: q.cfg.Capacity, Overflow: q.cfg.Overflow, Timeout: q.cfg.Timeout, MaxAge: q.cfg.MaxAge,
-		Unhandled: q.unhandled.Load(), Failed: q.failed.Load(), Panicked: q.panicked.Load(),
+		Unhandled: q.unhandled.Load(), Panicked: q.panicked.Load(), Failed: q.failed.Load(), // a panic is counted as a failure first
 		Dropped: q.dropped.Load(), Rejected: q.rejected.Load(),
 	}
 	c := q.buffer.Counts()

@@ -78,9 +78,12 @@ func accounts(stats []eventbus.HandlerStats, latencies []eventbus.HandlerLatency
 	return now
 }
 
-// keyOf returns the key of h; the type of a tap is "*".
+// keyOf returns the key of h. The type of a tap is "*", that of a pattern the pattern.
 func keyOf(h eventbus.HandlerStats) handlerKey {
-	if h.Type == "" {
+	switch {
+	case h.Pattern != "":
+		return handlerKey{valid(h.Name), valid(h.Pattern)}
+	case h.Type == "":
 		return handlerKey{valid(h.Name), "*"}
 	}
 	return handlerKey{valid(h.Name), valid(string(h.Type))}

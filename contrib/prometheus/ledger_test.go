@@ -90,3 +90,14 @@ func TestCollectorCountsNoDisabledSubscriptionThatHasLeft(t *testing.T) {
 	require.EqualValues(t, 0, disabled())
 	require.EqualValues(t, 1, total(t, reg, "eventbus_handler_failures_total"))
 }
+
+// A subscription by pattern has the pattern for its type.
+func TestCollectorNamesAPatternAsTheType(t *testing.T) {
+	b := newBus(t)
+	b.SubscribeMatch("t*", eventbus.HandlerFunc(nothing), eventbus.WithName("risk"))
+	step(t, b, 3)
+	calls := scrape(t, registry(t, collector(b)), "eventbus_handler_calls_total")
+	require.Len(t, calls, 1)
+	require.EqualValues(t, 3, calls[0].GetCounter().GetValue())
+	require.Equal(t, "t*", calls[0].GetLabel()[1].GetValue())
+}
