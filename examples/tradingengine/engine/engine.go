@@ -131,7 +131,7 @@ func (e *Engine) ask(s Strategy) func(context.Context, *eventbus.Bus, Candle) er
 		if !ok {
 			return nil
 		}
-		return SignalGenerated.Publish(ctx, bus, Signal{Symbol: c.Symbol, Side: side, Time: c.Time, Close: c.Close, Received: c.Received})
+		return SignalGenerated.Publish(ctx, bus, Signal{Symbol: c.Symbol, Side: side, Time: c.Time, Close: c.Close})
 	}
 }
 

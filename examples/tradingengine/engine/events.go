@@ -25,11 +25,10 @@ var (
 	PositionClosed       = eventbus.NewTopic[Account](eventbus.PositionClosed, eventbus.OrderQueue)
 )
 
-// Candle is the payload of CandleClosed. Received is when a live feed got it, on this machine's clock.
+// Candle is the payload of CandleClosed.
 type Candle struct {
 	candles.Candle
-	Symbol   string // empty where there is one instrument
-	Received time.Time
+	Symbol string // empty where there is one instrument
 }
 
 // Opening is the payload of CandleUpdate, a candle at its first trade: all that anybody can know of it then.
@@ -55,11 +54,10 @@ const (
 
 // Signal is the payload of SignalGenerated: a strategy's opinion at a candle's close.
 type Signal struct {
-	Symbol   string
-	Side     Side
-	Time     time.Time
-	Close    decimal.Decimal
-	Received time.Time // of the candle
+	Symbol string
+	Side   Side
+	Time   time.Time
+	Close  decimal.Decimal
 }
 
 // Order is the payload of OrderPlaced. A buy may cost at most Budget; a sell has none.
@@ -70,7 +68,6 @@ type Order struct {
 	Time     time.Time
 	Quantity decimal.Decimal
 	Budget   decimal.Decimal
-	Received time.Time // of the candle that set it off
 }
 
 // Fill is the payload of OrderPartiallyFilled, and of OrderFilled when no part of the order works any more. The

@@ -50,7 +50,7 @@ func (m *orderManager) order(s Signal) (order Order, account Account, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.counts.Signals++
-	order = Order{ID: m.lastID + 1, Symbol: s.Symbol, Side: s.Side, Time: s.Time, Received: s.Received}
+	order = Order{ID: m.lastID + 1, Symbol: s.Symbol, Side: s.Side, Time: s.Time}
 	_, working := m.working[s.Symbol]
 	position := m.positions[s.Symbol]
 	switch {

@@ -33,11 +33,10 @@ type Account struct {
 	// It is not held during a call or a publish.
 	mu struct {
 		sync.Mutex
-		quotes   map[string]engine.Quote
-		sent     map[string]engine.Order // by client id; an order stays, so that a late report finds it
-		rejects  int
-		resends  int
-		tickTime []time.Duration // from the candle to the order, for each order
+		quotes  map[string]engine.Quote
+		sent    map[string]engine.Order // by client id; an order stays, so that a late report finds it
+		rejects int
+		resends int
 	}
 }
 

@@ -159,7 +159,6 @@ func requireSameBooks(t *testing.T, a *account, address string) {
 		require.Contains(t, []string{wire.Filled, wire.Canceled}, status, id)
 	}
 	require.Equal(t, counts.Orders, orders.Sent)
-	require.Len(t, orders.TickToOrder, orders.Sent)
 	for _, q := range a.engine.Bus().Stats().Queues {
 		require.Equal(t, q.Accepted, q.Handled+q.Conflated)
 	}
@@ -176,8 +175,6 @@ func TestEngineTradesLiveAndEndsInOrder(t *testing.T) {
 	require.Greater(t, a.stream.Candles, 30)
 	require.Positive(t, books.Parts)
 	require.Positive(t, orders.Rejected)
-	require.Positive(t, orders.Percentile(50))
-	require.LessOrEqual(t, orders.Percentile(50), orders.Percentile(100))
 	require.Positive(t, a.engine.Bus().Stats().Queues[eventbus.DataQueue].Conflated, "quotes come in bursts")
 }
 
@@ -281,7 +278,7 @@ func TestStreamFetchesCandlesThatItMissed(t *testing.T) {
 	go func() { ended <- stream.Run(ctx, bus) }()
 	for n := range 5 {
 		rec.Expect(t, eventbustest.PayloadFunc(eventbus.CandleClosed, fmt.Sprint("candle ", n+1), func(c engine.Candle) bool {
-			return c.Close.String() == fmt.Sprint(n+1) && c.Time.Unix() == int64(n+1) && c.Symbol == "A" && !c.Received.IsZero()
+			return c.Close.String() == fmt.Sprint(n+1) && c.Time.Unix() == int64(n+1) && c.Symbol == "A"
 		}))
 	}
 	cancel()

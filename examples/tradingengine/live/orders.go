@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -65,7 +64,6 @@ func (a *Account) prepare(o engine.Order) (id string, query url.Values) {
 	if !known || quantity.IsZero() {
 		return "", nil
 	}
-	a.mu.tickTime = append(a.mu.tickTime, time.Since(o.Received))
 	id = fmt.Sprintf("%s-%d", a.Name, o.ID)
 	a.mu.sent[id] = o
 	return id, url.Values{"symbol": {o.Symbol}, "side": {string(o.Side)}, "quantity": {quantity.String()},
@@ -85,21 +83,9 @@ func (a *Account) CancelAll(ctx context.Context) error {
 }
 
 // Orders is what became of the orders that were sent.
-type Orders struct {
-	Sent, Rejected, Resent int
-	TickToOrder            []time.Duration // from the receipt of a candle to the sending of its order, the shortest first
-}
+type Orders struct{ Sent, Rejected, Resent int }
 
 // Orders may be called when the engine has run.
 func (a *Account) Orders() Orders {
-	slices.Sort(a.mu.tickTime)
-	return Orders{Sent: len(a.mu.sent), Rejected: a.mu.rejects, Resent: a.mu.resends, TickToOrder: a.mu.tickTime}
-}
-
-// Percentile of the times from tick to order is 0 without any.
-func (o Orders) Percentile(p int) time.Duration {
-	if len(o.TickToOrder) == 0 {
-		return 0
-	}
-	return o.TickToOrder[min(len(o.TickToOrder)*p/100, len(o.TickToOrder)-1)]
+	return Orders{Sent: len(a.mu.sent), Rejected: a.mu.rejects, Resent: a.mu.resends}
 }

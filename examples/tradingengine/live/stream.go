@@ -124,7 +124,7 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 		if k.End <= s.lastEnd[k.Symbol] {
 			continue
 		}
-		c := engine.Candle{Symbol: k.Symbol, Received: time.Now(), Candle: candles.Candle{
+		c := engine.Candle{Symbol: k.Symbol, Candle: candles.Candle{
 			Time: time.UnixMilli(k.Start).UTC(), Open: k.Open, High: k.High, Low: k.Low, Close: k.Close, Volume: k.Volume}}
 		if err := engine.CandleClosed.Publish(ctx, bus, c); err != nil {
 			return err

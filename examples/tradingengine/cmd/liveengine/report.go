@@ -60,8 +60,19 @@ func (t *trading) report(w io.Writer, took time.Duration) error {
 	line("fills", books.Fills, "%d of a part", books.Parts)
 	line("trades closed", books.Closed, "%d won", books.Won)
 	line("equity", t.ledger.Equity().RoundHAZ(2).StringFixed(2), "%s at the start", t.cash.StringFixed(2))
-	line("tick to order", orders.Percentile(50), "median; 90 %%: %v, 99 %%: %v, most: %v", orders.Percentile(90), orders.Percentile(99), orders.Percentile(100))
+	ticks := t.tickToOrder()
+	line("tick to order", ticks.Quantile(0.5), "median of %d orders; 99 %%: %v, 99.9 %%: %v", ticks.Count(), ticks.Quantile(0.99), ticks.Quantile(0.999))
 	fmt.Fprintf(out, "\nBus\n\n%s", stats.String())
 	_, err := w.Write(out.Bytes())
 	return err
+}
+
+// tickToOrder is how long after the feed had published a candle the order that it led to was at the broker.
+func (t *trading) tickToOrder() eventbus.Histogram {
+	for _, h := range t.engine.Bus().Latencies().Handlers {
+		if h.Type == engine.OrderPlaced.Type() {
+			return h.FromRoot
+		}
+	}
+	return eventbus.Histogram{}
 }
