@@ -636,3 +636,20 @@ func TestPublishEndsWithTheKillOfEitherBusThatItsHandlerIsOf(t *testing.T) {
 		})
 	}
 }
+
+// DisableAfter counts the failure of a handler that has ended the goroutine of RunUntilIdle,
+// though Shutdown comes before anybody goes on.
+func TestDisableAfterCountsAGoexitThatShutdownFinds(t *testing.T) {
+	b := newBus(t)
+	b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { runtime.Goexit(); return nil }, eventbus.DisableAfter(1))
+	publish(t, b, eventbus.DataQueue, tick, 1)
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_, _ = b.RunUntilIdle(context.Background())
+	}()
+	receive(t, exited)
+	_ = b.Shutdown(bustest.Ended())
+	require.True(t, b.Stats().Handlers[0].Disabled)
+	require.EqualValues(t, 1, b.Stats().Handlers[0].Failed)
+}

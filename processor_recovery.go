@@ -86,8 +86,8 @@ func (p *processor) report(s *Subscription, h *HandlerError) {
 }
 
 // reportLate logs h and passes it on when no processor runs any more.
-func (b *Bus) reportLate(ctx context.Context, s *Subscription, h *HandlerError) {
-	guard(func() { b.logFailure(ctx, s, h, false) }, func(*failure) {})
+func (b *Bus) reportLate(ctx context.Context, s *Subscription, h *HandlerError, disabled bool) {
+	guard(func() { b.logFailure(ctx, s, h, disabled) }, func(*failure) {})
 	for _, f := range b.onError {
 		guard(func() { f(ctx, h) }, func(*failure) {})
 	}

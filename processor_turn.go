@@ -295,7 +295,8 @@ func (p *processor) endInterrupted() (report func()) {
 		s, ctx := t.list.subs[i], anonymous{p.context}
 		h := p.failureOf(s, f)
 		p.countFailure(s, h)
-		report = func() { p.bus.reportLate(ctx, s, h) }
+		disabled := s.fail()
+		report = func() { p.bus.reportLate(ctx, s, h, disabled) }
 		i++
 	} else if t.called || f != nil && t.stage == reporting { // it was called, and has failed
 		i++
