@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -204,4 +205,181 @@ func ExampleWithLatencies() {
 	// Output:
 	// broker was measured 1000 times from tick to order
 	// half of the ticks waited for more than nothing: true
+}
+
+// A risk check vetoes an order before the broker hears of it: it stands between two event
+// types, and publishes the second only if it has nothing against it.
+func Example_veto() {
+	type order struct {
+		symbol string
+		lots   int
+	}
+	wanted := eventbus.NewTopic[order]("order_wanted", eventbus.OrderQueue)
+	placed := eventbus.NewTopic[order](eventbus.OrderPlaced, eventbus.OrderQueue)
+	vetoed := eventbus.NewTopic[order]("order_vetoed", eventbus.OrderQueue)
+	bus, err := eventbus.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	wanted.Subscribe(bus, func(ctx context.Context, o order) error {
+		if o.lots > 10 {
+			return vetoed.Publish(ctx, bus, o)
+		}
+		return placed.Publish(ctx, bus, o)
+	}, eventbus.WithName("risk"))
+	placed.Subscribe(bus, func(_ context.Context, o order) error {
+		fmt.Println("broker:", o.symbol, o.lots)
+		return nil
+	})
+	vetoed.Subscribe(bus, func(_ context.Context, o order) error {
+		fmt.Println("desk: too much of", o.symbol)
+		return nil
+	})
+	ctx := context.Background()
+	for _, o := range []order{{"AAPL", 5}, {"TSLA", 50}} {
+		if err := wanted.Publish(ctx, bus, o); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if _, err := bus.RunUntilIdle(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// broker: AAPL 5
+	// desk: too much of TSLA
+}
+
+// A tap that writes what it sees in batches: it collects while more events wait, and writes
+// when there are none, so that nothing is left unwritten on a bus that is idle.
+func Example_bufferedTap() {
+	bus, err := eventbus.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	var batch []any
+	bus.SubscribeAll(eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+		batch = append(batch, e.Data)
+		if d, _ := eventbus.DeliveryFrom(ctx); !d.More || len(batch) == 4 {
+			fmt.Println("write", batch)
+			batch = batch[:0]
+		}
+		return nil
+	}), eventbus.OnQueue(eventbus.DataQueue)) // of one queue: one goroutine writes
+	ctx := context.Background()
+	for price := range 6 {
+		if err := bus.Publish(ctx, eventbus.DataQueue, eventbus.NewEvent("tick", 100+price, "feed")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if _, err := bus.RunUntilIdle(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// write [100 101 102 103]
+	// write [104 105]
+}
+
+// One bus a venue: orders to a venue that hangs wait for it alone.
+func Example_venues() {
+	venues := make(map[string]*eventbus.Bus)
+	hangs, goOn := make(chan struct{}), make(chan struct{})
+	filled := make(chan string, 1)
+	for _, name := range []string{"slow", "quick"} {
+		bus, err := eventbus.New()
+		if err != nil {
+			log.Fatal(err)
+		}
+		bus.SubscribeFunc(eventbus.OrderPlaced, func(_ context.Context, e eventbus.Event) error {
+			if name == "slow" {
+				close(hangs)
+				<-goOn
+				return nil
+			}
+			filled <- fmt.Sprint(e.Data, " filled by ", name)
+			return nil
+		})
+		if err := bus.Start(context.Background()); err != nil {
+			log.Fatal(err)
+		}
+		venues[name] = bus
+	}
+	ctx := context.Background()
+	place := func(venue, symbol string) {
+		if err := venues[venue].Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent(eventbus.OrderPlaced, symbol, "router")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	place("slow", "AAPL")
+	<-hangs
+	place("quick", "MSFT")
+	fmt.Println(<-filled)
+	close(goOn)
+	for _, bus := range venues {
+		if err := bus.Shutdown(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output: MSFT filled by quick
+}
+
+// How a desk stops without losing an order: no new orders, the working ones cancelled, the
+// venue's answers awaited, the bus drained, and what is handed back stored.
+func Example_halt() {
+	var halted atomic.Bool
+	working := map[string]bool{"A1": true} // of the order queue's handlers alone
+	cancelled := make(chan struct{})
+	bus, err := eventbus.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus.SubscribeFunc("signal", func(ctx context.Context, e eventbus.Event) error {
+		if halted.Load() {
+			fmt.Println("no new order for", e.Data)
+			return nil
+		}
+		return bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent("order", e.Data, "strategy"))
+	})
+	bus.SubscribeFunc("cancel_all", func(ctx context.Context, _ eventbus.Event) error {
+		for id := range working { // ask the venue; its answer comes as an event
+			if err := bus.Publish(ctx, eventbus.OrderQueue, eventbus.NewEvent("cancelled", id, "venue")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	bus.SubscribeFunc("cancelled", func(_ context.Context, e eventbus.Event) error {
+		delete(working, e.Data.(string))
+		fmt.Println("the venue has cancelled", e.Data)
+		if len(working) == 0 {
+			close(cancelled)
+		}
+		return nil
+	})
+	ctx := context.Background()
+	if err := bus.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	halted.Store(true)
+	publish := func(q eventbus.Queue, t eventbus.EventType, data any) {
+		if err := bus.Publish(ctx, q, eventbus.NewEvent(t, data, "desk")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	publish(eventbus.SignalQueue, "signal", "TSLA")
+	if err := bus.Flush(ctx); err != nil { // an order may have been on its way
+		log.Fatal(err)
+	}
+	publish(eventbus.OrderQueue, "cancel_all", nil)
+	<-cancelled
+	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var left *eventbus.ShutdownError
+	if err := bus.Shutdown(limit); errors.As(err, &left) {
+		fmt.Println("store:", left.Remaining, left.Interrupted)
+	}
+	fmt.Println("orders that work:", len(working))
+	// Output:
+	// no new order for TSLA
+	// the venue has cancelled A1
+	// orders that work: 0
 }
