@@ -130,6 +130,12 @@ func (b *browser) prefer(scheme string) {
 	}))
 }
 
+// hide makes the page believe that its tab is in the background, or no more.
+func (b *browser) hide(hidden bool) {
+	b.t.Helper()
+	b.holds(fmt.Sprintf(`Object.defineProperty(document, 'hidden', {value: %v, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))`, hidden))
+}
+
 // shoot takes a screenshot of the top of the page.
 func (b *browser) shoot(name string) {
 	b.holds(`scrollTo(0, 0) || true`)
@@ -204,6 +210,13 @@ func TestPageInABrowser(t *testing.T) {
 		b.click("#q-data .pause")
 		b.await(`document.querySelector('#q-data .pause').textContent === 'pause'`)
 		require.False(t, d.isPaused(eventbus.DataQueue))
+	})
+
+	t.Run("a tab in the background does not look", func(t *testing.T) {
+		b.hide(true)
+		require.Eventually(t, func() bool { return !hasTap(d.bus) }, patience, 10*time.Millisecond)
+		b.hide(false)
+		require.Eventually(t, func() bool { return hasTap(d.bus) }, patience, 10*time.Millisecond)
 	})
 
 	require.Empty(t, b.noted(), "what the browser complains of")

@@ -18,19 +18,21 @@ import (
 // Failures of one handler and type with the same text are one entry, with their number: so
 // a handler that fails all the time does not hide one that failed once.
 type Failures struct {
-	mu   sync.Mutex
-	last []failure // the newest last, up to maxFailures
+	mu     sync.Mutex
+	last   []failure // the newest last, up to maxFailures
+	lastID uint64
 }
 
 const (
 	maxFailures = 50
-	maxText     = 2000 // bytes of an error text
+	maxText     = 1000 // bytes of an error text
 	maxStack    = 8000 // bytes of a stack
 )
 
 // A failure is what the page shows of a HandlerError, the last one of its kind. It holds no
 // payload.
 type failure struct {
+	ID       uint64             `json:"id"`    // of its kind
 	Count    uint64             `json:"count"` // of its kind
 	At       int64              `json:"at"`    // ms since 1970
 	Queue    eventbus.Queue     `json:"queue"`
@@ -39,16 +41,16 @@ type failure struct {
 	Handler  string             `json:"handler"`
 	Error    string             `json:"error"`
 	Panicked bool               `json:"panicked"`
-	Stack    string             `json:"stack,omitempty"`
 	Cause    *cause             `json:"cause,omitempty"`
+	stack    string             // of a panic or Goexit; long, so asked for by ID
 }
 
 // Record notes a failure, and forgets the oldest of more than 50 entries. It keeps up to
-// 2,000 bytes of the error's text and nothing of the payload. It may be called concurrently.
+// 1,000 bytes of the error's text and nothing of the payload. It may be called concurrently.
 func (f *Failures) Record(ctx context.Context, err *eventbus.HandlerError) {
 	n := failure{
-		Count: 1, At: time.Now().UnixMilli(), Queue: err.Queue, Type: err.Event.Type, Handler: err.Handler,
-		Error: shorten(err.Err.Error(), maxText), Panicked: err.Panicked, Stack: shorten(string(err.Stack), maxStack),
+		At: time.Now().UnixMilli(), Queue: err.Queue, Type: err.Event.Type, Handler: err.Handler,
+		Error: shorten(err.Err.Error(), maxText), Panicked: err.Panicked, stack: shorten(string(err.Stack), maxStack),
 	}
 	if d, ok := eventbus.DeliveryFrom(ctx); ok {
 		n.Seq, n.Cause = d.Seq, causeOf(d)
@@ -56,8 +58,11 @@ func (f *Failures) Record(ctx context.Context, err *eventbus.HandlerError) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if i := slices.IndexFunc(f.last, n.isLike); i >= 0 {
-		n.Count += f.last[i].Count
+		n.ID, n.Count = f.last[i].ID, f.last[i].Count+1
 		f.last = slices.Delete(f.last, i, i+1)
+	} else {
+		f.lastID++
+		n.ID, n.Count = f.lastID, 1
 	}
 	f.last = append(trim(f.last, maxFailures-1), n)
 }
@@ -76,6 +81,16 @@ func (f *Failures) recent() []failure {
 		last = append(last, n)
 	}
 	return last
+}
+
+// stack returns that of a failure by its ID, "" if it has none or is forgotten.
+func (f *Failures) stack(id uint64) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := slices.IndexFunc(f.last, func(n failure) bool { return n.ID == id }); i >= 0 {
+		return f.last[i].stack
+	}
+	return ""
 }
 
 // trim returns the last n elements of list, in the same array.

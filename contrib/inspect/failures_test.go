@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,8 +43,9 @@ func TestFailuresAreShown(t *testing.T) {
 		require.Equal(t, "data tick 60", fmt.Sprint(last.Cause.Root.Queue, " ", last.Cause.Root.Type, " ", last.Cause.Root.Seq))
 		require.Contains(t, panicked.Error, "no position")
 		require.True(t, panicked.Panicked)
-		require.Contains(t, panicked.Stack, "failures_test.go")
-		require.Equal(t, strings.Repeat("é", 1000)+"…", long.Error)
+		require.Contains(t, ask(page, "GET", fmt.Sprint("failure?id=", panicked.ID)).Body.String(), "failures_test.go")
+		require.Equal(t, "\n", ask(page, "GET", fmt.Sprint("failure?id=", last.ID)).Body.String())
+		require.Equal(t, strings.Repeat("é", 500)+"…", long.Error)
 	})
 }
 
@@ -60,6 +62,7 @@ func TestFailuresAreBounded(t *testing.T) {
 		require.Len(t, f.Failures, 50)
 		require.Equal(t, "failure 59", f.Failures[0].Error)
 		require.Equal(t, "failure 10", f.Failures[49].Error)
+		require.Equal(t, []uint64{60, 11}, []uint64{f.Failures[0].ID, f.Failures[49].ID})
 	})
 }
 
@@ -70,5 +73,20 @@ func TestNewWithoutFailures(t *testing.T) {
 		bus.SubscribeFunc("tick", fail(errRisky))
 		publish(t, bus, eventbus.DataQueue, "tick", 1)
 		require.Empty(t, look(t, inspect.New(bus)).next(t).Failures)
+	})
+}
+
+// An event that has expired is a failure without a handler and a number.
+func TestFailuresShowExpiredEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := eventbus.QueueConfig{Capacity: 10, Overflow: eventbus.Block, MaxAge: time.Second}
+		bus, page := newPage(t, nil, eventbus.WithQueue(eventbus.DataQueue, cfg))
+		require.NoError(t, bus.Publish(background, eventbus.DataQueue, eventbus.Event{Type: "tick", Time: time.Now().Add(-time.Hour)}))
+		f := look(t, page).next(t)
+		require.Len(t, f.Failures, 1)
+		require.Contains(t, f.Failures[0].Error, "expired")
+		require.Empty(t, f.Failures[0].Handler)
+		require.Zero(t, f.Failures[0].Seq)
+		require.Equal(t, "expired", f.Queues[eventbus.DataQueue].Losses[0].Reason)
 	})
 }

@@ -8,7 +8,8 @@ import (
 
 // A frame is what the page shows at one time, as JSON. Durations are in seconds.
 type frame struct {
-	At        int64          `json:"at"` // ms since 1970
+	At        int64          `json:"at"`    // ms since 1970
+	First     bool           `json:"first"` // there is none before it, so no rate is known
 	Running   bool           `json:"running"`
 	Closed    bool           `json:"closed"`
 	Abandoned int            `json:"abandoned"`
@@ -108,7 +109,7 @@ type history struct {
 
 // next returns the frame of now, and makes it the last one.
 func (h *history) next(now time.Time, s eventbus.Stats, l eventbus.Latencies) frame {
-	f := frame{At: now.UnixMilli(), Running: s.Running, Closed: s.Closed, Abandoned: s.Abandoned, Handlers: []handlerFrame{}}
+	f := frame{At: now.UnixMilli(), First: h.at.IsZero(), Running: s.Running, Closed: s.Closed, Abandoned: s.Abandoned, Handlers: []handlerFrame{}}
 	elapsed := now.Sub(h.at).Seconds()
 	for i, q := range s.Queues {
 		qf := newQueueFrame(q)

@@ -77,8 +77,8 @@ func hasTap(bus *eventbus.Bus) bool {
 
 // A frame is what tests look at of a frame.
 type frame struct {
-	Running, Closed, Controls bool
-	Queues                    []struct {
+	First, Running, Closed, Controls bool
+	Queues                           []struct {
 		Name, Overflow                                string
 		Paused                                        bool
 		Depth, Capacity, HighWater, Deferred, Waiting int
@@ -101,10 +101,10 @@ type frame struct {
 	}
 	Hidden   int
 	Failures []struct {
-		Queue, Type, Handler, Error, Stack string
-		Seq, Count                         uint64
-		Panicked                           bool
-		Cause                              *cause
+		Queue, Type, Handler, Error string
+		ID, Seq, Count              uint64
+		Panicked                    bool
+		Cause                       *cause
 	}
 	Events []event
 }

@@ -125,6 +125,8 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
 		p.stream(w, r)
 	case name == "stack":
 		p.stack(w, r)
+	case name == "failure":
+		p.failureStack(w, r)
 	case name == "":
 		http.ServeFileFS(w, r, assets, "assets/index.html")
 	default:

@@ -45,6 +45,8 @@ func TestPageServesItsFilesUnderASecurityPolicy(t *testing.T) {
 		{"uPlot.LICENSE", "text/plain", 200},
 		{"stack?queue=data", "text/plain", 200},
 		{"stack?queue=all", "text/plain", 400},
+		{"failure?id=1", "text/plain", 200},
+		{"failure?id=x", "text/plain", 400},
 		{"nothing", "text/plain", 404},
 		{"page.go", "text/plain", 404},
 	} {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/eventbus-go/eventbus"
@@ -29,6 +30,17 @@ func (p *Page) stack(w http.ResponseWriter, r *http.Request) {
 	for _, s := range stacks {
 		fmt.Fprintln(w, s)
 	}
+}
+
+// failureStack writes the stack of a failure.
+func (p *Page) failureStack(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseUint(r.URL.Query().Get("id"), 10, 64)
+	if err != nil {
+		http.Error(w, "which failure?", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, p.failures.stack(id))
 }
 
 // profile returns the goroutine profile as text. One is taken at a time.

@@ -1,9 +1,13 @@
 package inspect_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -79,9 +83,13 @@ func TestStreamShowsAnIdleBus(t *testing.T) {
 		text := v.text.String()
 		require.Equal(t, 3, strings.Count(text, `"calling":null`))
 		require.Equal(t, 3, strings.Count(text, "null"))
-		require.False(t, v.frames(t)[0].Running)
+		first := v.frames(t)[0]
+		require.True(t, first.First)
+		require.False(t, first.Running)
 		require.NoError(t, bus.Shutdown(background))
-		require.True(t, v.next(t).Closed)
+		second := v.next(t)
+		require.False(t, second.First)
+		require.True(t, second.Closed)
 	})
 }
 
@@ -129,6 +137,56 @@ func TestStreamShowsHandlers(t *testing.T) {
 		require.InDelta(t, 0.004, f.Handlers[0].Took.P50, 0.0004)
 		require.Positive(t, f.Queues[eventbus.DataQueue].Wait.P99)
 	})
+}
+
+// A viewer that takes nothing holds up no other.
+func TestStreamWaitsForNoOtherViewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, page := newPage(t, nil)
+		stuck := &stuckWriter{header: http.Header{}, release: make(chan struct{})}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			page.ServeHTTP(stuck, httptest.NewRequest("GET", mount+"stream", nil))
+		}()
+		synctest.Wait()
+		v := look(t, page)
+		for range 3 {
+			v.next(t)
+		}
+		close(stuck.release)
+		<-done
+	})
+}
+
+// A stuckWriter blocks until it is released, and then fails.
+type stuckWriter struct {
+	header  http.Header
+	release chan struct{}
+}
+
+func (w *stuckWriter) Header() http.Header { return w.header }
+func (w *stuckWriter) WriteHeader(int)     {}
+func (w *stuckWriter) Write([]byte) (int, error) {
+	<-w.release
+	return 0, io.ErrClosedPipe
+}
+
+// The write timeout of a server is for its other answers.
+func TestStreamOutlivesTheServersWriteTimeout(t *testing.T) {
+	_, page := newPage(t, nil)
+	server := httptest.NewUnstartedServer(page)
+	server.Config.WriteTimeout = 200 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	defer page.Close()
+	answer, err := server.Client().Get(server.URL + mount + "stream")
+	require.NoError(t, err)
+	lines := bufio.NewScanner(answer.Body)
+	for range 2 * 3 { // each frame is followed by an empty line
+		require.True(t, lines.Scan(), lines.Err())
+	}
+	require.NoError(t, answer.Body.Close())
 }
 
 // Who looks, leaves, fails, publishes and pauses may do so at once.

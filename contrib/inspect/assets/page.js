@@ -27,14 +27,16 @@ function show(title, text) {
 }
 $('#dialog .close').onclick = () => $('#dialog').close();
 
-async function showStack(queue) {
-  show(`What the ${queue} queue is at`, 'asking …');
+// showAnswer shows what the server answers, below what is known already.
+async function showAnswer(title, known, url) {
+  show(title, known + 'asking …');
+  let text;
   try {
-    const answer = await fetch('stack?queue=' + queue);
-    show(`What the ${queue} queue is at`, await answer.text());
+    text = await (await fetch(url)).text();
   } catch (e) {
-    show(`What the ${queue} queue is at`, 'no answer: ' + e.message);
+    text = 'no answer: ' + e.message;
   }
+  show(title, known + text);
 }
 
 // ---- queues ----
@@ -45,7 +47,7 @@ function newCard(queue) {
   const root = $('#card').content.firstElementChild.cloneNode(true);
   root.id = 'q-' + queue;
   $('.name', root).textContent = queue;
-  $('.stack', root).onclick = () => showStack(queue);
+  $('.stack', root).onclick = () => showAnswer(`What the ${queue} queue is at`, '', 'stack?queue=' + queue);
   $('.pause', root).onclick = e => control(e.target, queue);
   $('#queues').append(root);
   const card = { root, depths: new Chart($('.depths', root), ['depth'], 74, false), rates: new Chart($('.rates', root), ['in', 'out'], 92, true) };
@@ -84,7 +86,7 @@ function showQueue(q, f) {
   setText($('.waits', root), q.waiting ? `${q.waiting} ${q.waiting === 1 ? 'publish waits' : 'publishes wait'} for room, the longest for ${duration(q.longestWait)}` : '');
   setText($('.losses', root), q.losses.map(l => `${l.reason} ${short(l.count)}`).join(' · '));
   depths.add(f.at / 1000, q.depth);
-  rates.add(f.at / 1000, q.in, q.out);
+  rates.add(f.at / 1000, f.first ? null : q.in, f.first ? null : q.out);
 }
 
 // showCall shows the call at hand. One that has lasted since the frame before is slow.
@@ -130,12 +132,18 @@ const showHandlers = f => {
 const showFailures = f => rows($('#failures'), f.failures, x => [
   [new Date(x.at).toLocaleTimeString([], { hour12: false }), 'id'], [short(x.count), 'n'], [nameOf(x.queue, x.seq), 'id wide'], [x.type, 'wide'], [x.handler || '(expired)'],
   [(x.panicked ? 'panic: ' : '') + x.error, 'text bad'],
-  ['trace', 'id', () => show(`${x.type} at ${x.handler}`, [x.error, '', ...chain(x), '', x.stack || ''].join('\n'))]]);
+  ['trace', 'id', () => showFailure(x)]]);
+
+function showFailure(x) {
+  const title = `${x.type} at ${x.handler || 'no handler'}`, text = [x.error, '', ...chain(x)].join('\n');
+  if (x.panicked) showAnswer(title, text + '\n\n', 'failure?id=' + x.id);
+  else show(title, text);
+}
 
 // ---- events and their causes ----
 
 const seen = new Map(); // samples by queue and number, the last few thousand
-const nameOf = (queue, seq) => `${queue} #${seq}`;
+const nameOf = (queue, seq) => seq ? `${queue} #${seq}` : queue; // an expired event has no number
 const describe = e => `${nameOf(e.queue, e.seq)}  ${e.type}` + (e.source ? `  from ${e.source}` : '') + (e.payload ? `\n    ${e.payload}` : '');
 
 function remember(events) {
@@ -183,9 +191,23 @@ function showEvents(f) {
 
 // ---- the stream ----
 
-const stream = new EventSource('stream');
-stream.onmessage = m => {
-  const f = JSON.parse(m.data);
+let stream = null;
+
+// open opens the stream. A browser opens it again by itself when the connection breaks, but
+// not when the server refuses it.
+function open() {
+  stream?.close();
+  if (document.hidden) return;
+  stream = new EventSource('stream');
+  stream.onmessage = m => showFrame(JSON.parse(m.data));
+  stream.onerror = () => {
+    setText($('#state'), 'no connection');
+    $('#state').classList.add('bad');
+    if (stream.readyState === EventSource.CLOSED) setTimeout(open, 3000);
+  };
+}
+
+function showFrame(f) {
   setText($('#state'), f.closed ? 'shut down' : f.running ? 'running' : 'stopped');
   $('#state').classList.toggle('bad', !f.running);
   $('#abandoned').hidden = !f.abandoned;
@@ -195,5 +217,8 @@ stream.onmessage = m => {
   showHandlers(f);
   showFailures(f);
   showEvents(f);
-};
-stream.onerror = () => { setText($('#state'), 'no connection'); $('#state').classList.add('bad'); };
+}
+
+// A tab in the background does not look: the bus need not pay for it.
+document.addEventListener('visibilitychange', open);
+open();
