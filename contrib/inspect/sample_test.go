@@ -134,6 +134,23 @@ func TestSampleIsBoundedThoughTypesAreNot(t *testing.T) {
 	})
 }
 
+// The sample shows what handlers see behind the middleware of the bus.
+func TestSampleShowsWhatMiddlewareMakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mark := func(next eventbus.Handler) eventbus.Handler {
+			return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+				e.Source += ", marked"
+				return next.Handle(ctx, e)
+			})
+		}
+		bus, page := newPage(t, nil, eventbus.WithMiddleware(mark))
+		v := look(t, page)
+		synctest.Wait()
+		publish(t, bus, eventbus.DataQueue, "tick", 1)
+		require.Equal(t, "test, marked", only(t, v.next(t).Events, "tick").Source)
+	})
+}
+
 // The tap neither fails nor counts as a handler.
 func TestTapLeavesEventsUnhandled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
