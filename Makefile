@@ -1,5 +1,5 @@
 # The modules of the repository, which test and lint work on.
-MODULES := . bench examples contrib/otel contrib/prometheus contrib/watermill
+MODULES := . bench examples contrib/inspect contrib/otel contrib/prometheus contrib/watermill
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

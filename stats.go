@@ -272,7 +272,11 @@ func (h Histogram) Count() (n uint64) {
 // not exceed: the bound of a bucket, and so too long by 9 % at most. It is 0 if none was
 // counted.
 func (h Histogram) Quantile(q float64) time.Duration {
-	rank := uint64(math.Ceil(q * float64(h.Count())))
+	all := h.Count()
+	if all == 0 {
+		return 0
+	}
+	rank := uint64(math.Ceil(q * float64(all)))
 	for i, n := range h.Counts {
 		if rank <= n {
 			return h.Bound(i)
