@@ -37,7 +37,7 @@ demo: ## run the example trading engine on twenty years of the S&P 500
 
 live: ## run a paper exchange, and a live engine on it, for 20 s
 	@bin=$$(mktemp -d) && cd examples && GOWORK=off go build -o $$bin ./cmd/paperexchange ./tradingengine/cmd/liveengine && \
-	{ $$bin/paperexchange -speed 10 -drop 3s & exchange=$$!; trap 'kill $$exchange; rm -r $$bin' EXIT; $$bin/liveengine -for 20s; }
+	{ $$bin/paperexchange -speed 10 -drop 3s & exchange=$$!; trap 'kill $$exchange; rm -r $$bin' EXIT; $$bin/liveengine -for 20s -http 127.0.0.1:8791; }
 
 test: ## run the tests of all modules with the race detector
 	@$(RACE_NOTE)

@@ -17,6 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/contrib/inspect"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/live"
 )
@@ -41,6 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fast := flags.Int("fast", 3, "candles in the fast moving average")
 	slow := flags.Int("slow", 8, "candles in the slow moving average")
 	least := flags.Int64("least", 90_000, "buy nothing when the equity is below this `amount`, of 100,000 at the start")
+	address := flags.String("http", "", "serve a live page of the bus, metrics and profiles at this `address`, such as 127.0.0.1:8080")
 	level := slog.LevelWarn
 	flags.TextVar(&level, "log", level, "log from this `level` up: debug, info, warn or error")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -64,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		ledger:  engine.NewLedger(cash, 0),
 		cash:    cash,
 	}
+	var failures inspect.Failures
 	err := t.wire(engine.Config{
 		Feed:       t.stream,
 		Strategies: []engine.Strategy{&engine.PerSymbol{New: func() engine.Strategy { return engine.NewCrossover(*fast, *slow) }}},
@@ -73,14 +76,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Cash:       cash,
 		Lot:        decimal.One,
 		Budget:     decimal.MustParse("10000"),
-		Options:    []eventbus.Option{eventbus.WithLogger(log), eventbus.WithSlowHandler(slowHandler), eventbus.WithCauses(), eventbus.WithLatencies()},
+		Options:    []eventbus.Option{eventbus.WithLogger(log), eventbus.WithSlowHandler(slowHandler), eventbus.WithCauses(), eventbus.WithLatencies(),
+			eventbus.WithErrorHandler(failures.Record)},
 	})
 	if err != nil {
 		return err
 	}
+	stop := func() error { return nil }
+	if *address != "" {
+		if stop, err = watch(*address, t.engine.Bus(), &failures, stderr); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	err = t.engine.Run(ctx)
-	if err != nil && err != context.Cause(ctx) {
+	if err == context.Cause(ctx) {
+		err = nil
+	}
+	if err = errors.Join(err, stop()); err != nil {
 		return err
 	}
 	return t.report(stdout, time.Since(began))

@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +48,50 @@ func TestLiveRunReports(t *testing.T) {
 	} {
 		require.Regexp(t, line, stdout.String())
 	}
+}
+
+func TestRunCanBeWatched(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, stderr := new(bytes.Buffer), new(lockedBuffer)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{"-url", "http://127.0.0.1:1", "-http", "127.0.0.1:0", "-log", "error"}, stdout, stderr)
+	}()
+	var at []string
+	require.Eventually(t, func() bool {
+		at = regexp.MustCompile(`watch it at (http://\S+)/debug/eventbus/`).FindStringSubmatch(stderr.String())
+		return at != nil
+	}, 10*time.Second, time.Millisecond)
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	for path, want := range map[string]string{"/debug/eventbus/": "<title>", "/metrics": "eventbus_queue_capacity", "/debug/pprof/": "goroutine"} {
+		answer, err := client.Get(at[1] + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, errors.Join(err, answer.Body.Close()))
+		require.Contains(t, string(body), want, path)
+	}
+	require.ErrorContains(t, run(ctx, []string{"-http", "nowhere"}, stdout, stderr), "-http nowhere: ")
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+// A lockedBuffer may be read while a run writes to it.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 func TestExchangeThatIsNotThereIsWarnedOf(t *testing.T) {
