@@ -8,6 +8,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -301,6 +302,111 @@ func TestWithLatenciesChangesNothingElse(t *testing.T) {
 	require.Len(t, seen.all(), 9)
 	require.EqualValues(t, 2, b.Latencies().Handlers[0].Took.Count())
 	require.EqualValues(t, 1, b.Latencies().Handlers[1].Took.Count())
+}
+
+// What one queue's event carries does not get to the next event of another queue, though one
+// goroutine serves both.
+func TestWithCarryKeepsQueuesApart(t *testing.T) {
+	b := newBus(t, carryTraces, eventbus.WithCauses(), eventbus.WithSingleThread())
+	var traces journal[trace]
+	var causes journal[*eventbus.Cause]
+	b.SubscribeAll(eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
+		id, _ := eventbus.Carried[trace](ctx)
+		traces.add(id)
+		d, _ := eventbus.DeliveryFrom(ctx)
+		causes.add(d.Cause)
+		if e.Type == tick {
+			return b.Publish(ctx, eventbus.OrderQueue, event("order", nil))
+		}
+		return nil
+	}))
+	require.NoError(t, b.Publish(traced(t, "a"), eventbus.DataQueue, event(tick, 1)))
+	runUntilIdle(t, b)
+	publish(t, b, eventbus.SignalQueue, "signal", 1)
+	runUntilIdle(t, b)
+	require.Equal(t, []trace{"a", "a", ""}, traces.all())
+	require.NotNil(t, causes.all()[1])
+	require.Nil(t, causes.all()[2])
+}
+
+// The kill switch does not wait for a clock that is asked how old a tick is.
+func TestShutdownWaitsForNoClockThatLatenciesAsk(t *testing.T) {
+	in, out := make(chan struct{}, 10), make(chan struct{})
+	var hang atomic.Bool
+	b := newBus(t, eventbus.WithLatencies(), eventbus.WithCauses(), eventbus.WithClock(func() time.Time {
+		if hang.Load() {
+			in <- struct{}{}
+			<-out
+		}
+		return time.Now()
+	}))
+	b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+		hang.Store(true)
+		return b.Publish(ctx, eventbus.OrderQueue, event("order", 1))
+	})
+	var seen journal[any]
+	b.SubscribeFunc("order", seen.handle, eventbus.WithName("broker"))
+	start(t, b)
+	require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: tick, Time: time.Now()}))
+	receive(t, in)
+	err := receive(t, bustest.InBackground(func() error { return b.Shutdown(bustest.Ended()) }))
+	require.ErrorContains(t, err, "handler broker still runs")
+	close(out)
+	eventually(t, "the first handler, which is called in any case", func() bool { return len(seen.all()) == 1 })
+}
+
+// Latencies leave out what was no call, and no event of now.
+func TestLatenciesLeaveOutWhatWasNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t, eventbus.WithLatencies(), eventbus.WithCauses())
+		kept := eventbus.NewTopic[int]("kept", eventbus.OrderQueue, eventbus.Retain())
+		b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error { return kept.Publish(ctx, b, 1) })
+		b.SubscribeFunc("kept", pass, eventbus.Where(func(eventbus.Event) bool { return false }), eventbus.WithName("turned away"))
+		b.SubscribeFunc("kept", pass, eventbus.Where(func(eventbus.Event) bool { return true }), eventbus.WithName("called"))
+		for range 3 {
+			require.NoError(t, b.Publish(t.Context(), eventbus.DataQueue, eventbus.Event{Type: tick, Time: time.Now()}))
+			runUntilIdle(t, b)
+		}
+		time.Sleep(time.Hour)
+		b.SubscribeFunc("kept", pass, eventbus.WithLast(), eventbus.WithName("late"))
+		runUntilIdle(t, b)
+		counts := make(map[string]uint64)
+		for _, h := range b.Latencies().Handlers {
+			counts[h.Name] = h.FromRoot.Count()
+		}
+		require.EqualValues(t, 0, counts["turned away"])
+		require.EqualValues(t, 3, counts["called"])
+		require.EqualValues(t, 0, counts["late"])
+	})
+}
+
+// The waits are told as they were, though the queue is paused between two events of a group.
+func TestLatenciesTellsTheWaitOfEventsThatAPauseHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus(t, eventbus.WithLatencies())
+		b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error {
+			if e.Data == 40 {
+				return b.Pause(eventbus.DataQueue)
+			}
+			return nil
+		})
+		publish(t, b, eventbus.DataQueue, tick, numbers(64)...) // the second 32 are one group with a stamp
+		start(t, b)
+		time.Sleep(time.Hour)
+		require.NoError(t, b.Resume(eventbus.DataQueue))
+		time.Sleep(time.Second)
+		short, long := uint64(0), uint64(0)
+		wait := b.Latencies().Wait[eventbus.DataQueue]
+		for i, n := range wait.Counts {
+			if wait.Bound(i) < time.Minute {
+				short += n
+			} else if wait.Bound(i) > 59*time.Minute {
+				long += n
+			}
+		}
+		require.EqualValues(t, 9, short)
+		require.EqualValues(t, 23, long)
+	})
 }
 
 // Stats tell what a processor is at, how long events wait, and who waits for room.

@@ -236,6 +236,7 @@ func newPublication(ctx context.Context, q *queue, r *rule) *publication {
 type ending struct {
 	err      error           // the wait ends with this error; nil if it goes on
 	killed   <-chan struct{} // if it goes on: closed by the kill switch, which ends it
+	release  func()          // lets go of what closes killed, when the wait is over
 	deadline time.Time       // if it goes on: the time at which it ends; zero for none
 }
 
@@ -263,20 +264,20 @@ func (pub *publication) end() (e ending) {
 	if own {
 		e.deadline = deadline
 	}
-	e.killed = firstKilled(over)
+	e.killed, e.release = firstKilled(over)
 	return e
 }
 
 // firstKilled returns a channel that is closed when the first of buses gives up. There
 // is more than one only where a bus is stepped inside another's handler.
-func firstKilled(buses []*Bus) <-chan struct{} {
-	first := buses[0].killed
+func firstKilled(buses []*Bus) (killed <-chan struct{}, release func()) {
+	first, release := buses[0].killed, func() {}
 	for _, b := range buses[1:] {
 		ctx, cancel := context.WithCancel(first)
-		context.AfterFunc(b.killed, cancel)
-		first = ctx
+		stop, before := context.AfterFunc(b.killed, cancel), release
+		first, release = ctx, func() { stop(); cancel(); before() }
 	}
-	return first.Done()
+	return first.Done(), release
 }
 
 // contextError returns the error of ctx, which is done.

@@ -85,6 +85,7 @@ func (c *completion) await(ctx context.Context, end func() ending) error {
 			if e.err != nil {
 				return c.leave(e.err)
 			}
+			defer e.release()
 			done = e.killed
 			if !e.deadline.IsZero() {
 				timer := time.NewTimer(time.Until(e.deadline))

@@ -653,3 +653,16 @@ func TestDisableAfterCountsAGoexitThatShutdownFinds(t *testing.T) {
 	require.True(t, b.Stats().Handlers[0].Disabled)
 	require.EqualValues(t, 1, b.Stats().Handlers[0].Failed)
 }
+
+// The end of a slow call is told at once also where the call has panicked.
+func TestWithSlowHandlerTellsTheEndOfACallThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logbook
+		b := newBus(t, log.logger())
+		b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { time.Sleep(time.Second); panic("failed") })
+		start(t, b)
+		publish(t, b, eventbus.DataQueue, tick, 1)
+		time.Sleep(5 * time.Second)
+		require.Len(t, log.find("eventbus: slow handler has ended"), 1)
+	})
+}

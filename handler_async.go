@@ -90,14 +90,13 @@ func (a *asyncHandler) newCall(ctx context.Context, e Event) (*asyncCall, contex
 	} else {
 		c.ctx.Context, cancel = context.WithCancel(ctx)
 	}
-	c.delivery, _ = DeliveryFrom(ctx)
+	c.delivery, c.delivers = DeliveryFrom(ctx)
 	if p := c.outer.processor(); p != nil {
-		c.luggage = p.luggage()
 		c.bus, c.logContext = p.bus, anonymous{c.outer.handler.session.ctx}
 		if c.outer.call != nil {
 			c.info, c.luggage = c.outer.call.info, c.outer.call.luggage
 		} else {
-			c.info = p.callAt(p.look())
+			c.info, c.luggage = p.callAt(p.look()), p.luggage()
 		}
 	}
 	c.began = time.Now()
@@ -114,7 +113,8 @@ type asyncCall struct {
 	bus        *Bus            // of outer; nil if no bus made the call
 	info       *callInfo       // the processor's call that this one is a part of; nil if none
 	delivery   Delivery        // the processor may be at another one when the call asks
-	luggage    *luggage        // likewise
+	delivers   bool            // there is a delivery: not for a handler of none, and for an error handler
+	luggage    *luggage        // as delivery
 	logContext context.Context // of what is logged when nobody waits for the call any more
 	state      atomic.Uint32
 	done       chan struct{}

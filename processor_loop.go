@@ -46,12 +46,12 @@ func (p *processor) loop() {
 		switch {
 		case p.isBusy(): // a failure interrupted the event; the other handlers still run
 			p.resume()
+			p.afterRun()
 		case p.hasRequests() && !p.serveRequests():
 			if p.leave() {
 				return
 			}
 		case p.pick():
-			p.bus.pulse.quicken()
 			p.run(p.runLimit())
 			p.afterRun()
 		default:

@@ -41,7 +41,13 @@ func (p *processor) isBusy() bool { return p.turn.queue.buffer.Busy() }
 func (p *processor) run(limit int) {
 	t := &p.turn
 	q := t.queue
+	if w := q.wait; w != nil && w.IsOpen() {
+		w.Resume(p.bus.machineTime())
+	}
 	for n := limit; n > 0 && q.buffer.Begin(&t.entry); n-- {
+		if n == limit {
+			p.bus.pulse.quicken()
+		}
 		if t.entry.meta != nil || q.cfg.MaxAge > 0 || !t.list.serves(t.entry.Type) {
 			if !p.openEntry() {
 				q.admit()
@@ -87,8 +93,9 @@ func (p *processor) endRun() {
 	t.queue.buffer.End()
 	t.list.count(t.calls)
 	t.calls = 0
-	if w := t.queue.wait; w != nil && !t.queue.buffer.Ready() {
-		w.Close(p.bus.machineTime())
+	t.luggage, t.timed = nil, false
+	if w := t.queue.wait; w != nil && w.IsOpen() {
+		t.queue.noteWaits(p.bus.machineTime(), t.queue.buffer.Begun())
 	}
 	if p.requests.Load()&reqKill == 0 { // else Shutdown may look at it until the processor leaves
 		t.entry = entry{}
@@ -133,10 +140,7 @@ func (p *processor) openEntry() bool {
 func (p *processor) openMeta(m *meta) bool {
 	t := &p.turn
 	t.entry.Event = t.entry.event()
-	completion := m.completion
-	if m.luggage != nil {
-		p.unpack(m.luggage)
-	}
+	completion, luggage := m.completion, m.luggage
 	t.entry.meta = nil
 	m.recycle()
 	if !completion.begin() {
@@ -144,6 +148,9 @@ func (p *processor) openMeta(m *meta) bool {
 		return false
 	}
 	t.completion, t.reached = completion, false
+	if luggage != nil {
+		p.unpack(luggage)
+	}
 	return true
 }
 
@@ -212,6 +219,7 @@ func (p *processor) join(s *Subscription) bool {
 		p.turn.entry.Event = last.Event
 		if last.luggage != nil {
 			p.unpack(last.luggage)
+			p.turn.timed = false // the event was handled long ago
 		}
 	} else {
 		p.turn.queue.unnumbered++
@@ -255,14 +263,12 @@ func (p *processor) dispatchTimed() bool {
 			return false
 		}
 		p.setCalling(i)
+		s := list.subs[i]
+		calls := s.calls.Load()
 		err := call(ctx, e)
 		ended := p.bus.machineTime()
-		s := list.subs[i]
-		if r := s.timesOn(p.turn.queue.id); !s.retainer {
-			r.took.Record(ended-began, 1)
-			if known {
-				r.fromRoot.Record(age+began, 1)
-			}
+		if !s.retainer && (s.filter == nil || s.calls.Load() != calls) {
+			s.record(p.turn.queue.id, ended-began, age+began, known)
 		}
 		if began = ended; err != nil {
 			p.fail(s, err)
@@ -280,7 +286,12 @@ func (p *processor) rootAge() (age time.Duration, known bool) {
 	if l == nil || l.cause == nil || l.cause.Root.Time.IsZero() {
 		return 0, false
 	}
-	err := contain("the clock", func() { age = p.env.now().Sub(l.cause.Root.Time) })
+	var err error
+	p.setTelling()
+	p.protect(telling, func() {
+		err = contain("the clock", func() { age = p.env.now().Sub(l.cause.Root.Time) })
+	})
+	p.endTelling()
 	return age, err == nil
 }
 

@@ -257,7 +257,7 @@ func (u *pulse) allow(limit time.Duration) {
 		return
 	}
 	u.busy = min(u.busy, beatWhileBusy/2)
-	if u.on && !u.idleBeat.Load() {
+	if u.on {
 		u.setLocked(u.busy)
 	}
 }
@@ -298,7 +298,8 @@ func (u *pulse) setLocked(d time.Duration) {
 	u.timer.Reset(d)
 }
 
-// quicken is called by a processor that was idle and has something to do.
+// quicken is called by a processor that has begun the first event of a run: after that,
+// since the pulse looks whether it has before it beats less often.
 func (u *pulse) quicken() {
 	if !u.idleBeat.Load() {
 		return
@@ -353,7 +354,22 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 		next = u.busy
 	}
 	u.setLocked(next)
+	if next != u.busy && u.haveMovedLocked() {
+		u.setLocked(u.busy)
+	}
 	return slow, u.bus.logs.context()
+}
+
+// haveMovedLocked reports whether a processor has moved since it was looked at. A processor
+// that has begun an event asks whether the pulse beats often; one that asked before the
+// pulse slowed down is seen here.
+func (u *pulse) haveMovedLocked() bool {
+	for i, p := range u.bus.processors {
+		if p.look() != u.seen[i].snapshot {
+			return true
+		}
+	}
+	return false
 }
 
 // lookAtLocked looks where p is, which was seen at s before. It returns the call that has

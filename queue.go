@@ -199,6 +199,7 @@ type queue struct {
 	unnumbered uint64 // begun entries that no handler sees: withdrawn ones, and joiners without a last event; the processor's
 
 	wait       *latency.Wait // how long its events wait; nil without WithLatencies; the processor's
+	waitedTo   uint64        // up to which event their waits are recorded; the processor's
 	timedCount uint64        // chunks that were opened with a stamp; the processor's
 
 	reported atomic.Int64 // the highest QueueStats.Handled so far
@@ -240,12 +241,26 @@ func newQueue(b *Bus, id Queue, cfg QueueConfig) *queue {
 // timed.
 const timedChunks = 4
 
-// opened notes that the processor has opened a chunk of n events, the first of which was
-// put in at stamp.
-func (q *queue) opened(stamp int64, n int) {
-	q.wait.Open(time.Duration(stamp), q.bus.machineTime(), n)
+// opened notes that the processor has opened a chunk, the first event of which was put in
+// at stamp; 0 if it has none. So many events were begun before.
+func (q *queue) opened(stamp int64, begun uint64) {
+	if q.wait.IsOpen() || stamp != 0 {
+		q.noteWaits(q.bus.machineTime(), begun)
+	}
+	if stamp == 0 {
+		q.wait.Close()
+		return
+	}
+	q.wait.Open(time.Duration(stamp), q.bus.machineTime())
+	q.waitedTo = begun
 	q.timedCount++
 	q.proc.turn.timed = q.timedCount%timedChunks == 1
+}
+
+// noteWaits records the waits of the events up to the begun-th.
+func (q *queue) noteWaits(now time.Duration, begun uint64) {
+	q.wait.Take(now, int(begun-q.waitedTo))
+	q.waitedTo = begun
 }
 
 // isPausedIdle reports whether the queue is paused and the processor is busy with none of

@@ -84,6 +84,7 @@ func (q *queue) awaitOutcome(w *lineWait) error {
 			if e.err != nil {
 				return q.leave(w, e.err)
 			}
+			defer e.release()
 			done, w.deadline = e.killed, e.deadline
 		case <-timer.C:
 			if err := q.ring(w, next); err != nil {

@@ -189,15 +189,17 @@ func WithLatencies() Option {
 // samples: of every second group of up to 32 events that were queued together, and of the
 // handlers of the first event of every fourth of those.
 type Latencies struct {
-	// Wait is how long events waited from being accepted until their handlers began: never
-	// less than they did, and more by what their group took to fill at most.
+	// Wait is how long events waited from being accepted until their handlers began, counted
+	// from when the first of their group was accepted. What a group took from then on is
+	// spread over its events evenly, though one handler may have taken most of it.
 	Wait [numQueues]Histogram // indexed by Queue
 
 	Handlers []HandlerLatency // of the present subscriptions, in their order
 }
 
-// A HandlerLatency is how long a handler takes, its filters and middleware included. A
-// call that panicked is not in it.
+// A HandlerLatency is how long a handler takes, its filters and middleware included. What a
+// filter has turned away is not in it, nor a call that has panicked and what its event's
+// other handlers took after that.
 type HandlerLatency struct {
 	ID      uint64 // HandlerStats.ID
 	Name    string
@@ -207,7 +209,7 @@ type HandlerLatency struct {
 
 	// FromRoot is how long after Cause.Root.Time, by the bus's clock, the handler was
 	// called: from tick to order. It needs WithCauses, and counts every event that has a
-	// cause whose root has a time.
+	// cause whose root has a time, but for the last event of a late joiner.
 	FromRoot Histogram
 }
 
@@ -291,6 +293,16 @@ func (h Histogram) Quantile(q float64) time.Duration {
 type handlerTimes struct {
 	took     latency.Recorder
 	fromRoot latency.Recorder
+}
+
+// record records a call on q, which took so long and, if that is known, began so long after
+// the root.
+func (s *Subscription) record(q Queue, took, fromRoot time.Duration, known bool) {
+	t := s.timesOn(q)
+	t.took.Record(took, 1)
+	if known {
+		t.fromRoot.Record(fromRoot, 1)
+	}
 }
 
 // timesOn returns the times of s's calls on q.

@@ -39,6 +39,7 @@ type Chunk[T any] struct {
 	first uint64    // how many items were begun when it was opened; guarded by mu
 	sent  bool      // it is in the list, and in the channel; guarded by mu
 	stamp int64     // when its first item was put in, 0 if it has no stamp; guarded by mu
+	used  bool      // the consumer has taken an item out of it; guarded by mu, and kept with Evicts alone
 	next  *Chunk[T] // in the list, or among the spare ones; guarded by mu
 	_     cacheLine
 	items [chunkSize]T
@@ -61,8 +62,8 @@ type Config[T any, K comparable] struct {
 
 	// Every second chunk is stamped with its first item, and Opened is told when the
 	// consumer opens it. Both are nil if nobody wants to know how long items wait.
-	Stamp  func() int64             // now; not 0
-	Opened func(stamp int64, n int) // a chunk of n items; on the consumer's goroutine, without a lock
+	Stamp  func() int64                    // now; not 0
+	Opened func(stamp int64, begun uint64) // a chunk, 0 if it has no stamp, after so many items; on the consumer's goroutine, without a lock
 }
 
 // A Buffer is what a queue has accepted. All methods may be called concurrently,

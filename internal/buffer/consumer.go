@@ -86,29 +86,31 @@ func (b *Buffer[T, K]) Begin(v *T) bool {
 // beginEvicting is Begin for a buffer whose producers evict: the item must be the
 // consumer's or theirs.
 func (b *Buffer[T, K]) beginEvicting(v *T) bool {
-	stamp, n, begun := b.beginLocked(v)
-	b.opened(stamp, n)
+	stamp, fresh, begun := b.beginLocked(v)
+	if fresh {
+		b.tellOpened(stamp, b.Begun()-1)
+	}
 	return begun
 }
 
-// beginLocked begins the next item under mu. If it is the first that the consumer takes out
-// of its chunk, it returns the chunk's stamp and how many items are left in it.
-func (b *Buffer[T, K]) beginLocked(v *T) (stamp int64, n int, begun bool) {
+// beginLocked begins the next item under mu. It reports whether that is the first which the
+// consumer takes out of its chunk, and the chunk's stamp.
+func (b *Buffer[T, K]) beginLocked(v *T) (stamp int64, fresh, begun bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.at == b.end && !b.openNextLocked() || !b.cursor.begin() {
-		return 0, 0, false
+		return 0, false, false
 	}
-	stamp, n, b.open.stamp = b.open.stamp, b.end-b.at, 0
+	stamp, fresh, b.open.used = b.open.stamp, !b.open.used, true
 	b.shift(v)
 	b.releaseLocked(v)
-	return stamp, n, true
+	return stamp, fresh, true
 }
 
-// opened tells that a chunk was opened.
-func (b *Buffer[T, K]) opened(stamp int64, n int) {
-	if stamp != 0 {
-		b.cfg.Opened(stamp, n)
+// tellOpened tells that the consumer has opened a chunk, after so many items.
+func (b *Buffer[T, K]) tellOpened(stamp int64, begun uint64) {
+	if b.cfg.Opened != nil {
+		b.cfg.Opened(stamp, begun)
 	}
 }
 
@@ -153,7 +155,7 @@ func (b *Buffer[T, K]) Open(c *Chunk[T]) {
 	b.mu.Lock()
 	b.openLocked(c)
 	b.mu.Unlock()
-	b.opened(c.stamp, b.end)
+	b.tellOpened(c.stamp, b.Begun())
 }
 
 // Ready reports whether an item waits in a chunk. Only for the consumer.
@@ -171,7 +173,7 @@ func (b *Buffer[T, K]) openNext() bool {
 	ok := b.openNextLocked()
 	b.mu.Unlock()
 	if ok {
-		b.opened(b.open.stamp, b.end)
+		b.tellOpened(b.open.stamp, b.Begun())
 	}
 	return ok
 }
@@ -205,6 +207,6 @@ func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
 	}
 	old := b.open
 	old.n, old.sent, old.next, b.mu.spare = 0, false, b.mu.spare, old
-	b.open, b.at, b.end, c.first = c, 0, c.n, b.cursor.Site().Begun()
+	b.open, b.at, b.end, c.used, c.first = c, 0, c.n, false, b.cursor.Site().Begun()
 	b.mu.opened += uint64(c.n)
 }

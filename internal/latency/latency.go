@@ -93,45 +93,52 @@ func (r *Recorder) Counts() (counts [Buckets]uint64, sum time.Duration) {
 }
 
 // A Wait records how long the items of a queue wait that are taken out in batches, each of
-// which knows when its first item was put in. It belongs to one goroutine; the Recorder
+// which may know when its first item was put in. It belongs to one goroutine; the Recorder
 // may be read by any.
 type Wait struct {
 	Recorder
 
-	n      int           // items of the batch at hand that are not recorded yet
+	open   bool          // the batch at hand has a stamp
 	opened time.Duration // when the batch was
 	waited time.Duration // how long its first item had waited by then
+	last   time.Duration // when items of it were recorded last
 }
 
-// Open begins a batch of n items at now, the first of which was put in at born. The batch
-// before it is over.
-func (w *Wait) Open(born, now time.Duration, n int) {
-	w.Close(now)
-	w.n, w.opened, w.waited = n, now, now-born
+// Open begins a batch at now, the first item of which was put in at born.
+func (w *Wait) Open(born, now time.Duration) {
+	w.open, w.opened, w.waited, w.last = true, now, now-born, now
 }
 
-// parts is in how many groups the items of a batch that took long are recorded.
+// Resume says that the next item is about to be taken: until now none was.
+func (w *Wait) Resume(now time.Duration) { w.last = now }
+
+// Close ends the batch at hand.
+func (w *Wait) Close() { w.open = false }
+
+// IsOpen reports whether the batch at hand is recorded.
+func (w *Wait) IsOpen() bool { return w.open }
+
+// parts is in how many groups items are recorded that were taken over a long time.
 const parts = 8
 
-// Close records the batch at hand: its items were taken one after another between its
-// opening and now. Each counts with the time since the first was put in, which is never
-// less than its own.
-func (w *Wait) Close(now time.Duration) {
-	if w.n == 0 {
+// Take records n items of the batch at hand, which were taken since the last call, at even
+// distances up to now. Each counts with the time since the first item of the batch was put
+// in, which is never less than its own.
+func (w *Wait) Take(now time.Duration, n int) {
+	if !w.open || n <= 0 {
 		return
 	}
-	took := now - w.opened
-	if w.n == 1 || took < w.waited>>scale { // one bucket, or the next
-		w.Record(w.waited, w.n)
-		w.n = 0
+	first, took := w.waited+w.last-w.opened, now-w.last
+	w.last = now
+	if n == 1 || took < first>>scale { // one bucket, or the next
+		w.Record(first, n)
 		return
 	}
 	done := 0
 	for i := 1; i <= parts; i++ {
-		if upTo := w.n * i / parts; upTo > done {
-			w.Record(w.waited+took*time.Duration(done)/time.Duration(w.n), upTo-done)
+		if upTo := n * i / parts; upTo > done {
+			w.Record(first+took*time.Duration(done)/time.Duration(n), upTo-done)
 			done = upTo
 		}
 	}
-	w.n = 0
 }

@@ -45,8 +45,10 @@ func TestRecorderCountsAndSums(t *testing.T) {
 // wait of its first item.
 func TestWaitRecordsTheItemsOfABatchByTheirTurns(t *testing.T) {
 	var w latency.Wait
-	w.Open(0, time.Millisecond, 32)
-	w.Close(33 * time.Millisecond) // a millisecond each
+	w.Take(time.Hour, 1) // of no batch
+	w.Open(0, time.Millisecond)
+	w.Take(17*time.Millisecond, 16) // a millisecond each
+	w.Take(33*time.Millisecond, 16)
 	counts, sum := w.Counts()
 	n := uint64(0)
 	for i, c := range counts {
@@ -59,11 +61,16 @@ func TestWaitRecordsTheItemsOfABatchByTheirTurns(t *testing.T) {
 	require.EqualValues(t, 32, n)
 	exact := 32 * (time.Millisecond + 31*time.Millisecond/2)
 	require.InDelta(t, float64(exact), float64(sum), float64(exact)/7)
-	w.Open(40*time.Millisecond, 50*time.Millisecond, 10)
-	w.Open(0, 50*time.Millisecond+10, 1) // closes the one before
-	w.Close(time.Hour)
+	w.Open(40*time.Millisecond, 50*time.Millisecond)
+	w.Take(50*time.Millisecond+10, 10)
+	require.True(t, w.IsOpen())
+	w.Close()
+	require.False(t, w.IsOpen())
+	w.Take(time.Hour, 100)
+	w.Open(0, 60*time.Millisecond)
+	w.Take(time.Hour, 1)
 	counts, _ = w.Counts()
 	require.EqualValues(t, 10, counts[latency.Bucket(10*time.Millisecond)])
-	require.EqualValues(t, 1, counts[latency.Bucket(50*time.Millisecond+10)], "a single item counts with its wait, not with its handlers")
-	w.Close(time.Hour)
+	require.EqualValues(t, 1, counts[latency.Bucket(60*time.Millisecond)], "a single item counts with its wait, not with its handlers")
+	require.Zero(t, counts[latency.Bucket(time.Hour)])
 }
