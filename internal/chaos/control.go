@@ -201,9 +201,11 @@ func (b *subject) shutdown(ctx context.Context) error {
 // look sees to it that what Stats says of a busy bus is possible.
 func (b *subject) look() {
 	joiners := [3]int{b.joiners(0), b.joiners(1), b.joiners(2)}
-	for i, q := range b.bus.Stats().Queues {
+	stats := b.bus.Stats()
+	later := b.bus.Stats() // counters of one Stats may have been read a moment apart
+	for i, q := range stats.Queues {
 		gone := q.Handled + q.Evicted + q.Conflated + q.Expired + withdrawn(q)
-		if q.Depth > q.Capacity && !b.closing.Load() || q.HighWater > q.Capacity || gone > q.Accepted {
+		if q.Depth > q.Capacity && !b.closing.Load() || q.HighWater > q.Capacity || gone > later.Queues[i].Accepted {
 			b.violated("%+v", q)
 		}
 		if bound := 2*q.Capacity + 3 + max(joiners[i], b.joiners(i)); q.Deferred > bound {
