@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Cash:       cash,
 		Lot:        decimal.One,
 		Budget:     decimal.MustParse("10000"),
-		Options:    []eventbus.Option{eventbus.WithLogger(log), eventbus.WithSlowHandler(slowHandler), eventbus.WithCauses(), eventbus.WithLatencies(),
+		Options: []eventbus.Option{eventbus.WithLogger(log), eventbus.WithSlowHandler(slowHandler), eventbus.WithCauses(), eventbus.WithLatencies(),
 			eventbus.WithErrorHandler(failures.Record)},
 	})
 	if err != nil {
