@@ -318,3 +318,12 @@ func ExampleWithConflateBy() {
 	// candle 1
 	// candle 2
 }
+
+// A topic tells where its events go, and makes one to which a source is added.
+func ExampleTopic_Event() {
+	fills := eventbus.NewTopic[int]("fill", eventbus.OrderQueue)
+	e := fills.Event(100)
+	e.Source = "venue"
+	fmt.Println(e.Type == fills.Type(), fills.Queue(), e.Data, "from", e.Source)
+	// Output: true order 100 from venue
+}
