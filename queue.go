@@ -244,15 +244,16 @@ const timedChunks = 4
 // opened notes that the processor has opened a chunk, the first event of which was put in
 // at stamp; 0 if it has none. So many events were begun before.
 func (q *queue) opened(stamp int64, begun uint64) {
-	if q.wait.IsOpen() || stamp != 0 {
-		q.noteWaits(q.bus.machineTime(), begun)
+	if stamp == 0 && !q.wait.IsOpen() {
+		return
 	}
+	now := q.bus.machineTime()
+	q.noteWaits(now, begun)
 	if stamp == 0 {
 		q.wait.Close()
 		return
 	}
-	q.wait.Open(time.Duration(stamp), q.bus.machineTime())
-	q.waitedTo = begun
+	q.wait.Open(time.Duration(stamp), now)
 	q.timedCount++
 	q.proc.turn.timed = q.timedCount%timedChunks == 1
 }

@@ -72,7 +72,7 @@ type Buffer[T any, K comparable] struct {
 	cfg Config[T, K]
 	ch  chan *Chunk[T]
 
-	// Gate is zero while Add may accept. Its bits belong to those who admit.
+	// Gate is zero while Reserve, Add and AddAll may accept. Its bits belong to those who admit.
 	Gate atomic.Uint32
 
 	conflates atomic.Bool // some items have had a key; for good, written under mu
@@ -82,7 +82,7 @@ type Buffer[T any, K comparable] struct {
 	mu struct {
 		lockrank.Mutex
 
-		// What Add needs stands on one cache line with the lock.
+		// What Reserve needs stands on one cache line with the lock.
 		accepted uint64    // items, replacing ones too
 		limit    uint64    // with as many accepted, look how full the buffer is: see extendLocked
 		last     *Chunk[T] // the youngest, if it is not full
@@ -343,8 +343,8 @@ func (b *Buffer[T, K]) lastLocked() *Chunk[T] {
 	return b.mu.last
 }
 
-// noteFilledLocked brings the last chunk's n, and what depends on it, up to date. Add
-// counts beside the lock what it puts into that chunk: so an item that finds room
+// noteFilledLocked brings the last chunk's n, and what depends on it, up to date. Reserve
+// counts beside the lock what it gives out of that chunk: so an item that finds room
 // touches no cache line but that of the lock and its own. Whoever looks at a chunk's n
 // or at pushed calls noteFilledLocked before.
 func (b *Buffer[T, K]) noteFilledLocked() {

@@ -22,7 +22,7 @@ func (b *Buffer[T, K]) Defer(v *T, ticket uint64, free bool) {
 	}
 	b.mu.deferred = slices.Insert(b.mu.deferred, i, deferred[T]{ticket, free, *v})
 	b.cfg.Place(*v, 0) // none yet
-	b.mu.limit = 0     // Add looks how full the buffer is again
+	b.mu.limit = 0     // Reserve looks how full the buffer is again
 	if free {
 		b.mu.freeLater++
 	}
