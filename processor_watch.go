@@ -4,10 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/latency"
 	"github.com/eventbus-go/eventbus/internal/lockrank"
 	"github.com/eventbus-go/eventbus/internal/race"
 )
@@ -214,7 +214,7 @@ type pulse struct {
 	timer *time.Timer   // runs beat; nil until the bus first starts
 	on    bool
 	polls time.Time // when the idle processors were last woken
-	ages  [numQueues]ages
+	ages  [numQueues]latency.Ages
 	seen  []sample // by processor
 }
 
@@ -337,7 +337,7 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 	}
 	for i, q := range u.bus.queues {
 		accepted := q.buffer.Accepted()
-		u.ages[i].note(time.Now(), accepted, q.buffer.Left())
+		u.ages[i].Note(time.Now(), accepted, q.buffer.Left())
 	}
 	for i, p := range u.bus.processors {
 		c, moves := u.lookAtLocked(p, &u.seen[i], now)
@@ -423,41 +423,13 @@ func (p *processor) tellSlowEnded() {
 	}
 }
 
-// ages tell how long the events of a queue have waited: how many had been accepted when.
-// If more had been accepted by some time than have left by now, one of those still waits.
-type ages struct {
-	marks []ageMark // ascending; none of a time by which all that was accepted has left
-}
-
-type ageMark struct {
-	at       time.Time
-	accepted uint64
-}
-
-// maxAgeMarks bounds what is kept of a queue that stands still.
-const maxAgeMarks = 64
-
-// note adds a mark, and drops those that tell nothing any more. Where there are too many,
-// every second one goes: the first stays, which says the most.
-func (a *ages) note(now time.Time, accepted, left uint64) {
-	a.marks = slices.DeleteFunc(a.marks, func(m ageMark) bool { return m.accepted <= left })
-	if n := len(a.marks); accepted <= left || n > 0 && a.marks[n-1].accepted == accepted {
-		return
-	}
-	if a.marks = append(a.marks, ageMark{now, accepted}); len(a.marks) > maxAgeMarks {
-		i := 0
-		a.marks = slices.DeleteFunc(a.marks, func(ageMark) bool { i++; return i%2 == 0 })
-	}
-}
-
-// oldest returns how long an event of q has waited at least, if so many have left.
+// oldest returns how long an event of q has waited at least, if so many have left; 0 if
+// that is unknown, and while the pulse does not beat.
 func (u *pulse) oldest(q Queue, left uint64) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, m := range u.ages[q].marks {
-		if m.accepted > left && u.on {
-			return time.Since(m.at)
-		}
+	if !u.on {
+		return 0
 	}
-	return 0
+	return u.ages[q].Oldest(time.Now(), left)
 }
