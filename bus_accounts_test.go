@@ -255,6 +255,34 @@ func TestWithLatenciesTellsHowLongEventsWaitAndHandlersTake(t *testing.T) {
 	})
 }
 
+// The latencies of a handler that is called on several queues are one histogram, and a
+// quantile is one of its bounds, whatever is asked for.
+func TestLatenciesAddUpTheQueuesOfAHandler(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b := newBus(t, eventbus.WithLatencies())
+		b.SubscribeAll(eventbus.HandlerFunc(func(_ context.Context, e eventbus.Event) error {
+			time.Sleep(time.Duration(e.Data.(int)) * time.Millisecond)
+			return nil
+		}))
+		start(t, b)
+		for q := range eventbus.Queue(3) {
+			for range 20 {
+				publish(t, b, q, tick, 10*(int(q)+1))
+				bustest.Flush(t, b)
+			}
+		}
+		took := b.Latencies().Handlers[0].Took
+		require.InDelta(t, 8, took.Count(), 3, "the first event of every eighth group, of three queues")
+		for _, at := range []struct {
+			q    float64
+			want time.Duration
+		}{{-1, 10 * time.Millisecond}, {0, 10 * time.Millisecond}, {0.5, 20 * time.Millisecond}, {1, 30 * time.Millisecond}, {7, 30 * time.Millisecond}} {
+			require.InEpsilon(t, at.want, took.Quantile(at.q), 0.1, at.q)
+		}
+		require.Zero(t, eventbus.Histogram{}.Quantile(1))
+	})
+}
+
 // The wait of events that queue behind a slow handler is told event by event.
 func TestLatenciesTellsTheWaitBehindASlowHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -121,17 +121,30 @@ func TestDeliveryFromNumbersEventsWithoutGaps(t *testing.T) {
 	require.Equal(t, []uint64{1, 2}, seqs.all())
 }
 
-// A deadline that a handler derives ends its wait, though its bus was stopped meanwhile.
+// A deadline that a handler derives ends its wait, for room or for its event's handlers,
+// though its bus was stopped meanwhile.
 func TestPublishInAHandlerHeedsItsDeadlineThoughItsBusIsStopped(t *testing.T) {
+	for name, c := range map[string]struct {
+		capacity int
+		publish  func(*eventbus.Bus, context.Context, eventbus.Queue, eventbus.Event) error
+	}{
+		"Publish":     {1, (*eventbus.Bus).Publish},
+		"PublishWait": {9, (*eventbus.Bus).PublishWait},
+	} {
+		t.Run(name, func(t *testing.T) { testDeadlineInAStoppedBus(t, c.capacity, c.publish) })
+	}
+}
+
+func testDeadlineInAStoppedBus(t *testing.T, capacity int, publishes func(*eventbus.Bus, context.Context, eventbus.Queue, eventbus.Event) error) {
 	synctest.Test(t, func(t *testing.T) {
-		outer, other := newBus(t), newBus(t, holding(eventbus.OrderQueue, 1))
+		outer, other := newBus(t), newBus(t, holding(eventbus.OrderQueue, capacity))
 		g := newGate()
 		other.SubscribeFunc("order", g.handle)
 		errs := make(chan error, 1)
 		outer.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			errs <- other.Publish(ctx, eventbus.OrderQueue, event("order", 3))
+			errs <- publishes(other, ctx, eventbus.OrderQueue, event("order", 3))
 			return nil
 		})
 		ctx, cancel := context.WithCancel(context.Background())

@@ -1,13 +1,6 @@
 package eventbus
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"reflect"
-	"slices"
-	"time"
-)
+import "context"
 
 // A handlerContext is the context of the handlers that a processor calls. It
 // carries the processor's identity, so that a publish with it is known to be a
@@ -155,188 +148,16 @@ type Delivery struct {
 // another's. It returns false if ctx is not a handler's. It allocates nothing. It
 // must be called before the handler returns; the context of a call that [Async]
 // has abandoned belongs to no delivery any more.
-func DeliveryFrom(ctx context.Context) (Delivery, bool) {
-	c := callerOf(ctx)
-	switch {
-	case c.call.isAbandoned():
-		return Delivery{}, false
-	case c.call != nil:
-		d := c.call.delivery
-		d.Draining = c.handler != nil && c.handler.proc.bus.draining.Load()
-		return d, c.handler != nil
-	case c.handler == nil:
-		return Delivery{}, false
-	}
-	return c.handler.proc.delivery()
-}
-
-// A Cause says which event led to another: a handler of the bus that was called with the
-// first has published the second. The handlers of other buses are outside.
-type Cause struct {
-	Queue Queue  // of the event whose handler published
-	Seq   uint64 // its Delivery.Seq
-	Root  Origin // the event from outside that the chain began with
-	Hops  int    // how long the chain is: 1 if Root is the event whose handler published
-}
-
-// An Origin is an event from outside, with which a chain of causes began.
-type Origin struct {
-	Queue Queue
-	Seq   uint64 // its Delivery.Seq
-	Type  EventType
-	Time  time.Time // its Event.Time, which is zero if nobody has set it
-}
-
-// WithCauses makes [Delivery].Cause tell which event's handler published the one at hand,
-// and which event from outside all began with: from an order back to its tick.
-//
-//	bus, err := eventbus.New(eventbus.WithCauses())
-//	orders.Subscribe(bus, func(ctx context.Context, o Order) error {
-//		if d, ok := eventbus.DeliveryFrom(ctx); ok && d.Cause != nil {
-//			log.Printf("order %d: of %v event %d, from tick %d of %v", d.Seq,
-//				d.Cause.Queue, d.Cause.Seq, d.Cause.Root.Seq, d.Cause.Root.Time)
-//		}
-//		return broker.Send(ctx, o)
-//	})
-//
-// The events
-// of a batch share one cause, and an event that replaces another has its own. A publish
-// costs some 40 ns more, and inside a handler an allocation. A goroutine that outlives the
-// handler must not publish with its context: the event at hand may be another by then.
-func WithCauses() Option {
-	return func(c *config) error {
-		c.packer.causes = true
-		return nil
-	}
-}
-
-// WithCarry makes a value travel with each event, from the context of its publish to its
-// handlers, which read it with [Carried]: a trace, an account. Without it, the values of
-// a publisher's context do not reach handlers. capture is called once a publish or batch,
-// on the publisher's goroutine and so concurrently, and returns false if there is nothing
-// to carry, which then costs its call alone. With a handler's context it may call Carried
-// itself, to pass on what the event at hand carries. If it panics, the publish returns an
-// error that wraps [ErrInvalidEvent].
-//
-// The value stays with the event while it waits, is deferred or retained, and through
-// [Async]; an event that replaces another brings its own. Two WithCarry of one T fail in New.
-func WithCarry[T any](capture func(ctx context.Context) (T, bool)) Option {
-	return func(c *config) error {
-		if capture == nil {
-			return errors.New("WithCarry: the function is nil")
-		}
-		t := reflect.TypeFor[T]()
-		if slices.Contains(c.packer.types, t) {
-			return fmt.Errorf("WithCarry: given twice for %v", t)
-		}
-		c.packer.types = append(c.packer.types, t)
-		c.packer.captures = append(c.packer.captures, func(ctx context.Context) (any, bool) {
-			v, ok := capture(ctx)
-			if !ok {
-				return nil, false
-			}
-			return carried[T]{v}, true
-		})
-		return nil
-	}
-}
-
-// Carried returns what the event at hand carries of type T, and whether it carries that. ctx
-// is a handler's context or one derived from it; it must be asked before the handler
-// returns. With any other context, and that of a call that [Async] has given up on, it
-// returns false.
-func Carried[T any](ctx context.Context) (T, bool) {
-	c := callerOf(ctx)
-	var l *luggage
-	switch {
+func DeliveryFrom(ctx context.Context) (d Delivery, ok bool) {
+	switch c := callerOf(ctx); {
 	case c.call.isAbandoned():
 	case c.call != nil:
-		l = c.call.luggage
+		if c.handler != nil {
+			d, ok = c.call.delivery, true
+			d.Draining = c.handler.proc.bus.draining.Load()
+		}
 	case c.handler != nil:
-		l = c.handler.proc.luggage()
+		ok = c.handler.proc.deliver(&d)
 	}
-	if l != nil {
-		for _, v := range l.values {
-			if v, ok := v.(carried[T]); ok {
-				return v.value, true
-			}
-		}
-	}
-	var none T
-	return none, false
-}
-
-// A carried value has a type of its own for each T, though T may be an interface.
-type carried[T any] struct{ value T }
-
-// A packer captures what travels with an event.
-type packer struct {
-	types    []reflect.Type
-	captures []func(context.Context) (any, bool)
-	causes   bool
-}
-
-// luggage is what travels with an event. It never changes.
-type luggage struct {
-	cause  *Cause // nil from outside, else that of itself
-	values []any  // carried[T]
-
-	ofItself Cause
-}
-
-// isEmpty reports whether nothing travels with any event.
-func (k *packer) isEmpty() bool { return len(k.captures) == 0 && !k.causes }
-
-// pack returns what travels with the events of a publish with ctx, nil if nothing. It runs
-// user code.
-func (b *Bus) pack(ctx context.Context) (l *luggage, err error) {
-	k := &b.packer
-	if k.isEmpty() {
-		return nil, nil
-	}
-	var values []any
-	for _, capture := range k.captures {
-		err := contain("WithCarry", func() {
-			if v, ok := capture(ctx); ok {
-				values = append(values, v)
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	cause, caused := Cause{}, false
-	if k.causes {
-		cause, caused = b.causeFrom(callerOf(ctx))
-	}
-	if !caused && values == nil {
-		return nil, nil
-	}
-	l = &luggage{values: values}
-	if caused {
-		l.ofItself = cause
-		l.cause = &l.ofItself
-	}
-	return l, nil
-}
-
-// causeFrom returns the cause of what c publishes, false if c is no handler of b.
-func (b *Bus) causeFrom(c caller) (cause Cause, ok bool) {
-	var d Delivery
-	switch {
-	case c.handler == nil || c.handler.proc.bus != b:
-		return Cause{}, false
-	case c.call != nil:
-		d, ok = c.call.delivery, c.call.delivers
-	default:
-		d, ok = c.handler.proc.delivery()
-	}
-	if !ok {
-		return Cause{}, false
-	}
-	cause = Cause{Queue: d.Queue, Seq: d.Seq, Root: Origin{d.Queue, d.Seq, d.Event.Type, d.Event.Time}, Hops: 1}
-	if before := d.Cause; before != nil {
-		cause.Root, cause.Hops = before.Root, before.Hops+1
-	}
-	return cause, true
+	return d, ok
 }

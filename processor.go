@@ -202,18 +202,20 @@ func (p *processor) name() string {
 	return strings.Join(names, ", ")
 }
 
-// delivery returns that of the handler at hand.
-func (p *processor) delivery() (Delivery, bool) {
+// deliver makes d that of the handler at hand, and reports whether there is one. It
+// writes where the caller reads: a Delivery is too large to be handed on for nothing.
+func (p *processor) deliver(d *Delivery) bool {
 	t, i := &p.turn, p.position.at()
 	if !p.isBusy() || t.stage == recalling || t.list == nil || i >= len(t.list.subs) {
-		return Delivery{}, false
+		return false
 	}
-	d := Delivery{Event: t.entry.Event, Queue: t.queue.id, Handler: t.list.subs[i].name,
-		Seq: t.queue.buffer.Begun() - t.queue.unnumbered, Draining: p.bus.draining.Load(), More: t.queue.buffer.Ready()}
+	d.Event, d.Queue, d.Handler = t.entry.Event, t.queue.id, t.list.subs[i].name
+	d.Seq = t.queue.buffer.Begun() - t.queue.unnumbered
+	d.Draining, d.More = p.bus.draining.Load(), t.queue.buffer.Ready()
 	if l := p.luggage(); l != nil {
 		d.Cause = l.cause
 	}
-	return d, true
+	return true
 }
 
 // A visit is the event that a processor was at when a subscription ended: the last one

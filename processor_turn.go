@@ -168,9 +168,6 @@ func (p *processor) luggage() *luggage {
 	return nil
 }
 
-// isTimed reports whether latencies are recorded.
-func (p *processor) isTimed() bool { return !p.bus.timed.IsZero() }
-
 // waitForClock says that the clock is about to be called for the event at hand. Until
 // its handlers are found the event has none: if the clock ends the goroutine, no
 // handler of the event before is blamed or called.
@@ -246,53 +243,6 @@ func (p *processor) dispatch(i int) bool {
 	}
 	p.turn.calls++
 	return true
-}
-
-// dispatchTimed is dispatch for an event whose handlers are timed. A call that does not
-// return is not.
-func (p *processor) dispatchTimed() bool {
-	list, ctx, e := p.turn.list, context.Context(p.context), p.turn.entry.Event
-	p.turn.timed = false
-	began := p.bus.machineTime()
-	age, known := p.rootAge()
-	age -= began
-	for i, call := range list.calls {
-		p.setHandler(i)
-		if p.requests.Load() != 0 && p.isCutAt(i) {
-			list.countFirst(i)
-			return false
-		}
-		p.setCalling(i)
-		s := list.subs[i]
-		calls := s.calls.Load()
-		err := call(ctx, e)
-		ended := p.bus.machineTime()
-		if !s.retainer && (s.filter == nil || s.calls.Load() != calls) {
-			s.record(p.turn.queue.id, ended-began, age+began, known)
-		}
-		if began = ended; err != nil {
-			p.fail(s, err)
-			began = p.bus.machineTime()
-		}
-	}
-	p.turn.calls++
-	return true
-}
-
-// rootAge returns how old the event is that the one at hand goes back to, if it has a
-// cause and a time.
-func (p *processor) rootAge() (age time.Duration, known bool) {
-	l := p.luggage()
-	if l == nil || l.cause == nil || l.cause.Root.Time.IsZero() {
-		return 0, false
-	}
-	var err error
-	p.setTelling()
-	p.protect(telling, func() {
-		err = contain("the clock", func() { age = p.env.now().Sub(l.cause.Root.Time) })
-	})
-	p.endTelling()
-	return age, err == nil
 }
 
 // endInterrupted ends the event at hand, which runtime.Goexit has interrupted, without its

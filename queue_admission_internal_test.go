@@ -435,3 +435,12 @@ func TestFlushEndsThoughAJoinerLeavesWhileItIsBegun(t *testing.T) {
 	}
 	require.NoError(t, b.Shutdown(context.Background()))
 }
+
+// Who leaves when the outcome is known gets that.
+func TestPublishWaitTakesTheOutcomeThatCameFirst(t *testing.T) {
+	c := newCompletion()
+	require.True(t, c.begin())
+	require.ErrorContains(t, c.leave(context.Canceled), "its handlers are not done")
+	c.complete(nil)
+	require.NoError(t, c.leave(context.Canceled))
+}

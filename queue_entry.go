@@ -3,7 +3,6 @@ package eventbus
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -123,75 +122,6 @@ func (e entry) event() Event {
 	}
 	return e.Event
 }
-
-// A completion is how PublishWait learns what became of its event. One
-// compare-and-swap decides whether the event begins or is taken back, and whether
-// the caller still waits by then. The methods take nil for an event that noHandlers
-// waits for.
-type completion struct {
-	state atomic.Uint32
-	done  chan error    // gets the outcome, and has room for it
-	key   conflationKey // of the event
-	ofBus bool          // a handler of the queue's bus waits
-	noted bool          // a handler waits, and its edge is in the graph; guarded by admissionMu
-	place uint64        // of the event in the buffer, 0 while it has none; guarded by the buffer's lock
-	in    bool          // the event is accepted; guarded by the buffer's lock
-}
-
-// The states of a completion.
-const (
-	completionWaits     uint32 = iota
-	completionUnwatched        // the caller waits no more; the event stays
-	completionBegun            // handlers may have been called
-	completionOver             // the outcome is known
-)
-
-// setPlace notes that the event is accepted, and where.
-func (c *completion) setPlace(place uint64) {
-	if c != nil {
-		c.place, c.in = place, true
-	}
-}
-
-// revoke refuses c if its event is accepted, and returns the event's place in the
-// buffer, which withdraws the event then.
-func (c *completion) revoke(err error) (place uint64, ok bool) {
-	return c.place, c.in && c.refuse(err)
-}
-
-func newCompletion() *completion { return &completion{done: make(chan error, 1)} }
-
-// begin reports whether the event may begin: it has not been taken back.
-func (c *completion) begin() bool {
-	return c == nil || c.state.CompareAndSwap(completionWaits, completionBegun) ||
-		c.state.CompareAndSwap(completionUnwatched, completionBegun)
-}
-
-// refuse ends the wait for an event that no handler was or will be called for. It
-// reports whether somebody still waits; if not, the event stays what it is.
-func (c *completion) refuse(err error) bool {
-	if c == nil || !c.state.CompareAndSwap(completionWaits, completionOver) {
-		return false
-	}
-	c.done <- err
-	return true
-}
-
-// unwatch says that the caller waits no more, and reports whether the event had
-// not begun by then.
-func (c *completion) unwatch() bool {
-	return c.state.CompareAndSwap(completionWaits, completionUnwatched)
-}
-
-// complete ends the wait for an event that was begun.
-func (c *completion) complete(err error) {
-	if c != nil && c.state.CompareAndSwap(completionBegun, completionOver) {
-		c.done <- err
-	}
-}
-
-// isOver reports whether the outcome is known.
-func (c *completion) isOver() bool { return c != nil && c.state.Load() == completionOver }
 
 // A rule says what a publish does when its queue is full, and what makes its
 // events conflate and expire. The queue has one; a topic may have another.

@@ -2,20 +2,25 @@ package eventbus
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"time"
 )
 
-// This file is the wait of a publish in line. A wait ends when the admission lets it in
-// or refuses it and sends the outcome, when its context ends, or when the time of its
-// rule is over. Whatever ends it takes it out of the line under admissionMu, so there
-// is one outcome.
+// This file holds the two waits of a publish: in line, until its event is let in, and
+// that of PublishWait, until its event is handled.
+//
+// A wait in line ends when the admission lets it in or refuses it and sends the outcome,
+// when its context ends, or when the time of its rule is over. Whatever ends it takes it
+// out of the line under admissionMu, so there is one outcome. Of a completion one
+// compare-and-swap decides.
 
 // handoverAfter is how long free slots are kept from a wait at most. Without it, a
 // publish at a full queue of 50 waits for 25 handlers until the queue is half empty;
 // with it, for one. Measured with handlers of 1, 10 and 100 ms.
 const handoverAfter = time.Millisecond
 
-// A waiting is the place in line of a publish. Whoever takes it out of the line sends
+// A lineWait is the place in line of a publish. Whoever takes it out of the line sends
 // the outcome, nil for accepted, to done, which has room for it.
 type lineWait struct {
 	pub    *publication
@@ -153,4 +158,111 @@ func (q *queue) leave(w *lineWait, err error) error {
 		q.removeLocked(w, err)
 	}
 	return <-w.done
+}
+
+// A completion is how PublishWait learns what became of its event. One
+// compare-and-swap decides whether the event begins or is taken back, and whether
+// the caller still waits by then. The methods take nil for an event that noHandlers
+// waits for.
+type completion struct {
+	state atomic.Uint32
+	done  chan error    // gets the outcome, and has room for it
+	key   conflationKey // of the event
+	ofBus bool          // a handler of the queue's bus waits
+	noted bool          // a handler waits, and its edge is in the graph; guarded by admissionMu
+	place uint64        // of the event in the buffer, 0 while it has none; guarded by the buffer's lock
+	in    bool          // the event is accepted; guarded by the buffer's lock
+}
+
+// The states of a completion.
+const (
+	completionWaits     uint32 = iota
+	completionUnwatched        // the caller waits no more; the event stays
+	completionBegun            // handlers may have been called
+	completionOver             // the outcome is known
+)
+
+func newCompletion() *completion { return &completion{done: make(chan error, 1)} }
+
+// setPlace notes that the event is accepted, and where.
+func (c *completion) setPlace(place uint64) {
+	if c != nil {
+		c.place, c.in = place, true
+	}
+}
+
+// revoke refuses c if its event is accepted, and returns the event's place in the
+// buffer, which withdraws the event then.
+func (c *completion) revoke(err error) (place uint64, ok bool) {
+	return c.place, c.in && c.refuse(err)
+}
+
+// begin reports whether the event may begin: it has not been taken back.
+func (c *completion) begin() bool {
+	return c == nil || c.state.CompareAndSwap(completionWaits, completionBegun) ||
+		c.state.CompareAndSwap(completionUnwatched, completionBegun)
+}
+
+// refuse ends the wait for an event that no handler was or will be called for. It
+// reports whether somebody still waits; if not, the event stays what it is.
+func (c *completion) refuse(err error) bool {
+	if c == nil || !c.state.CompareAndSwap(completionWaits, completionOver) {
+		return false
+	}
+	c.done <- err
+	return true
+}
+
+// unwatch says that the caller waits no more, and reports whether the event had
+// not begun by then.
+func (c *completion) unwatch() bool {
+	return c.state.CompareAndSwap(completionWaits, completionUnwatched)
+}
+
+// complete ends the wait for an event that was begun.
+func (c *completion) complete(err error) {
+	if c != nil && c.state.CompareAndSwap(completionBegun, completionOver) {
+		c.done <- err
+	}
+}
+
+// isOver reports whether the outcome is known.
+func (c *completion) isOver() bool { return c != nil && c.state.Load() == completionOver }
+
+// await waits for the outcome, or until ctx ends. end tells what that means.
+func (c *completion) await(ctx context.Context, end func() ending) error {
+	done, deadline := ctx.Done(), (<-chan time.Time)(nil)
+	for {
+		select {
+		case err := <-c.done: // before the end of ctx
+			return err
+		default:
+		}
+		select {
+		case err := <-c.done:
+			return err
+		case <-deadline:
+			return c.leave(context.DeadlineExceeded)
+		case <-done:
+			e := end()
+			if e.err != nil {
+				return c.leave(e.err)
+			}
+			defer e.release()
+			done = e.killed
+			if !e.deadline.IsZero() {
+				timer := time.NewTimer(time.Until(e.deadline))
+				defer timer.Stop()
+				deadline = timer.C
+			}
+		}
+	}
+}
+
+// leave ends the wait with err, unless the outcome is known by then.
+func (c *completion) leave(err error) error {
+	if !c.unwatch() && c.isOver() {
+		return <-c.done
+	}
+	return fmt.Errorf("it is accepted, and its handlers are not done: %w", err)
 }

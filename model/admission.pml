@@ -1,6 +1,6 @@
 /*
  * The queues and what a publish does: bus_publish.go, bus_wait.go, queue_overflow.go,
- * queue_admission.go, queue_deadlock.go, queue_entry.go and internal/buffer.
+ * queue_admission.go, queue_deadlock.go, queue_waiting.go, queue_entry.go and internal/buffer.
  * publish.pml and shutdown.pml include it.
  *
  * A step of the model is one access to what is shared without a lock: the channel

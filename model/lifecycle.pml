@@ -1,5 +1,5 @@
 /*
- * Start, Stop, Pause and Resume (bus_lifecycle.go), Flush (bus_flush.go) and
+ * Start, Stop, Pause and Resume (bus_lifecycle.go), Flush (bus_wait.go) and
  * Shutdown (bus_shutdown.go). Sessions, contexts, the watch and the logs are left
  * out. With TWO_BUSES all of it is done to the bus of queue 0.
  */
