@@ -615,22 +615,9 @@ func TestShutdownCountsTheCallThatGoexitEnded(t *testing.T) {
 // another bus: that goes on until there is room.
 func TestPublishInAHandlerWaitsOnThoughItsBusIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		outer, other := newBus(t), newBus(t, holding(eventbus.OrderQueue, 1))
-		g := newGate()
-		other.SubscribeFunc("order", g.handle)
-		errs := make(chan error, 1)
-		outer.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
-			errs <- other.Publish(ctx, eventbus.OrderQueue, event("order", 3))
-			return nil
+		outer, other, g, errs := stopped(t, 1, func(ctx context.Context, other *eventbus.Bus) error {
+			return other.Publish(ctx, eventbus.OrderQueue, event("order", 3))
 		})
-		ctx, cancel := context.WithCancel(context.Background())
-		require.NoError(t, outer.Start(ctx))
-		start(t, other)
-		publish(t, other, eventbus.OrderQueue, "order", 1, 2)
-		publish(t, outer, eventbus.DataQueue, tick, nil)
-		synctest.Wait()
-		cancel()
-		time.Sleep(time.Minute)
 		require.Empty(t, errs)
 		require.False(t, outer.Stats().Running)
 		g.open()

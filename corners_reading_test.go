@@ -34,6 +34,16 @@ type picky struct {
 
 func (l picky) Enabled(context.Context, slog.Level) bool { return l.enabled() }
 
+// An armedLogger panics when it is asked for its level, once armed is set.
+func armedLogger(armed *atomic.Bool) eventbus.Option {
+	return eventbus.WithLogger(slog.New(picky{slog.DiscardHandler, func() bool {
+		if armed.Load() {
+			panic("level")
+		}
+		return false
+	}}))
+}
+
 // An event that was withdrawn waits no more with its key: a later one with that key
 // takes a place of its own, and the accounts balance.
 func TestPublishWaitThatIsWithdrawnGivesBackItsKey(t *testing.T) {
@@ -135,26 +145,35 @@ func TestPublishInAHandlerHeedsItsDeadlineThoughItsBusIsStopped(t *testing.T) {
 	}
 }
 
+// stopped returns a bus whose Start's context has ended a minute ago while a handler of it was
+// at publishes, whose result errs gets, and the other bus, whose order queue has room for
+// capacity events while its handler is at g.
+func stopped(t *testing.T, capacity int, publishes func(context.Context, *eventbus.Bus) error) (outer, other *eventbus.Bus, g *gate, errs chan error) {
+	outer, other = newBus(t), newBus(t, holding(eventbus.OrderQueue, capacity))
+	g, errs = newGate(), make(chan error, 1)
+	other.SubscribeFunc("order", g.handle)
+	outer.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+		errs <- publishes(ctx, other)
+		return nil
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	require.NoError(t, outer.Start(ctx))
+	start(t, other)
+	publish(t, other, eventbus.OrderQueue, "order", 1, 2)
+	publish(t, outer, eventbus.DataQueue, tick, nil)
+	synctest.Wait()
+	cancel()
+	time.Sleep(time.Minute)
+	return outer, other, g, errs
+}
+
 func testDeadlineInAStoppedBus(t *testing.T, capacity int, publishes func(*eventbus.Bus, context.Context, eventbus.Queue, eventbus.Event) error) {
 	synctest.Test(t, func(t *testing.T) {
-		outer, other := newBus(t), newBus(t, holding(eventbus.OrderQueue, capacity))
-		g := newGate()
-		other.SubscribeFunc("order", g.handle)
-		errs := make(chan error, 1)
-		outer.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+		_, _, g, errs := stopped(t, capacity, func(ctx context.Context, other *eventbus.Bus) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			errs <- publishes(other, ctx, eventbus.OrderQueue, event("order", 3))
-			return nil
+			return publishes(other, ctx, eventbus.OrderQueue, event("order", 3))
 		})
-		ctx, cancel := context.WithCancel(context.Background())
-		require.NoError(t, outer.Start(ctx))
-		start(t, other)
-		publish(t, other, eventbus.OrderQueue, "order", 1, 2)
-		publish(t, outer, eventbus.DataQueue, tick, nil)
-		synctest.Wait()
-		cancel()
-		time.Sleep(time.Minute)
 		g.open()
 		require.ErrorIs(t, receive(t, errs), context.DeadlineExceeded)
 	})
@@ -186,13 +205,7 @@ func TestAsyncRefusesPublishesOfABusThatAnAbandonedCallSteps(t *testing.T) {
 // processor asks for its level.
 func TestRunUntilIdleEndsWithShutdownThoughTheLoggerPanics(t *testing.T) {
 	var armed atomic.Bool
-	l := slog.New(picky{slog.DiscardHandler, func() bool {
-		if armed.Load() {
-			panic("level")
-		}
-		return false
-	}})
-	b := newBus(t, eventbus.WithLogger(l))
+	b := newBus(t, armedLogger(&armed))
 	var seen journal[string]
 	b.SubscribeAll(eventbus.HandlerFunc(func(_ context.Context, e eventbus.Event) error {
 		seen.add(fmt.Sprint(e.Type, e.Data))
@@ -216,13 +229,7 @@ func TestRunUntilIdleEndsWithShutdownThoughTheLoggerPanics(t *testing.T) {
 // The same holds for what a paused queue holds.
 func TestRunUntilIdleLeavesAPausedQueueAloneThoughTheLoggerPanics(t *testing.T) {
 	var armed atomic.Bool
-	l := slog.New(picky{slog.DiscardHandler, func() bool {
-		if armed.Load() {
-			panic("level")
-		}
-		return false
-	}})
-	b := newBus(t, eventbus.WithLogger(l))
+	b := newBus(t, armedLogger(&armed))
 	var seen journal[any]
 	b.SubscribeFunc(tick, func(_ context.Context, e eventbus.Event) error { seen.add(e.Data); return nil })
 	b.SubscribeFunc("pause", func(context.Context, eventbus.Event) error {

@@ -25,19 +25,7 @@ func TestSubscribeAnywhereCountsFromTheNextEvent(t *testing.T) {
 	const goroutines = 8
 	rounds := many(500)
 	b := startedBus(t)
-	stop := make(chan struct{})
-	traffic := bustest.InBackground(func() error {
-		for {
-			select {
-			case <-stop:
-				return nil
-			default:
-				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "tick", Data: -1}); err != nil {
-					return err
-				}
-			}
-		}
-	})
+	stop := traffic(b, "tick")
 	var wg sync.WaitGroup
 	for g := range goroutines {
 		wg.Go(func() {
@@ -83,8 +71,7 @@ func TestSubscribeAnywhereCountsFromTheNextEvent(t *testing.T) {
 		})
 	}
 	wait(t, &wg)
-	close(stop)
-	require.NoError(t, receive(t, traffic))
+	require.NoError(t, stop())
 	require.Empty(t, b.Stats().Handlers)
 }
 

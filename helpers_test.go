@@ -349,3 +349,23 @@ func (g *gate) handle(ctx context.Context, e eventbus.Event) error {
 }
 
 func (g *gate) open() { close(g.release) }
+
+// traffic publishes events of type typ as fast as it can until it is told to stop. stop
+// returns the error that has ended it before, if one has.
+func traffic(b *eventbus.Bus, typ eventbus.EventType) (stop func() error) {
+	stopped := make(chan struct{})
+	result := bustest.InBackground(func() error {
+		for {
+			select {
+			case <-stopped:
+				return nil
+			default:
+				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: typ, Data: -1}); err != nil {
+					return err
+				}
+				runtime.Gosched()
+			}
+		}
+	})
+	return func() error { close(stopped); return <-result }
+}

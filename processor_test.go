@@ -179,26 +179,12 @@ func TestStartWhileTheProcessorsLeave(t *testing.T) {
 // left, and that the next event comes at once is no error.
 func TestFlushSucceedsUnderPublishersThatNeverPause(t *testing.T) {
 	b := startedBus(t)
-	stop := make(chan struct{})
-	traffic := bustest.InBackground(func() error {
-		for {
-			select {
-			case <-stop:
-				return nil
-			default:
-				if err := b.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "order"}); err != nil {
-					return err
-				}
-				runtime.Gosched()
-			}
-		}
-	})
+	stop := traffic(b, "order")
 	ctx := bustest.Within(t, bustest.Patience)
 	for range many(300_000) {
 		require.NoError(t, b.Flush(ctx))
 	}
-	close(stop)
-	require.NoError(t, receive(t, traffic))
+	require.NoError(t, stop())
 }
 
 // A handler that never returns costs its own queue, and nothing else.
