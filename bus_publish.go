@@ -122,10 +122,14 @@ func isOpen(ctx context.Context) bool {
 
 // publishSlow publishes an event that the fast path did not accept.
 func (b *Bus) publishSlow(ctx context.Context, q *queue, e entry, r *rule) error {
-	pub := newPublication(ctx, q, r)
+	c := callerOf(ctx)
+	pub := c.takeSpare()
+	pub.begin(ctx, c, q, r)
 	pub.one[0] = e
 	pub.entries = pub.one[:]
-	return b.carryOut(q, pub)
+	err := b.carryOut(q, pub)
+	pub.giveBack()
+	return err
 }
 
 func (b *Bus) publishBatch(ctx context.Context, q Queue, events []Event, r *rule) (accepted int, err error) {
@@ -203,17 +207,22 @@ type publication struct {
 
 	completion *completion // of PublishWait
 	wait       lineWait
+	spareOf    *handlerContext // that keeps it for the next publish; nil for none
 
 	one     [1]entry // the arrays behind entries and by where they hold one element
 	byOne   [1]*drainer
 	edgeOne edge
 }
 
-// newPublication returns a publication by rule r for the caller that ctx belongs to. It
-// is not pooled: the wait-for graph may refer to it after its publish has returned.
+// newPublication returns a publication by rule r for the caller that ctx belongs to.
 func newPublication(ctx context.Context, q *queue, r *rule) *publication {
-	c := callerOf(ctx)
 	pub := new(publication)
+	pub.begin(ctx, callerOf(ctx), q, r)
+	return pub
+}
+
+// begin makes pub, which is empty, a publish of c by rule r.
+func (pub *publication) begin(ctx context.Context, c caller, q *queue, r *rule) {
 	pub.ctx, pub.caller, pub.rule = ctx, c, r
 	if r == nil || r.inherits {
 		pub.rule = &q.rule
@@ -227,7 +236,6 @@ func newPublication(ctx context.Context, q *queue, r *rule) *publication {
 	if c.handler != nil {
 		pub.publisher.standing = mayWait
 	}
-	return pub
 }
 
 // An ending says what a wait does after its context has ended. The context of a handler

@@ -319,3 +319,26 @@ func TestPublishWithRoomAllocatesNothingAndReadsNoClock(t *testing.T) {
 	require.NoError(t, eventbus.NewTopic[any]("tick", eventbus.DataQueue).Publish(ctx, b, nil))
 	require.EqualValues(t, 1, readings.Load())
 }
+
+// A handler that waits for room at a full queue allocates nothing, wait after wait.
+func TestPublishInAHandlerThatWaitsAllocatesNothing(t *testing.T) {
+	b := newBus(t, holding(eventbus.OrderQueue, 1))
+	allocs := make(chan float64, 1)
+	order := event("order", nil)
+	b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+		allocs <- testing.AllocsPerRun(200, func() { // on one thread, so that most of the three have to wait
+			for range 3 {
+				if b.Publish(ctx, eventbus.OrderQueue, order) != nil {
+					panic("refused")
+				}
+			}
+		})
+		return nil
+	})
+	start(t, b)
+	publish(t, b, eventbus.DataQueue, tick, nil)
+	if n := receive(t, allocs); !race.Enabled { // the race detector allocates
+		require.Zero(t, n)
+	}
+	bustest.Flush(t, b)
+}

@@ -1,6 +1,9 @@
 package eventbus
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // A handlerContext is the context of the handlers that a processor calls. It
 // carries the processor's identity, so that a publish with it is known to be a
@@ -9,6 +12,8 @@ type handlerContext struct {
 	context.Context            // the session's
 	proc            *processor // that calls them
 	session         *session
+
+	spare atomic.Pointer[publication] // for the next publish that may wait; nil while one uses it
 }
 
 type handlerKey struct{}

@@ -43,6 +43,7 @@ type processor struct {
 	startLogged bool            // its start has been logged
 	endLogged   bool            // its end has been logged
 	mute        bool            // the logger failed to tell its level; do not ask again
+	still       int             // how many rounds it spins while no time passes
 	turn        turn
 }
 
@@ -70,7 +71,7 @@ const (
 )
 
 func newProcessor(b *Bus, queues ...*queue) *processor {
-	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), unpaused: make([]bool, len(queues))}
+	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), unpaused: make([]bool, len(queues)), still: maxStill}
 	p.drainer = drainer{bus: b, site: p.site}
 	p.turn.queue = queues[0]
 	p.position.queue.Store(queues[0])
@@ -132,6 +133,7 @@ func (p *processor) serveRequests() (goOn bool) {
 	if p.requests.Load()&reqSession != 0 {
 		p.requests.And(^reqSession)
 		p.env.sessionOf(p)
+		p.makeSpare()
 	}
 	if !p.startLogged {
 		p.startLogged = true
@@ -149,6 +151,13 @@ func (p *processor) serveRequests() (goOn bool) {
 	}
 	p.served = p.requests.Load()&reqStop == 0
 	return p.served
+}
+
+// makeSpare makes the publication that handlers of this session wait with.
+func (p *processor) makeSpare() {
+	if c := p.context; c.session.base == nil { // RunUntilIdle may be called anywhere the next time
+		c.spare.Store(newSpare(c))
+	}
 }
 
 // askForLevel asks the logger whether handler calls are to be logged.

@@ -21,6 +21,7 @@ func (p *processor) main() {
 		}
 	}()
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("eventbus", p.name())))
+	p.makeSpare()
 	for !guard(p.loop, p.setFailure) {
 	}
 	returned = true
@@ -183,15 +184,19 @@ func (p *processor) poll() {
 	}
 }
 
-// maxStill is how often the spinning processor finds that no time has passed before
-// it sleeps: in a testing/synctest bubble, time stands still while it spins.
-const maxStill = 10_000
+// A spinning processor that has found so often that no time has passed sleeps: in a
+// testing/synctest bubble, time stands still while it spins. Each time that happens, the
+// next spin gives up after a tenth of the rounds, down to minStill, until time passes.
+const (
+	maxStill = 10_000
+	minStill = 100
+)
 
 // spinUntilReady looks for events for as long as WithSpin says and reports whether
 // there is something to do.
 func (p *processor) spinUntilReady() bool {
 	began := time.Now()
-	for still := 0; still < maxStill; still++ {
+	for still := 0; still < p.still; still++ {
 		if p.isHeld() || p.pick() {
 			return true
 		}
@@ -200,9 +205,10 @@ func (p *processor) spinUntilReady() bool {
 			return false
 		}
 		if passed > 0 {
-			still = 0
+			still, p.still = 0, maxStill
 		}
 		runtime.Gosched()
 	}
+	p.still = max(p.still/10, minStill)
 	return false
 }

@@ -71,7 +71,10 @@ func (q *queue) joinLocked(pub *publication) *lineWait {
 	a := &q.admission
 	w := &pub.wait
 	a.joined++
-	*w = lineWait{pub: pub, number: a.joined, since: time.Now(), done: make(chan error, 1), inLine: true}
+	w.pub, w.number, w.since, w.inLine = pub, a.joined, time.Now(), true
+	if w.done == nil {
+		w.done = make(chan error, 1)
+	}
 	if w.isHandler() {
 		w.ticket = a.nextTicket()
 		a.handlers = append(a.handlers, w)

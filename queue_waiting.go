@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -32,6 +33,7 @@ type lineWait struct {
 	inLine bool
 
 	// The goroutine that waits alone uses these.
+	timer    *time.Timer
 	rung     alarm     // the alarms that have rung
 	deadline time.Time // when the wait ends after its session has ended; see ending
 }
@@ -78,7 +80,7 @@ func (q *queue) await(w *lineWait) (err error) {
 func (q *queue) awaitOutcome(w *lineWait) error {
 	done := w.pub.ctx.Done()
 	next, after := q.nextAlarm(w)
-	timer := time.NewTimer(after)
+	timer := w.startTimer(after)
 	defer timer.Stop()
 	for {
 		select {
@@ -92,6 +94,9 @@ func (q *queue) awaitOutcome(w *lineWait) error {
 			defer e.release()
 			done, w.deadline = e.killed, e.deadline
 		case <-timer.C:
+			if time.Since(w.since) < after { // of a wait before, with GODEBUG=asynctimerchan=1
+				break
+			}
 			if err := q.ring(w, next); err != nil {
 				return q.leave(w, err)
 			}
@@ -100,6 +105,55 @@ func (q *queue) awaitOutcome(w *lineWait) error {
 			timer.Reset(after - time.Since(w.since))
 		}
 	}
+}
+
+// startTimer returns a timer that rings after d.
+func (w *lineWait) startTimer(d time.Duration) *time.Timer {
+	if w.timer == nil {
+		return time.NewTimer(d)
+	}
+	w.timer.Reset(d)
+	return w.timer
+}
+
+// newSpare returns an empty publication with what a wait needs. The handlers that are
+// called with c use it one after another: a wait that allocates costs as much as three
+// events, and most of it is the garbage collector's. The goroutine that runs the processor
+// makes it, since in a testing/synctest bubble channels and timers are for those who are
+// in it.
+func newSpare(c *handlerContext) *publication {
+	pub := &publication{spareOf: c}
+	pub.wait.done, pub.wait.timer = make(chan error, 1), time.NewTimer(time.Hour)
+	pub.wait.timer.Stop()
+	return pub
+}
+
+// takeSpare returns an empty publication for c.
+func (c caller) takeSpare() *publication {
+	if c.handler != nil {
+		if pub := c.handler.spare.Swap(nil); pub != nil {
+			return pub
+		}
+	}
+	return new(publication)
+}
+
+// giveBack empties pub, whose publish is over, and keeps it for the next one.
+func (pub *publication) giveBack() {
+	c := pub.spareOf
+	if c == nil || pub.wait.pub != nil && pub.isInGraph() {
+		return
+	}
+	*pub = publication{spareOf: c, wait: lineWait{done: pub.wait.done, timer: pub.wait.timer}}
+	c.spare.Store(pub)
+}
+
+// isInGraph reports whether an edge refers to pub, which has left the line. It takes
+// admissionMu: whoever took pub out of the line may have looked at it until now.
+func (pub *publication) isInGraph() bool {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	return slices.ContainsFunc(pub.by, func(d *drainer) bool { return d.edge != nil && d.edge.pub == pub })
 }
 
 // ring does what alarm a is for, and returns the error with which it ends the wait, if it
