@@ -1,5 +1,5 @@
 # The modules of the repository, which test and lint work on.
-MODULES := . bench examples contrib/inspect contrib/otel contrib/prometheus contrib/watermill
+MODULES := . bench examples contrib/inspect contrib/journal contrib/nats contrib/otel contrib/prometheus contrib/watermill
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -27,7 +27,7 @@ HOUR := 72000000
 # What make model checks: all, or quick for what CI has time for.
 MODEL := all
 
-.PHONY: help demo live test soak model bench lint cover ci
+.PHONY: help demo live test soak crash model bench lint cover ci
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
