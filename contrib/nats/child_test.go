@@ -1,0 +1,5 @@
+package eventbusnats_test
+
+const childVariable = "EVENTBUSNATS_CHILD"
+
+func runChild(string) int { return 1 }
