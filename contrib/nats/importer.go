@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/eventbus-go/eventbus"
@@ -66,6 +67,9 @@ func (im *Importer) Close(ctx context.Context) error {
 	case <-im.done:
 		return nil
 	case <-ctx.Done():
+		if isClosed(im.done) {
+			return nil
+		}
 	}
 	im.cutOff(context.Cause(ctx))
 	<-im.done
@@ -111,7 +115,7 @@ func (im *Importer) run() {
 	wait := firstWait
 	for !im.isClosing() {
 		before := im.consumer.last
-		err := im.session()
+		_, err := judge(im.session())
 		if im.isClosing() {
 			break
 		}
@@ -159,15 +163,12 @@ func (im *Importer) session() error {
 	defer messages.Stop()
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() {
-		select {
-		case <-im.closing: // Next returns
-			messages.Stop()
-		case <-ended:
-		}
-	}()
+	go im.stopEarly(messages, ended)
 	for want := uint64(1); ; want++ {
 		m, err := messages.Next()
+		if err != nil && !im.stream.node.in.IsConnected() {
+			return fmt.Errorf("%w: %w", nats.ErrDisconnected, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -178,6 +179,24 @@ func (im *Importer) session() error {
 			return err
 		}
 	}
+}
+
+// stopEarly makes Next return when the importer is to end, and when the connection is lost:
+// else Next would wait for the server without a word, and then go on with what was sent
+// ahead.
+func (im *Importer) stopEarly(messages jetstream.MessagesContext, ended <-chan struct{}) {
+	in := im.stream.node.in
+	lost := in.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	defer in.RemoveStatusListener(lost)
+	if in.IsConnected() { // else it was lost before anybody listened
+		select {
+		case <-im.closing:
+		case <-lost:
+		case <-ended:
+			return
+		}
+	}
+	messages.Stop()
 }
 
 // take handles a message, unless that is done, and acknowledges it. want is its number
