@@ -41,7 +41,7 @@ func storedNumbers(t testing.TB, n *eventbusnats.Node, topic *eventbusnats.Topic
 	t.Helper()
 	codec := eventbusnats.JSON[order]()
 	for _, m := range inStream(t, n, topic.Stream()) {
-		o, err := codec.Decode(m.Data)
+		o, err := codec.Decode(m.Data())
 		require.NoError(t, err)
 		ns = append(ns, o.N)
 	}
@@ -255,4 +255,20 @@ func TestExportContainsItsErrorHandler(t *testing.T) {
 	publishOn(t, b, 0, 1)
 	require.NoError(t, b.Flush(within(t, patience)))
 	require.ErrorIs(t, x.Close(within(t, patience)), eventbusnats.ErrFull)
+}
+
+// What waits in the window is stored together: an exporter spends one answer, and one sync,
+// on many events.
+func TestExportStoresManyTogether(t *testing.T) {
+	n := newNode(t)
+	topic, b := openTopic(t, n), newBus(t)
+	x := export(t, topic, b)
+	publishOn(t, b, 0, 600)
+	flush(t, b, x)
+	batches := map[string]int{}
+	for _, m := range inStream(t, n, topic.Stream()) {
+		batches[m.Headers().Get("Nats-Batch-Id")]++
+	}
+	require.Less(t, len(batches), 50, "%v", batches)
+	require.Less(t, batches[""], 300, "stored alone")
 }

@@ -189,14 +189,23 @@ func tools(t testing.TB, n *eventbusnats.Node) jetstream.JetStream {
 }
 
 // inStream returns the messages of a stream as they are stored.
-func inStream(t testing.TB, n *eventbusnats.Node, name string) (list []*jetstream.RawStreamMsg) {
+func inStream(t testing.TB, n *eventbusnats.Node, name string) (list []jetstream.Msg) {
+	t.Helper()
 	s, err := tools(t, n).Stream(within(t, patience), name)
 	require.NoError(t, err)
-	for seq := s.CachedInfo().State.FirstSeq; seq <= s.CachedInfo().State.LastSeq && s.CachedInfo().State.Msgs > 0; seq++ {
-		m, err := s.GetMsg(within(t, patience), seq)
-		require.NoError(t, err)
+	count := int(s.CachedInfo().State.Msgs)
+	if count == 0 {
+		return nil
+	}
+	c, err := s.OrderedConsumer(within(t, patience), jetstream.OrderedConsumerConfig{})
+	require.NoError(t, err)
+	batch, err := c.Fetch(count, jetstream.FetchMaxWait(patience))
+	require.NoError(t, err)
+	for m := range batch.Messages() {
 		list = append(list, m)
 	}
+	require.NoError(t, batch.Error())
+	require.Len(t, list, count)
 	return list
 }
 

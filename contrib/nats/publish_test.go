@@ -64,7 +64,7 @@ func TestPublishReturnsAtOnceFromAFullStore(t *testing.T) {
 	require.ErrorIs(t, err, eventbusnats.ErrFull)
 	require.ErrorContains(t, err, `eventbusnats: Publish "order.placed": `)
 	require.Less(t, time.Since(begun), 5*time.Second, "at once, and not when the context ends")
-	require.Equal(t, "o0", inStream(t, n, placedStream)[0].Header.Get("ce-id"))
+	require.Equal(t, "o0", inStream(t, n, placedStream)[0].Headers().Get("ce-id"))
 }
 
 // The server that has no place left says so in another way than a stream that is full.
