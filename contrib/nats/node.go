@@ -30,18 +30,19 @@ type Node struct {
 	closed  chan struct{}      // closed when Close is complete
 	err     error              // of Close; written before closed is closed
 
-	publishes sync.WaitGroup // grows under mu, and only until ending
+	idle chan struct{} // closed when Close has begun and no publish is in flight
 
-	mu        sync.Mutex
-	ending    bool // Close has begun
-	importers map[*Importer]struct{}
-	exporters map[*Exporter]struct{}
+	mu         sync.Mutex
+	ending     bool // Close has begun
+	publishing int  // publishes in flight; grows only until ending
+	importers  map[*Importer]struct{}
+	exporters  map[*Exporter]struct{}
 }
 
 func newNode() *Node {
 	cut, cutOff := context.WithCancelCause(context.Background())
 	return &Node{
-		closing: make(chan struct{}), cut: cut, cutOff: func() { cutOff(ErrClosed) }, closed: make(chan struct{}),
+		closing: make(chan struct{}), cut: cut, cutOff: func() { cutOff(ErrClosed) }, closed: make(chan struct{}), idle: make(chan struct{}),
 		importers: make(map[*Importer]struct{}), exporters: make(map[*Exporter]struct{}),
 	}
 }
@@ -67,6 +68,9 @@ func (n *Node) Close(ctx context.Context) error {
 	n.mu.Lock()
 	first := !n.ending
 	n.ending = true
+	if first && n.publishing == 0 {
+		close(n.idle)
+	}
 	n.mu.Unlock()
 	if first {
 		n.err = n.close(ctx)
@@ -89,7 +93,7 @@ func (n *Node) close(ctx context.Context) error {
 	errs = append(errs, closeEach(ctx, n.exporters)...)
 	errs = append(errs, n.awaitPublishes(ctx))
 	n.cutOff()
-	n.publishes.Wait()
+	<-n.idle
 	n.flush()
 	n.disconnect()
 	if n.server != nil {
@@ -122,14 +126,15 @@ func closeEach[P interface {
 
 // awaitPublishes waits until no publish is in flight, or ctx ends.
 func (n *Node) awaitPublishes(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { n.publishes.Wait(); close(done) }()
 	select {
-	case <-done:
+	case <-n.idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("eventbusnats: Close: publishes are in flight: %w", context.Cause(ctx))
 	}
+	if isClosed(n.idle) {
+		return nil
+	}
+	return fmt.Errorf("eventbusnats: Close: publishes are in flight: %w", context.Cause(ctx))
 }
 
 const flushTimeout = time.Second
@@ -155,8 +160,17 @@ func (n *Node) begin() error {
 	if n.ending {
 		return ErrClosed
 	}
-	n.publishes.Add(1)
+	n.publishing++
 	return nil
+}
+
+// end counts it out.
+func (n *Node) end() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.publishing--; n.ending && n.publishing == 0 {
+		close(n.idle)
+	}
 }
 
 // add makes Close close im or x, whichever is not nil. It refuses an importer and an

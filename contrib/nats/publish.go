@@ -50,7 +50,7 @@ func (t *Topic[T]) publish(ctx context.Context, data T) (Stored, error) {
 	if err := n.begin(); err != nil {
 		return Stored{}, err
 	}
-	defer n.publishes.Done()
+	defer n.end()
 	ack, err := t.stream.store(ctx, m, retry{quit: n.closing})
 	if err != nil {
 		return Stored{}, err
