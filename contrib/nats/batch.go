@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -36,14 +37,18 @@ const (
 // batch was stored after all, each message is a duplicate; if it is committed late, after
 // the first single message, the server refuses it for that duplicate; and if one message of
 // it is what fails, those before it are stored.
-func (s *stream) storeAll(ctx context.Context, ms []*nats.Msg, r retry) (stored int, err error) {
+func (s *stream) storeAll(ctx context.Context, ms []*nats.Msg, p *pace, r retry) (stored int, err error) {
+	begun := time.Now()
 	if len(ms) > 1 && s.storeBatch(ctx, ms) == nil {
+		p.noteBatch(time.Since(begun))
 		return len(ms), nil
 	}
 	for i, m := range ms {
+		begun = time.Now()
 		if _, err := s.store(ctx, m, r); err != nil {
 			return i, err
 		}
+		p.noteSingle(time.Since(begun))
 	}
 	return len(ms), nil
 }

@@ -114,9 +114,9 @@ func (x *Exporter) run() {
 	trouble := newTrouble(x.config.onError, func(err error) error {
 		return fmt.Errorf("eventbusnats: the export of %q waits to be tried again: %w", x.eventType, err)
 	})
-	r := retry{trouble: trouble.report}
+	r, p := retry{trouble: trouble.report}, newPace()
 	for {
-		batch, closing := x.next()
+		batch, closing := x.next(p)
 		if len(batch) == 0 {
 			if closing && x.end(nil) {
 				return
@@ -124,7 +124,7 @@ func (x *Exporter) run() {
 			<-x.wake
 			continue
 		}
-		n, err := x.stream.storeAll(x.cut, messages(batch), r)
+		n, err := x.stream.storeAll(x.cut, messages(batch), p, r)
 		x.release(n)
 		if err != nil {
 			x.fail(batch[n:], err)
@@ -135,13 +135,16 @@ func (x *Exporter) run() {
 }
 
 // next takes what is to be stored together out of the queue.
-func (x *Exporter) next() (batch []pending, closing bool) {
+func (x *Exporter) next(p *pace) (batch []pending, closing bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	n, size := 0, 0
 	for n < len(x.queue) && n < maxBatch && size < maxBatchBytes {
 		size += len(x.queue[n].message.Data)
 		n++
+	}
+	if !p.together(n) {
+		n = min(n, 1)
 	}
 	batch, x.queue = x.queue[:n:n], x.queue[n:]
 	return batch, x.closing
