@@ -94,8 +94,10 @@ func TestEmbeddedPanicsOnMisuse(t *testing.T) {
 // opened.
 func TestEmbeddedHasAStoreLimit(t *testing.T) {
 	n := newNode(t, eventbusnats.WithStoreLimit(1<<20))
+	begun := time.Now()
 	_, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithMaxBytes(2<<20))
 	require.ErrorIs(t, err, eventbusnats.ErrFull)
+	require.Less(t, time.Since(begun), patience/2, "at once, and not when the context ends")
 	openTopic(t, n, eventbusnats.WithMaxBytes(1<<19))
 }
 

@@ -204,19 +204,20 @@ func TestExporterCloseHandsOverTheWindow(t *testing.T) {
 	servers, urls := startServers(t, 1)
 	n := connectTo(t, urls)
 	topic, b := openTopic(t, n), newBus(t)
-	x := export(t, topic, b, eventbusnats.WithWindow(50))
+	x := export(t, topic, b, eventbusnats.WithWindow(300)) // more than a batch
 	publishOn(t, b, 0, 10)
 	flush(t, b, x)
 	servers[0].kill()
-	publishOn(t, b, 10, 70)
-	awaitStats(t, b, func(q eventbus.QueueStats) bool { return q.Depth == 9 }) // 50 in the window, 1 at the handler, which blocks
+	publishOn(t, b, 10, 320)
+	awaitStats(t, b, func(q eventbus.QueueStats) bool { return q.Depth == 9 }) // 300 in the window, 1 at the handler, which blocks
 	begun := time.Now()
 	err := n.Close(within(t, 200*time.Millisecond))
 	require.Less(t, time.Since(begun), 5*time.Second)
 	var e *eventbusnats.ExportError
 	require.ErrorAs(t, err, &e)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "50 events are not stored")
+	require.ErrorContains(t, err, "300 events are not stored")
+	require.Len(t, e.Unstored, 300)
 	for i, left := range e.Unstored {
 		require.Equal(t, 10+i, left.Data.(order).N)
 	}
