@@ -66,7 +66,11 @@ func newClaim(ctx context.Context, conn *nats.Conn, subject string, lose func(er
 		c.release()
 		return nil, err
 	}
-	return c, c.ask()
+	if err := c.ask(); err != nil {
+		c.release()
+		return nil, err
+	}
+	return c, nil
 }
 
 // askFirst asks before this claim listens: whoever listens was here first.

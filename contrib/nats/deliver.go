@@ -69,7 +69,7 @@ func (im *Importer) deliver(m jetstream.Msg, msg Message, event eventbus.Event) 
 		if im.cut.Err() != nil && err != nil {
 			return context.Cause(im.cut) // what the handlers return now, nobody knows
 		}
-		switch decide(err, im.bus.Stats().Closed, im.config.acceptsUnhandled) {
+		switch decide(err, err != nil && im.bus.Stats().Closed, im.config.acceptsUnhandled) {
 		case done:
 			return nil
 		case over:

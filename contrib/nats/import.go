@@ -177,7 +177,10 @@ func (t *Topic[T]) newImporter(ctx context.Context, bus *eventbus.Bus, group str
 	if err := t.stream.node.manage(ctx, im.consumer.open); err != nil {
 		return nil, err
 	}
-	if im.claim, err = newClaim(ctx, t.stream.node.in, im.claimSubject(), im.lose); err != nil {
+	if err := t.stream.node.manage(ctx, func(ctx context.Context) (err error) {
+		im.claim, err = newClaim(ctx, t.stream.node.in, im.claimSubject(), im.lose)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	if err := t.stream.node.add(im, nil); err != nil {

@@ -27,7 +27,7 @@ func (n *Node) manage(ctx context.Context, call func(ctx context.Context) error)
 	}
 	return n.try(ctx, retry{quit: n.closing}, func(ctx context.Context) (fate, error) {
 		fate, err := judge(call(ctx))
-		if errors.Is(err, ErrDiffers) || errors.Is(err, errTooOld) {
+		if errors.Is(err, ErrDiffers) || errors.Is(err, ErrGroupInUse) || errors.Is(err, errTooOld) {
 			fate = permanent
 		}
 		return fate, err

@@ -63,15 +63,6 @@ func (s *stream) open(ctx context.Context, l limits) error {
 	})
 }
 
-// lookUp returns the stream as it is at present.
-func (s *stream) lookUp(ctx context.Context) (found jetstream.Stream, err error) {
-	err = s.node.manage(ctx, func(ctx context.Context) (err error) {
-		found, err = s.node.js.Stream(ctx, s.name)
-		return err
-	})
-	return found, err
-}
-
 // streamFields are the fields on which a promise depends. The rest, such as placement and
 // compression, is the operator's.
 var streamFields = []string{
