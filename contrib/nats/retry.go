@@ -48,24 +48,34 @@ func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) 
 		case err == nil:
 			return nil
 		case n.cut.Err() != nil:
-			return fmt.Errorf("%w; the last try: %w", ErrClosed, err)
+			return closedAfter(err)
 		case fate == permanent:
 			return err
 		case ctx.Err() != nil:
 			return ended(ctx, err)
 		}
-		if r.trouble != nil {
-			r.trouble(err)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return ended(ctx, err)
-		case <-r.quit:
-			return fmt.Errorf("%w; the last try: %w", ErrClosed, err)
+		if err := r.pause(ctx, wait, err); err != nil {
+			return err
 		}
 	}
 }
+
+// pause waits before the next try. It returns why there is to be none.
+func (r retry) pause(ctx context.Context, d time.Duration, last error) error {
+	if r.trouble != nil {
+		r.trouble(last)
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, last)
+	case <-r.quit:
+		return closedAfter(last)
+	}
+}
+
+func closedAfter(last error) error { return fmt.Errorf("%w; the last try: %w", ErrClosed, last) }
 
 // callOnce makes a call that ends after callTimeout, and when Close waits no longer.
 func (n *Node) callOnce(ctx context.Context, call func(ctx context.Context) (fate, error)) (fate, error) {
