@@ -69,7 +69,11 @@ func (im *Importer) deliver(m jetstream.Msg, msg Message, event eventbus.Event) 
 		if im.cut.Err() != nil && err != nil {
 			return context.Cause(im.cut) // what the handlers return now, nobody knows
 		}
-		switch decide(err, err != nil && im.bus.Stats().Closed, im.config.acceptsUnhandled) {
+		v := decide(err, err != nil && im.bus.Stats().Closed, im.config.acceptsUnhandled)
+		if v == failed && msg.Attempt >= im.config.attempts {
+			v = dead
+		}
+		switch v {
 		case done:
 			return nil
 		case over:
@@ -77,13 +81,10 @@ func (im *Importer) deliver(m jetstream.Msg, msg Message, event eventbus.Event) 
 		case dead:
 			return im.bury(m, msg, err)
 		case failed:
-			if msg.Attempt >= im.config.attempts {
-				return im.bury(m, msg, err)
-			}
-			report(im.config.onError, im.about(fmt.Errorf("event %q, sequence %d, attempt %d of %d failed: %w", msg.ID, msg.Sequence, msg.Attempt, im.config.attempts, err)))
+			report(im.config.onError, im.about(fmt.Errorf("%s, attempt %d of %d failed: %w", msg, msg.Attempt, im.config.attempts, err)))
 		case waiting:
-			msg.Attempt--
-			trouble.report(fmt.Errorf("event %q, sequence %d waits: %w", msg.ID, msg.Sequence, err))
+			msg.Attempt-- // no handler was called
+			trouble.report(fmt.Errorf("%s waits: %w", msg, err))
 		}
 		if err := im.awaitRetry(wait); err != nil {
 			return err

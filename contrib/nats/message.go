@@ -1,6 +1,9 @@
 package eventbusnats
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // A Message is what handlers can know of an imported event beside the event: which one it
 // is, so that a repeat is recognised, and how often it was tried. On a bus with
@@ -20,6 +23,9 @@ type Message struct {
 	// since nothing of it is stored.
 	Attempt int
 }
+
+// String names the event by its id and sequence.
+func (m Message) String() string { return fmt.Sprintf("event %q, sequence %d", m.ID, m.Sequence) }
 
 type messageKey struct{}
 
