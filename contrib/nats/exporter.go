@@ -1,0 +1,262 @@
+package eventbusnats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// An Exporter stores a bus's events. Get one from [Topic.Export]. All methods may be called
+// concurrently.
+//
+// An event is in slots from the moment that its handler has a place for it until it is
+// stored, so that at most cap(slots) events are not stored. It waits in queue until the
+// goroutine of run takes it, in the order of queue.
+type Exporter struct {
+	stream       *stream
+	bus          *eventbus.Bus
+	eventType    eventbus.EventType
+	config       exportConfig
+	subscription *eventbus.Subscription // set before run begins and the node knows of it
+
+	slots chan struct{}
+	wake  chan struct{} // something is in queue, or closing is set
+	ended chan struct{} // closed when nothing is stored any more; err is set before
+	done  chan struct{} // closed when run has returned
+
+	cut    context.Context // ends when Close waits no longer
+	cutOff context.CancelCauseFunc
+
+	mu       sync.Mutex
+	queue    []pending
+	accepted uint64        // so far
+	stored   uint64        // so far
+	progress chan struct{} // closed and replaced when stored grows
+	closing  bool          // Close waits for the rest of queue
+	err      *ExportError  // why it has ended; nil after a Close that stored everything
+}
+
+// A pending event waits to be stored.
+type pending struct {
+	message *nats.Msg
+	event   eventbus.Event
+}
+
+func newExporter(s *stream, bus *eventbus.Bus, eventType string, c exportConfig) *Exporter {
+	x := &Exporter{
+		stream: s, bus: bus, eventType: eventbus.EventType(eventType), config: c,
+		slots: make(chan struct{}, c.window), wake: make(chan struct{}, 1),
+		ended: make(chan struct{}), done: make(chan struct{}), progress: make(chan struct{}),
+	}
+	x.cut, x.cutOff = context.WithCancelCause(context.Background())
+	return x
+}
+
+// accept puts the event at hand into the window and waits for room in it.
+func (x *Exporter) accept(ctx context.Context, encode func(eventbus.Event) (pending, error)) error {
+	d, _ := eventbus.DeliveryFrom(ctx)
+	p, err := encode(d.Event)
+	if err != nil {
+		return fmt.Errorf("eventbusnats: export: %w", err)
+	}
+	select {
+	case x.slots <- struct{}{}:
+	case <-x.ended:
+		return x.endError()
+	}
+	if !x.enqueue(p) {
+		return x.endError()
+	}
+	select {
+	case x.wake <- struct{}{}:
+	default: // run is awake, or will be
+	}
+	return nil
+}
+
+// enqueue reports whether p is in the queue. After the end nobody would take it out.
+func (x *Exporter) enqueue(p pending) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if isClosed(x.ended) {
+		return false
+	}
+	x.queue = append(x.queue, p)
+	x.accepted++
+	return true
+}
+
+// endError is the error of calls after the end. It holds no events: those are told once.
+func (x *Exporter) endError() error {
+	if err := x.Err(); err != nil {
+		return &ExportError{Type: x.eventType, Err: err.(*ExportError).Err}
+	}
+	return &ExportError{Type: x.eventType, Err: errExporterClosed}
+}
+
+var errExporterClosed = errors.New("the exporter is closed")
+
+// refuse ends an exporter that was not added to its node.
+func (x *Exporter) refuse(err error) {
+	x.end(func() *ExportError { return &ExportError{Type: x.eventType, Err: err} })
+	x.subscription.Unsubscribe()
+}
+
+// run stores what is in the queue until the exporter is closed and the queue empty, or a
+// failure is permanent.
+func (x *Exporter) run() {
+	defer close(x.done)
+	trouble := newTrouble(x.config.onError, func(err error) error {
+		return fmt.Errorf("eventbusnats: the export of %q waits to be tried again: %w", x.eventType, err)
+	})
+	r, p := retry{trouble: trouble.report}, newPace()
+	for {
+		batch, closing := x.next(p)
+		if len(batch) == 0 {
+			if closing && x.end(nil) {
+				return
+			}
+			<-x.wake
+			continue
+		}
+		n, err := x.stream.storeAll(x.cut, messages(batch), p, r)
+		x.release(n)
+		if err != nil {
+			x.fail(batch[n:], err)
+			return
+		}
+		trouble.over()
+	}
+}
+
+// next takes what is to be stored together out of the queue.
+func (x *Exporter) next(p *pace) (batch []pending, closing bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n, size := 0, 0
+	for n < len(x.queue) && n < maxBatch && size < maxBatchBytes {
+		size += len(x.queue[n].message.Data)
+		n++
+	}
+	if !p.together(n) {
+		n = min(n, 1)
+	}
+	batch, x.queue = x.queue[:n:n], x.queue[n:]
+	return batch, x.closing
+}
+
+func messages(batch []pending) []*nats.Msg {
+	ms := make([]*nats.Msg, len(batch))
+	for i := range batch {
+		ms[i] = batch[i].message
+	}
+	return ms
+}
+
+// release gives the places of n stored events back.
+func (x *Exporter) release(n int) {
+	for range n {
+		<-x.slots
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stored += uint64(n)
+	close(x.progress)
+	x.progress = make(chan struct{})
+}
+
+// fail ends the exporter with what of the batch is not stored and all that is queued.
+func (x *Exporter) fail(rest []pending, err error) {
+	e := &ExportError{Type: x.eventType, Err: err}
+	x.end(func() *ExportError {
+		for _, p := range append(rest, x.queue...) {
+			e.Unstored = append(e.Unstored, p.event)
+		}
+		x.queue = nil
+		return e
+	})
+	report(x.config.onError, e)
+}
+
+// end closes ended. Without a failure it does so only if the queue is still empty, and
+// reports whether it did.
+func (x *Exporter) end(failure func() *ExportError) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if failure != nil {
+		x.err = failure()
+	} else if len(x.queue) > 0 {
+		return false
+	}
+	close(x.ended)
+	return true
+}
+
+// Err returns the [*ExportError] that has ended the exporter; nil while it works, and after
+// a Close that has stored everything.
+func (x *Exporter) Err() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err == nil {
+		return nil // and not a nil *ExportError
+	}
+	return x.err
+}
+
+// Flush waits until all that the exporter has accepted by now is stored. It returns the
+// [*ExportError] that ended the exporter before, or ctx's error if that ends first. To wait
+// for what a bus has published, wait first until it is handled, as with
+// [eventbus.Bus.Flush].
+func (x *Exporter) Flush(ctx context.Context) error {
+	x.mu.Lock()
+	target := x.accepted
+	x.mu.Unlock()
+	for {
+		x.mu.Lock()
+		stored, progress := x.stored, x.progress
+		x.mu.Unlock()
+		if stored >= target {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-x.ended:
+			if err := x.Err(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("eventbusnats: Flush: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// Close ends the subscription, waits until a handler call that has begun has returned and
+// until all that was accepted is stored. When ctx ends first, it stores nothing more and
+// returns an [*ExportError] with what is not stored, which wraps ctx's error. If the
+// exporter has ended before, Close returns the error of that end. A later call returns the
+// result of the first one. Close must not be called inside a handler that gets the topic's
+// events: it would wait for itself until ctx ends.
+func (x *Exporter) Close(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { x.cutOff(context.Cause(ctx)) })()
+	x.subscription.Unsubscribe()
+	select {
+	case <-x.subscription.Done():
+	case <-ctx.Done(): // a call that has begun gets an error
+	case <-x.ended:
+	}
+	x.mu.Lock()
+	x.closing = true
+	x.mu.Unlock()
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+	<-x.done
+	x.stream.node.removeExporter(x)
+	return x.Err()
+}

@@ -1,0 +1,108 @@
+package eventbusnats_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	eventbusnats "github.com/eventbus-go/eventbus/contrib/nats"
+)
+
+// Connect says what is wrong: nobody there, or no JetStream.
+func TestConnectRefusesWhatItCannotUse(t *testing.T) {
+	_, err := eventbusnats.Connect(within(t, patience), "nats://127.0.0.1:1")
+	require.ErrorIs(t, err, nats.ErrNoServers)
+
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(patience))
+	_, err = eventbusnats.Connect(within(t, patience), s.ClientURL())
+	require.ErrorContains(t, err, "eventbusnats: Connect nats://127.0.0.1:")
+	require.ErrorContains(t, err, "the server has no JetStream for this account")
+}
+
+// The options of Connect are added to those of the package.
+func TestConnectTakesOptions(t *testing.T) {
+	_, urls := startServers(t, 1)
+	n, err := eventbusnats.Connect(within(t, patience), urls, nats.Name("desk 7"))
+	require.NoError(t, err)
+	require.Equal(t, "desk 7", n.Conn().Opts.Name)
+	require.Equal(t, -1, n.Conn().Opts.MaxReconnect)
+	require.NoError(t, n.Close(within(t, patience)))
+	require.True(t, n.Conn().IsClosed())
+}
+
+// Close ends importers after the event at hand, and lets go of the directory.
+func TestNodeCloseEndsImportersFirst(t *testing.T) {
+	dir := t.TempDir()
+	n := newNodeAt(t, dir)
+	topic, b := openTopic(t, n), newBus(t)
+	begun, goOn := make(chan struct{}, 1), make(chan struct{})
+	handled := newRecorder[int]()
+	placed.Subscribe(b, func(_ context.Context, o order) error {
+		begun <- struct{}{}
+		<-goOn
+		handled.add(o.N)
+		return nil
+	})
+	publish(t, topic, 0, 1)
+	im := importTo(t, topic, b)
+	receive(t, begun)
+	closed := inBackground(func() error { return n.Close(within(t, patience)) })
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := eventbusnats.Open(within(t, patience), n, placed); errors.Is(err, eventbusnats.ErrClosed) {
+			break // it has begun
+		}
+		require.True(t, time.Now().Before(deadline), "Close does not begin")
+	}
+	require.ErrorIs(t, n.Close(within(t, 50*time.Millisecond)), context.DeadlineExceeded, "a second call waits for the first")
+	close(goOn)
+	require.NoError(t, receive(t, closed))
+	receive(t, im.Done())
+	list, _ := handled.all()
+	require.Equal(t, []int{0}, list)
+
+	n = newNodeAt(t, dir)
+	openTopic(t, n)
+	c, err := tools(t, n).Consumer(within(t, patience), placedStream, "broker")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, c.CachedInfo().AckFloor.Stream, "its acknowledgement got to the server")
+}
+
+// Publishes in flight are answered, each with what has become of it.
+func TestNodeCloseAnswersPublishes(t *testing.T) {
+	dir := t.TempDir()
+	n := newNodeAt(t, dir)
+	topic := openTopic(t, n)
+	const publishers = 8
+	stored, done := newRecorder[int](), make(chan struct{}, publishers)
+	for p := range publishers {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for i := p; ; i += publishers {
+				if _, err := topic.Publish(context.Background(), newOrder(i)); err != nil {
+					if !errors.Is(err, eventbusnats.ErrClosed) {
+						t.Errorf("publish: %v", err)
+					}
+					return
+				}
+				stored.add(i)
+			}
+		}()
+	}
+	stored.awaitN(t, 200)
+	require.NoError(t, n.Close(within(t, patience)))
+	for range publishers {
+		receive(t, done)
+	}
+	n = newNodeAt(t, dir)
+	list, _ := stored.all()
+	require.ElementsMatch(t, list, storedNumbers(t, n, openTopic(t, n)))
+}
