@@ -16,6 +16,7 @@ var (
 	CandleUpdate         = eventbus.NewTopic[Opening](eventbus.CandleUpdate, eventbus.DataQueue)
 	CandleClosed         = eventbus.NewTopic[Candle](eventbus.CandleClosed, eventbus.DataQueue, eventbus.WithOverflow(eventbus.Block, 0))
 	QuoteChanged         = eventbus.NewTopic[Quote]("quote_changed", eventbus.DataQueue, eventbus.WithConflateBy(func(q Quote) string { return q.Symbol }))
+	TradingChanged       = eventbus.NewTopic[Trading]("trading_changed", eventbus.SignalQueue)
 	SignalGenerated      = eventbus.NewTopic[Signal](eventbus.SignalGenerated, eventbus.SignalQueue)
 	OrderPlaced          = eventbus.NewTopic[Order](eventbus.OrderPlaced, eventbus.OrderQueue)
 	OrderPartiallyFilled = eventbus.NewTopic[Fill](eventbus.OrderPartiallyFilled, eventbus.OrderQueue)
@@ -43,6 +44,10 @@ type Quote struct {
 	Symbol   string
 	Bid, Ask decimal.Decimal
 }
+
+// Trading is the payload of TradingChanged: whether a signal may lead to an order. It is an event, so that a recorded run
+// tells which signals came too late.
+type Trading struct{ Allowed bool }
 
 // Side is the direction of a signal or an order.
 type Side string

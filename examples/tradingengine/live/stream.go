@@ -30,13 +30,22 @@ type Stream struct {
 	Messages, Connections, Candles, Fetched, Quotes, QuotesDropped int
 	Trades, MissedTrades                                           int64
 
-	lastEnd   map[string]int64 // of the last candle, by symbol
+	last      map[string]int64 // the start of the last candle, by symbol
 	lastTrade map[string]int64 // by symbol
+}
+
+// Resume makes the candles of c's symbol go on after c: those since then are fetched with the first that is heard. Call it
+// before Run.
+func (s *Stream) Resume(c engine.Candle) {
+	if s.last == nil {
+		s.last = map[string]int64{}
+	}
+	s.last[c.Symbol] = c.Time.UnixMilli()
 }
 
 // Run returns the cause of ctx's end.
 func (s *Stream) Run(ctx context.Context, bus *eventbus.Bus) error {
-	s.lastEnd, s.lastTrade = map[string]int64{}, map[string]int64{}
+	s.lastTrade = map[string]int64{}
 	return again(ctx, s.Log, "market stream", func() (heard bool, err error) {
 		before := s.Messages
 		err = s.connect(ctx, bus)
@@ -111,8 +120,12 @@ func decode[T any](data []byte) (T, error) {
 // has been told is not told again.
 func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) error {
 	all := []wire.KlineRow{wire.KlineRow(k)}
-	if last, known := s.lastEnd[k.Symbol]; known && k.Start > last+1 {
-		missed, err := s.fetch(ctx, k.Symbol, last+1, k.Start)
+	next := k.Start
+	if last, known := s.last[k.Symbol]; known {
+		next = last + k.End + 1 - k.Start
+	}
+	if k.Start > next {
+		missed, err := s.fetch(ctx, k.Symbol, next, k.Start)
 		if err != nil {
 			return err
 		}
@@ -121,7 +134,7 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 		all = append(missed, all...)
 	}
 	for _, k := range all {
-		if k.End <= s.lastEnd[k.Symbol] {
+		if k.Start < next {
 			continue
 		}
 		c := engine.Candle{Symbol: k.Symbol, Candle: candles.Candle{
@@ -130,7 +143,7 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 			return err
 		}
 		s.Candles++
-		s.lastEnd[k.Symbol] = k.End
+		s.Resume(c)
 	}
 	return nil
 }
