@@ -56,8 +56,8 @@ func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, e
 	if err != nil {
 		return nil, err
 	}
-	defer candles.close()
-	bar := newProgress(candles.size, candles.Bytes, stderr)
+	defer candles.Close()
+	bar := newProgress(candles.Size, candles.Bytes, stderr)
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.log}))
 	s, err := newSession(o, candles, bar.candle, logger)
 	if err != nil {
