@@ -1,0 +1,22 @@
+package journal
+
+import "fmt"
+
+// A DamageError says that a part of a journal cannot be read: a block whose checksum or
+// whose lines are wrong, or records that are missing. A torn tail, which a writer that was
+// killed leaves, is no damage.
+type DamageError struct {
+	Path   string
+	Offset int64  // where the damage begins, in bytes
+	Next   int64  // where the next whole block begins; 0 if there is none, or if the rest cannot be read by this package
+	Reason string // what is wrong there
+}
+
+// Error names the file, the offset and what is wrong there.
+func (e *DamageError) Error() string {
+	s := fmt.Sprintf("journal: %s is damaged at offset %d: %s", e.Path, e.Offset, e.Reason)
+	if e.Next > e.Offset {
+		return s + fmt.Sprintf("; it goes on at offset %d, and Recover reads on there", e.Next)
+	}
+	return s
+}

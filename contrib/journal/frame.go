@@ -1,0 +1,203 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// The file is a sequence of blocks. A block is a skippable zstd frame, the header, and a
+// zstd frame with a checksum, which holds whole lines. Decompressors pass over the header.
+//
+//	0   magic of a skippable frame: 0x184D2A5E, little-endian, as all numbers
+//	4   length of the rest of the header: 8
+//	8   length of the zstd frame
+//	12  CRC-32C of bytes 0 to 11
+//	16  the zstd frame
+//
+// With a length that can be trusted, a block that ends beyond the end of the file is told
+// from a damaged one: it is torn, because its writer died. With the checksum of the header,
+// the next block can be found behind damage.
+const (
+	headerSize  = 16
+	headerMagic = 0x184D2A5E
+
+	flushSize = 256 << 10 // of lines in a block: more does not compress better
+	maxLine   = 16 << 20  // a payload that is longer is an error
+	maxBlock  = flushSize + maxLine + 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// putHeader makes the first bytes of block, which is complete, its header.
+func putHeader(block []byte) {
+	binary.LittleEndian.PutUint32(block, headerMagic)
+	binary.LittleEndian.PutUint32(block[4:], headerSize-8)
+	binary.LittleEndian.PutUint32(block[8:], uint32(len(block)-headerSize))
+	binary.LittleEndian.PutUint32(block[12:], crc32.Checksum(block[:12], castagnoli))
+}
+
+// frameSize returns the length of the zstd frame behind header h, and false if h is none.
+func frameSize(h []byte) (size int64, ok bool) {
+	if binary.LittleEndian.Uint32(h) != headerMagic || binary.LittleEndian.Uint32(h[4:]) != headerSize-8 ||
+		binary.LittleEndian.Uint32(h[12:]) != crc32.Checksum(h[:12], castagnoli) {
+		return 0, false
+	}
+	return int64(binary.LittleEndian.Uint32(h[8:])), true
+}
+
+// newEncoder returns what compresses lines.
+func newEncoder() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderCRC(true), zstd.WithSingleSegment(true))
+}
+
+// A fault is why there is no block at an offset.
+type fault struct {
+	torn   bool // the rest of the file is what a writer had not finished
+	reason string
+}
+
+// blocks reads the blocks of a file.
+type blocks struct {
+	file io.ReaderAt
+	dec  *zstd.Decoder
+	buf  []byte // of compressed frames
+}
+
+func newBlocks(file io.ReaderAt) (*blocks, error) {
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*maxBlock))
+	if err != nil {
+		return nil, err
+	}
+	return &blocks{file: file, dec: dec}, nil
+}
+
+func (b *blocks) close() { b.dec.Close() }
+
+// read returns the lines of the block at an offset of a file of a size, and where the next
+// begins. It returns io.EOF at the end of the file. The lines are the caller's.
+func (b *blocks) read(at, size int64) (lines []byte, next int64, f *fault, err error) {
+	if at >= size {
+		return nil, at, nil, io.EOF
+	}
+	var h [headerSize]byte
+	head := h[:min(headerSize, size-at)]
+	if err := readAt(b.file, head, at); err != nil {
+		return nil, at, nil, err
+	}
+	if len(head) < headerSize {
+		return nil, at, shortHeader(head), nil
+	}
+	length, ok := frameSize(h[:])
+	switch {
+	case !ok:
+		return nil, at, &fault{reason: "there is no block's header"}, nil
+	case length > size-at-headerSize:
+		return nil, at, &fault{torn: true, reason: "the file ends inside a block"}, nil
+	}
+	if int64(cap(b.buf)) < length {
+		b.buf = make([]byte, length)
+	}
+	b.buf = b.buf[:length]
+	if err := readAt(b.file, b.buf, at+headerSize); err != nil {
+		return nil, at, nil, err
+	}
+	lines, err = b.dec.DecodeAll(b.buf, nil)
+	if err == nil {
+		err = checkLines(lines)
+	}
+	if err != nil {
+		return nil, at, &fault{reason: err.Error()}, nil
+	}
+	return lines, at + headerSize + length, nil, nil
+}
+
+// magic begins every block.
+var magic = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, headerMagic), headerSize-8)
+
+// shortHeader judges a header that is cut off. Anything else that is as short, such as a
+// text file of a few bytes, must not be taken for what a writer had not finished: Open
+// would cut it away.
+func shortHeader(head []byte) *fault {
+	n := min(len(head), len(magic))
+	return &fault{torn: bytes.Equal(head[:n], magic[:n]), reason: "the file ends inside a block's header"}
+}
+
+// readAt fills p. A file that has become shorter meanwhile is an error.
+func readAt(r io.ReaderAt, p []byte, at int64) error {
+	n, err := r.ReadAt(p, at)
+	if n == len(p) {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("reading at %d: %w", at, err)
+}
+
+func checkLines(lines []byte) error {
+	switch {
+	case len(lines) == 0:
+		return errors.New("the block is empty")
+	case lines[len(lines)-1] != '\n':
+		return errors.New("the block does not end with a line")
+	case len(lines) > maxBlock:
+		return fmt.Errorf("the block holds %d bytes, want %d at most", len(lines), maxBlock)
+	}
+	return nil
+}
+
+// find returns the offset of the first whole block from at on, and size if there is none.
+func (b *blocks) find(at, size int64) (int64, error) {
+	const window = 1 << 16
+	buf := make([]byte, window)
+	for at < size {
+		part := buf[:min(window, size-at)]
+		if err := readAt(b.file, part, at); err != nil {
+			return 0, err
+		}
+		i := bytes.Index(part, magic)
+		if i < 0 {
+			at += max(1, int64(len(part)-len(magic)+1)) // the magic may begin in this window and end in the next
+			continue
+		}
+		at += int64(i)
+		if _, _, f, err := b.read(at, size); f == nil || err != nil {
+			return at, err
+		}
+		at++
+	}
+	return size, nil
+}
+
+// sector is what a disk writes in one piece.
+const sector = 512
+
+// hasHole reports whether a part of the file from at on was never written: zeros to its end,
+// or a sector of zeros. After a power cut a file can be as long as it was, and lack what
+// was not synced. Compressed JSON has no such runs.
+func hasHole(file io.ReaderAt, at, size int64) (bool, error) {
+	buf := make([]byte, 1<<16)
+	run := int64(0)
+	for at < size {
+		part := buf[:min(int64(len(buf)), size-at)]
+		if err := readAt(file, part, at); err != nil {
+			return false, err
+		}
+		for _, c := range part {
+			if c != 0 {
+				run = 0
+			} else if run++; run == sector {
+				return true, nil
+			}
+		}
+		at += int64(len(part))
+	}
+	return run >= 4, nil // as long as a frame's checksum
+}

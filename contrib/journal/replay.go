@@ -1,0 +1,393 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// A ReplayOption changes a [Replay], which returns an error for an invalid one. [WithTopic]
+// is one, too.
+type ReplayOption interface{ applyToReplay(*replayConfig) error }
+
+type replayOption func(*replayConfig) error
+
+func (o replayOption) applyToReplay(c *replayConfig) error { return o(c) }
+
+type replayConfig struct {
+	payloads payloads
+	speed    float64 // 0: as fast as it goes
+	clock    *Clock
+	session  uint64 // 0: all
+	feedOnly bool
+}
+
+// WithSpeed replays in the time of the data: 1 at its speed, 2 at twice that. An event from
+// outside is not handled before its Time is due, counted from the first one of its session.
+// Without this option, Replay does not wait.
+func WithSpeed(factor float64) ReplayOption {
+	return replayOption(func(c *replayConfig) error {
+		if !(factor > 0) || math.IsInf(factor, 0) {
+			return fmt.Errorf("WithSpeed: the factor is %v, want more than 0", factor)
+		}
+		c.speed = factor
+		return nil
+	})
+}
+
+// WithReplayClock makes clock show the time of the data. Without it Replay keeps a clock
+// that nobody sees.
+func WithReplayClock(clock *Clock) ReplayOption {
+	return replayOption(func(c *replayConfig) error {
+		if clock == nil {
+			return errors.New("WithReplayClock: the clock is nil")
+		}
+		c.clock = clock
+		return nil
+	})
+}
+
+// WithSession replays one session. Without it Replay replays all, one after the other.
+func WithSession(n uint64) ReplayOption {
+	return replayOption(func(c *replayConfig) error {
+		if n == 0 {
+			return errors.New("WithSession: the session is 0, want 1 or more")
+		}
+		c.session = n
+		return nil
+	})
+}
+
+// WithFeedOnly says that no handler published anything while the journal was recorded, as
+// when it holds the data of a feed to try strategies on. Without it Replay refuses to go on
+// where a handler publishes something and the session holds no cause at all: on a bus
+// without eventbus.WithCauses, what handlers publish is recorded as from outside, and Replay
+// would publish it a second time.
+func WithFeedOnly() ReplayOption {
+	return replayOption(func(c *replayConfig) error {
+		c.feedOnly = true
+		return nil
+	})
+}
+
+func newReplayConfig(opts []ReplayOption) (*replayConfig, error) {
+	c := &replayConfig{clock: NewClock()}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("an option is nil")
+		}
+		if err := opt.applyToReplay(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// ErrNoCauses says that a replay cannot tell what handlers publish from what comes from
+// outside: the recorded bus or the one that it is replayed on lacks eventbus.WithCauses, or
+// a handler publishes with a context that is not its own.
+var ErrNoCauses = errors.New("journal: the causes of events are unknown")
+
+// Replayed is what a [Replay] has done.
+type Replayed struct {
+	Published uint64 // events from outside
+	Handled   uint64 // events whose handlers were called, what they published included
+	Sessions  int    // that were replayed
+
+	// Diverged counts the events that were handled and that were not the next of the journal,
+	// and those of the journal that were not handled. 0 says that the same events were
+	// handled in the same order, by queue, type and whether they came from outside; payloads
+	// are not compared.
+	Diverged uint64
+	First    Record // the record that was the next when they first differed; zero if the journal had none
+}
+
+// Replay publishes the events of a journal that came from outside to bus and lets it handle
+// them, and what its handlers publish, on the caller's goroutine, with
+// [eventbus.Bus.RunUntilIdle]. What handlers had published is not published again: they do it
+// anew. bus has WithCauses, the queues and handlers of the recorded one, and usually a
+// [Clock]; it is not started and its queues are empty. The payloads come from the codecs of
+// [WithTopic]. Each event has the Source and the Time it had.
+//
+// Events are handled in the recorded order if the recorded bus had WithSingleThread or was
+// stepped, and handlers do the same again. One case cannot be kept: an event from outside
+// that came between two publishes of one handler on one queue comes after both. If each
+// queue had its goroutine, each queue's events are handled in their order, and so the
+// handlers do the same where those of different queues share no state; that the queues take
+// turns otherwise is counted in Replayed.Diverged. The rules of a queue that was full are
+// not replayed: what was dropped, evicted, replaced or too old that day is not in the
+// journal, and what a handler publishes may find room that it did not find then.
+//
+// A journal of several sessions is replayed one after the other, each to its end, on one bus
+// whose handlers keep what they know.
+//
+// Nothing is published if an option is invalid, the bus runs or its queues are not empty
+// (the error wraps [eventbus.ErrRunning] if it runs), the file is damaged ([*DamageError]),
+// or a type from outside has no WithTopic. A payload that cannot be decoded, a queue that is
+// paused, [ErrNoCauses], and the end of ctx end a replay; the bus may hold events then. bus
+// and ctx must not be nil, and ctx must not be that of a handler of bus.
+func Replay(ctx context.Context, bus *eventbus.Bus, path string, opts ...ReplayOption) (Replayed, error) {
+	switch {
+	case ctx == nil:
+		panic("journal: Replay: the context is nil")
+	case bus == nil:
+		panic("journal: Replay: the bus is nil")
+	}
+	c, err := newReplayConfig(opts)
+	if err != nil {
+		return Replayed{}, fmt.Errorf("journal: Replay: %w", err)
+	}
+	plan, err := newPlan(path, c)
+	if err != nil {
+		return Replayed{}, err
+	}
+	if err := checkIdle(ctx, bus); err != nil {
+		return Replayed{}, fmt.Errorf("journal: Replay: %w", err)
+	}
+	r := &replay{replayConfig: c, bus: bus, plan: plan}
+	return r.run(ctx, path)
+}
+
+// checkIdle returns an error unless bus can be stepped and holds nothing. From then on a
+// publish from outside does not wait.
+func checkIdle(ctx context.Context, bus *eventbus.Bus) error {
+	s := bus.Stats()
+	if s.Running {
+		return eventbus.ErrRunning
+	}
+	for _, q := range s.Queues {
+		switch {
+		case q.Depth+q.Deferred > 0:
+			return fmt.Errorf("the %v queue holds %d events, want a bus without any", q.Queue, q.Depth+q.Deferred)
+		case q.Paused:
+			return fmt.Errorf("the %v queue is paused: %w", q.Queue, eventbus.ErrPaused)
+		}
+	}
+	_, err := bus.RunUntilIdle(ctx)
+	return err
+}
+
+// A replay is one call of Replay. It belongs to its goroutine: the bus calls the tap on it.
+//
+// The recorded order is that in which events began. It is kept by publishing each event
+// from outside as late as that order allows. Then, whenever the bus chooses the next event,
+// its queues hold a part of what they held that day at that moment, and it chooses by the
+// same rule: so it chooses the same, if that is there and the first of its queue. It is:
+//
+//   - Within a queue events are handled in the order in which they were let in. So an event
+//     from outside must be let in before the next one of its queue that a handler has
+//     published, that is, when the event begins whose handler does that, before that handler
+//     is called: plan.before says so. It was there by the end of that handler on that day,
+//     too, so the part stays a part. Where the handler had published something to the queue
+//     before it, this is too late; that is the case which cannot be kept.
+//   - The next event of the order must be there when the one before it ends. If it is from
+//     outside it is published when that one begins, before its handlers publish theirs: it is
+//     the first of its queue that day, so it came before all that is published from then on.
+//   - When the bus is idle, nothing is there, and the next from outside is published.
+//
+// The processors of a bus with a goroutine each choose apart, and the argument holds for each
+// queue alone.
+type replay struct {
+	*replayConfig
+	bus    *eventbus.Bus
+	plan   *plan
+	window window
+	done   Replayed
+
+	ended     context.Context // ends with the replay's context, or with err
+	end       context.CancelFunc
+	err       error // why the replay ends early
+	paced     bool  // the session has had an event with a time
+	began     time.Time
+	firstTime int64
+}
+
+// run replays the sessions of the plan.
+func (r *replay) run(ctx context.Context, path string) (Replayed, error) {
+	r.ended, r.end = context.WithCancel(ctx)
+	defer r.end()
+	file, err := openReader(path, parseLine)
+	if err != nil {
+		return Replayed{}, err
+	}
+	defer file.close()
+	tap := r.bus.SubscribeAll(eventbus.HandlerFunc(r.begin), eventbus.WithName("journal replay"), eventbus.WithPriority(math.MaxInt))
+	defer tap.Unsubscribe()
+	r.window.reader, r.window.last = file, r.plan.last
+	r.window.limit = windowLimit(r.bus.Stats())
+	for _, s := range r.plan.sessions {
+		r.window.begin(s)
+		r.paced = false
+		if err := r.session(); err != nil {
+			return r.done, fmt.Errorf("journal: Replay: %w", err)
+		}
+		r.done.Sessions++
+	}
+	return r.done, nil
+}
+
+// session replays the session at hand.
+func (r *replay) session() error {
+	for {
+		more, err := r.publishNext()
+		if !more || err != nil {
+			return err
+		}
+		handled, err := r.bus.RunUntilIdle(r.ended)
+		r.done.Handled += uint64(handled)
+		switch {
+		case r.err != nil:
+			return r.err
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// publishNext publishes the next event from outside, since the bus is idle. Records before
+// it were not handled, and will not be. It returns false at the end of the session.
+func (r *replay) publishNext() (more bool, err error) {
+	for {
+		next, err := r.window.head()
+		if next == nil || err != nil {
+			return false, err
+		}
+		if next.outside && !next.published {
+			r.window.want(next)
+			if err := r.publishWanted(); err != nil {
+				return false, err
+			}
+			if !next.published {
+				return false, fmt.Errorf("the %v queue takes no event though it is empty", next.Queue)
+			}
+			return true, nil
+		}
+		r.diverge()
+		r.window.drop(next)
+	}
+}
+
+// begin is the tap: an event begins, and its handlers are called next.
+func (r *replay) begin(ctx context.Context, e eventbus.Event) error {
+	if r.err == nil {
+		if r.err = r.beginEvent(ctx, e); r.err != nil {
+			r.end()
+		}
+	}
+	return nil
+}
+
+func (r *replay) beginEvent(ctx context.Context, e eventbus.Event) error {
+	d, _ := eventbus.DeliveryFrom(ctx)
+	rec, err := r.match(d)
+	if err != nil {
+		return err
+	}
+	if next, err := r.window.head(); err != nil {
+		return err
+	} else if next != rec || rec == nil {
+		r.diverge()
+	}
+	if rec != nil {
+		r.window.drop(rec)
+		if rec.outside {
+			r.show(rec)
+		}
+		if err := r.window.wantBefore(r.plan.before[rec.place()]); err != nil {
+			return err
+		}
+	}
+	if next, err := r.window.head(); err != nil {
+		return err
+	} else if next != nil && next.outside {
+		r.window.want(next)
+	}
+	return r.publishWanted()
+}
+
+// match returns the record of the event that begins, nil if it has none.
+func (r *replay) match(d eventbus.Delivery) (*recorded, error) {
+	if d.Cause != nil {
+		if !r.plan.caused[r.window.session] && !r.feedOnly {
+			return nil, fmt.Errorf("%w: session %d holds no event that a handler published, and now one published %s: if no handler published anything that day, say so with WithFeedOnly",
+				ErrNoCauses, r.window.session, d.Event.Type)
+		}
+		return r.window.caused(d.Queue, d.Event.Type)
+	}
+	rec := r.window.outside(d.Queue, d.Event)
+	if rec == nil {
+		return nil, fmt.Errorf("%w: %s of the %v queue came from outside, and not from Replay: the bus needs eventbus.WithCauses, and handlers publish with their own context",
+			ErrNoCauses, d.Event.Type, d.Queue)
+	}
+	return rec, nil
+}
+
+// show makes the clock show the time of an event from outside, and waits until it is due.
+func (r *replay) show(rec *recorded) {
+	if rec.Time == 0 {
+		return
+	}
+	r.clock.ns.Store(rec.Time)
+	if r.speed == 0 {
+		return
+	}
+	if !r.paced {
+		r.paced, r.began, r.firstTime = true, time.Now(), rec.Time
+	}
+	due := r.began.Add(time.Duration(float64(rec.Time-r.firstTime) / r.speed))
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.ended.Done():
+	}
+}
+
+// publishWanted publishes what the order allows by now. What finds no room waits for the
+// next event to begin.
+func (r *replay) publishWanted() error {
+	for q := range r.window.queues {
+		for next := r.window.wanted(q); next != nil; next = r.window.wanted(q) {
+			err := r.publish(next)
+			if errors.Is(err, eventbus.ErrQueueFull) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			r.window.published(next)
+			r.done.Published++
+		}
+	}
+	return nil
+}
+
+// publish publishes an event from outside. The clock shows its time while it does, for
+// what the bus stamps, and not longer: the handlers of the event at hand must not see the
+// future.
+func (r *replay) publish(rec *recorded) error {
+	data, err := r.plan.decode(&rec.Record)
+	if err != nil {
+		return err
+	}
+	now := r.clock.ns.Load()
+	if rec.Time != 0 {
+		r.clock.ns.Store(rec.Time)
+		defer r.clock.ns.Store(now)
+	}
+	return r.bus.TryPublish(context.Background(), rec.Queue, eventbus.Event{Type: rec.Type, Data: data, Source: rec.Source, Time: rec.EventTime()})
+}
+
+// diverge notes that the next record of the journal was not handled next.
+func (r *replay) diverge() {
+	r.done.Diverged++
+	if r.done.Diverged == 1 {
+		if next, err := r.window.head(); err == nil && next != nil {
+			r.done.First = next.Record
+		}
+	}
+}
