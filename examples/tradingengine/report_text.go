@@ -20,7 +20,7 @@ func (r *report) writeText(w io.Writer) error {
 	r.writeSummary(out)
 	r.writeTrades(out)
 	fmt.Fprintf(out, "\nBus\n\n%s\n", strings.TrimRight(r.stats.String(), "\n"))
-	seconds := r.elapsed.Seconds()
+	seconds := r.Took.Seconds()
 	perSecond := decimal.Zero
 	if seconds > 0 {
 		perSecond = decimal.MustFromUint64(uint64(float64(r.events())/seconds), 0)
@@ -33,10 +33,10 @@ func (r *report) writeText(w io.Writer) error {
 func (r *report) writeSummary(w io.Writer) {
 	o := r.options
 	fmt.Fprint(w, r.title())
-	if r.interrupted {
+	if r.Interrupted {
 		fmt.Fprint(w, " (interrupted)")
 	}
-	fmt.Fprintf(w, "\n%s, lots of %s, %s at the start\nlong only, no fees, no slippage\n\n", o.describe(), o.lot, money(o.cash))
+	fmt.Fprintf(w, "\n%s, lots of %s, %s at the start\nlong only, no fees, no slippage\n\n", o.describe(), o.Lot, money(o.Cash))
 
 	line := func(name, value, note string) {
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-18s%14s   %s", name, value, note), " "))
@@ -58,7 +58,7 @@ func (r *report) writeSummary(w io.Writer) {
 		line("trades won", percent(decimal.MustFromFloat64(won)), fmt.Sprintf("%s of %s", group(fmt.Sprint(r.Won)), group(fmt.Sprint(r.Closed))))
 	}
 	line("exposure", percent(decimal.MustFromFloat64(r.exposure())), "of the candles closed with a position")
-	for _, note := range append([]string{r.nothing()}, r.warnings...) {
+	for _, note := range append([]string{r.nothing()}, r.Warnings...) {
 		if note != "" {
 			fmt.Fprintf(w, "\n  %s\n", note)
 		}
@@ -71,7 +71,7 @@ func (r *report) ordersNote() string {
 		notes = append(notes, fmt.Sprintf("%s cancelled: the cash did not cover a lot", group(fmt.Sprint(r.Cancelled))))
 	}
 	if r.Vetoed > 0 {
-		notes = append(notes, fmt.Sprintf("%s vetoed: the equity was below %s", group(fmt.Sprint(r.Vetoed)), money(r.options.least)))
+		notes = append(notes, fmt.Sprintf("%s vetoed: the equity was below %s", group(fmt.Sprint(r.Vetoed)), money(r.options.Least)))
 	}
 	for _, o := range r.open {
 		notes = append(notes, fmt.Sprintf("still open: %s %s of %s", o.Side, group(o.Quantity.String()), o.Time.Format(r.timeLayout())))
@@ -116,8 +116,8 @@ func (r *report) writeTrade(w io.Writer, number int, t *engine.Trade, layout str
 
 func (r *report) title() string {
 	if r.Candles == 0 {
-		return r.source
+		return r.options.source
 	}
 	layout := r.timeLayout()
-	return fmt.Sprintf("%s, %s to %s", r.source, r.First.Time.Format(layout), r.Last.Time.Format(layout))
+	return fmt.Sprintf("%s, %s to %s", r.options.source, r.First.Time.Format(layout), r.Last.Time.Format(layout))
 }

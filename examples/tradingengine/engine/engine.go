@@ -4,6 +4,7 @@
 //	data queue     Feed           CandleUpdate           Broker
 //	               Feed           CandleClosed           Strategy, Portfolio
 //	               Feed           QuoteChanged           whoever subscribes
+//	               Feed           FeedEnded              whoever subscribes
 //	signal queue   Engine         TradingChanged         order manager
 //	               Strategy       SignalGenerated        order manager, which asks Risk
 //	order queue    order manager  OrderPlaced            Broker
@@ -24,7 +25,7 @@ import (
 	decimal "github.com/quagmt/udecimal"
 )
 
-// A Feed publishes CandleClosed, and CandleUpdate and QuoteChanged where it has them. It returns nil at the end of the market
+// A Feed publishes CandleClosed, and CandleUpdate, QuoteChanged and FeedEnded where it has them. It returns nil at the end of the market
 // data, and the cause of ctx's end when that comes first. Run is called once.
 type Feed interface {
 	Run(ctx context.Context, bus *eventbus.Bus) error
