@@ -52,7 +52,7 @@ func newPayload[T any](what string, topic eventbus.Topic[T], codecs []Codec[T]) 
 	if err != nil {
 		panic(fmt.Sprintf("journal: %s: %v", what, err))
 	}
-	isJSON := codec.ContentType == contentTypeJSON
+	isJSON, isOwn := codec.ContentType == contentTypeJSON, len(codecs) == 0
 	return payload{
 		info: TopicInfo{topic.Type(), topic.Queue(), codec.ContentType},
 		encode: func(data any) ([]byte, error) {
@@ -62,8 +62,8 @@ func newPayload[T any](what string, topic eventbus.Topic[T], codecs []Codec[T]) 
 			}
 			stored, err := codec.Encode(typed)
 			switch {
-			case err != nil:
-				return nil, err
+			case err != nil || isOwn: // encoding/json leaves no white space
+				return stored, err
 			case isJSON:
 				return compactJSON(stored)
 			}

@@ -36,7 +36,7 @@
 // # The file
 //
 // It is JSON, a line a record, compressed with zstd: zstdcat, pandas and DuckDB read it. Each
-// flush is a zstd frame with a checksum, behind a skippable frame that holds its length, and
-// a CRC of that. The first line of a session is its manifest. Times are integers, in
+// flush is a zstd frame with a checksum, behind a skippable frame that holds its length and
+// CRCs of both. The first line of a session is its manifest. Times are integers, in
 // nanoseconds since 1970. Errors begin with "journal: ".
 package journal

@@ -22,8 +22,12 @@ func (w *writer) encode(it *item) {
 			err = fmt.Errorf("its time is %v, want one from 1678 to 2261", e.Time)
 		}
 	}
+	if len(e.Type) > maxName || len(e.Source) > maxName {
+		err = fmt.Errorf("its type takes %d bytes and its source %d, want %d at most", len(e.Type), len(e.Source), maxName)
+	}
 	if err != nil {
-		r.Data, r.Error = nil, err.Error()
+		r.Data, r.Error = nil, clip(err.Error())
+		r.Type, r.Source = eventbus.EventType(clip(string(r.Type))), clip(r.Source)
 		w.refuse(it, err)
 	}
 	w.lines = appendRecord(w.lines, &r)
@@ -39,6 +43,9 @@ func (w *writer) refuse(it *item, err error) {
 		w.report(err)
 	}
 }
+
+// clip returns as much of s as a record may hold.
+func clip(s string) string { return s[:min(len(s), maxName)] }
 
 // maxTold bounds what is remembered of types that were reported, in case a program makes up
 // types without end.
@@ -56,8 +63,8 @@ func (p *payloads) encode(e *eventbus.Event) (data []byte, err error) {
 	} else {
 		data, err = encodeAny(e.Data)
 	}
-	if err == nil && len(data) > maxLine/2 {
-		return nil, fmt.Errorf("it takes %d bytes, want %d at most", len(data), maxLine/2)
+	if err == nil && len(data) > maxData {
+		return nil, fmt.Errorf("it takes %d bytes, want %d at most", len(data), maxData)
 	}
 	return data, err
 }
@@ -67,7 +74,7 @@ func causeOf(c *eventbus.Cause) *Cause {
 		return nil
 	}
 	rootTime, _ := nanoseconds(c.Root.Time) // 0 if it does not fit: the root's own record says so
-	return &Cause{c.Queue, c.Seq, Origin{c.Root.Queue, c.Root.Seq, c.Root.Type, rootTime}, c.Hops}
+	return &Cause{c.Queue, c.Seq, Origin{c.Root.Queue, c.Root.Seq, eventbus.EventType(clip(string(c.Root.Type))), rootTime}, c.Hops}
 }
 
 var errNoDelivery = errors.New("the context is not that of a handler")

@@ -15,40 +15,45 @@ import (
 // zstd frame with a checksum, which holds whole lines. Decompressors pass over the header.
 //
 //	0   magic of a skippable frame: 0x184D2A5E, little-endian, as all numbers
-//	4   length of the rest of the header: 8
+//	4   length of the rest of the header: 12
 //	8   length of the zstd frame
-//	12  CRC-32C of bytes 0 to 11
-//	16  the zstd frame
+//	12  CRC-32C of the zstd frame
+//	16  CRC-32C of bytes 0 to 15
+//	20  the zstd frame
 //
 // With a length that can be trusted, a block that ends beyond the end of the file is told
 // from a damaged one: it is torn, because its writer died. With the checksum of the header,
-// the next block can be found behind damage.
+// the next block can be found behind damage. That of the frame is there because zstd's own
+// is of what is decompressed: some flipped bits of a frame change nothing there.
 const (
-	headerSize  = 16
+	headerSize  = 20
 	headerMagic = 0x184D2A5E
 
 	flushSize = 256 << 10 // of lines in a block: more does not compress better
-	maxLine   = 16 << 20  // a payload that is longer is an error
-	maxBlock  = flushSize + maxLine + 1
+	maxData   = 8 << 20   // a payload that is longer is an error
+	maxName   = 64 << 10  // a type, a source, or the text of an error; six times that in JSON, at worst
+	maxBlock  = flushSize + maxData + 4*6*maxName + 1024
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // putHeader makes the first bytes of block, which is complete, its header.
 func putHeader(block []byte) {
+	frame := block[headerSize:]
 	binary.LittleEndian.PutUint32(block, headerMagic)
 	binary.LittleEndian.PutUint32(block[4:], headerSize-8)
-	binary.LittleEndian.PutUint32(block[8:], uint32(len(block)-headerSize))
-	binary.LittleEndian.PutUint32(block[12:], crc32.Checksum(block[:12], castagnoli))
+	binary.LittleEndian.PutUint32(block[8:], uint32(len(frame)))
+	binary.LittleEndian.PutUint32(block[12:], crc32.Checksum(frame, castagnoli))
+	binary.LittleEndian.PutUint32(block[16:], crc32.Checksum(block[:16], castagnoli))
 }
 
-// frameSize returns the length of the zstd frame behind header h, and false if h is none.
-func frameSize(h []byte) (size int64, ok bool) {
-	if binary.LittleEndian.Uint32(h) != headerMagic || binary.LittleEndian.Uint32(h[4:]) != headerSize-8 ||
-		binary.LittleEndian.Uint32(h[12:]) != crc32.Checksum(h[:12], castagnoli) {
-		return 0, false
+// readHeader returns the length and the checksum of the zstd frame behind header h, and
+// false if h is none.
+func readHeader(h []byte) (size int64, sum uint32, ok bool) {
+	if !bytes.HasPrefix(h, magic) || binary.LittleEndian.Uint32(h[16:]) != crc32.Checksum(h[:16], castagnoli) {
+		return 0, 0, false
 	}
-	return int64(binary.LittleEndian.Uint32(h[8:])), true
+	return int64(binary.LittleEndian.Uint32(h[8:])), binary.LittleEndian.Uint32(h[12:]), true
 }
 
 // newEncoder returns what compresses lines.
@@ -94,7 +99,7 @@ func (b *blocks) read(at, size int64) (lines []byte, next int64, f *fault, err e
 	if len(head) < headerSize {
 		return nil, at, shortHeader(head), nil
 	}
-	length, ok := frameSize(h[:])
+	length, sum, ok := readHeader(h[:])
 	switch {
 	case !ok:
 		return nil, at, &fault{reason: "there is no block's header"}, nil
@@ -107,6 +112,9 @@ func (b *blocks) read(at, size int64) (lines []byte, next int64, f *fault, err e
 	b.buf = b.buf[:length]
 	if err := readAt(b.file, b.buf, at+headerSize); err != nil {
 		return nil, at, nil, err
+	}
+	if crc32.Checksum(b.buf, castagnoli) != sum {
+		return nil, at, &fault{reason: "the block's checksum is wrong"}, nil
 	}
 	lines, err = b.dec.DecodeAll(b.buf, nil)
 	if err == nil {

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,7 +15,13 @@ import (
 	"github.com/eventbus-go/eventbus/contrib/journal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		beChild(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must happen: long for a machine under load.
 const patience = 20 * time.Second
