@@ -88,6 +88,8 @@ func (w *witness) state(t *testing.T, id string) (o wire.Order) {
 
 // A toldOrder is what a journal says of an order.
 type toldOrder struct {
+	symbol               string
+	side                 engine.Side
 	intents, ends, fills int
 	filled               decimal.Decimal
 	reason               string // why it ended without being filled
@@ -102,7 +104,7 @@ func toldOrders(t *testing.T, file string) map[string]*toldOrder {
 	order := func(o engine.Order) *toldOrder {
 		id := fmt.Sprintf("%s-%d", run.Name, o.ID)
 		if told[id] == nil {
-			told[id] = &toldOrder{}
+			told[id] = &toldOrder{symbol: o.Symbol, side: o.Side}
 		}
 		return told[id]
 	}
@@ -134,14 +136,31 @@ func payload[T any](t *testing.T, r journal.Record) (data T) {
 	return data
 }
 
+// requireRecorded checks that every order that was sent is in the journal, as it was sent.
+func requireRecorded(t *testing.T, w *witness, file string) map[string]*toldOrder {
+	t.Helper()
+	told := map[string]*toldOrder{}
+	if w.orders() > 0 { // before the first there may be no journal
+		told = toldOrders(t, file)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.sent {
+		require.Contains(t, told, id, "it was sent and is in no record")
+	}
+	for id, o := range told {
+		for _, r := range w.state(t, id).Reports {
+			require.Equal(t, o.symbol+" "+string(o.side), r.Symbol+" "+r.Side, id)
+		}
+	}
+	return told
+}
+
 // requireSameOrders checks that the exchange has each order that the journal says it has, and no other: each once, with the
 // same fills, and none that works any more.
 func requireSameOrders(t *testing.T, w *witness, file string) {
 	t.Helper()
-	told := toldOrders(t, file)
-	for id := range w.sent {
-		require.Contains(t, told, id, "it was sent and is in no record")
-	}
+	told := requireRecorded(t, w, file)
 	unsent := regexp.MustCompile("^(it never arrived: .*|the matching engine is busy|there is no quote yet, .*|the order was on its way for more than .*)$")
 	for id, o := range told {
 		require.Equal(t, [2]int{1, 1}, [2]int{o.intents, o.ends}, "%s: once recorded before it was sent, and once ended: %+v", id, o)
