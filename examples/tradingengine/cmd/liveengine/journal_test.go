@@ -16,14 +16,25 @@ import (
 	"github.com/eventbus-go/eventbus/examples/tradingengine/record"
 )
 
-// day runs the live engine on an exchange for two seconds, into a journal.
-func day(t *testing.T, file string, args ...string) (w *witness, report string) {
+// day runs the live engine on an exchange, into a journal, until it has placed some orders and one was refused.
+func day(t *testing.T, file string) (w *witness, report string) {
 	t.Helper()
 	w = newWitness(t, exchange.Config{Symbols: []string{"A", "B", "C"}, Interval: time.Second, Speed: 20, Seed: 1, Rejects: 0.3,
 		Latency: time.Millisecond, Drop: 700 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
 	var stdout, stderr bytes.Buffer
-	args = append([]string{"-url", w.address, "-journal", file, "-for", "2s", "-fast", "1", "-slow", "2"}, args...)
-	require.NoError(t, run(t.Context(), args, &stdout, &stderr), stderr.String())
+	go func() {
+		ended <- run(ctx, []string{"-url", w.address, "-journal", file, "-fast", "1", "-slow", "2"}, &stdout, &stderr)
+	}()
+	require.Eventually(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.sent) > 10 && w.refused > 0
+	}, time.Minute, time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended, stderr.String())
 	return w, stdout.String()
 }
 

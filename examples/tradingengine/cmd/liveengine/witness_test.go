@@ -32,6 +32,7 @@ type witness struct {
 	address string
 	mu      sync.Mutex
 	sent    map[string]int // how often, by client id
+	refused int            // answers
 }
 
 // newWitness serves until the test ends.
@@ -64,8 +65,24 @@ func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		w.sent[r.FormValue("newClientOrderId")]++
 		w.mu.Unlock()
+		out = &refusals{out, w}
 	}
 	w.Handler.ServeHTTP(out, r)
+}
+
+// refusals counts the answers that refuse an order.
+type refusals struct {
+	http.ResponseWriter
+	witness *witness
+}
+
+func (r *refusals) WriteHeader(status int) {
+	if status == http.StatusBadRequest {
+		r.witness.mu.Lock()
+		r.witness.refused++
+		r.witness.mu.Unlock()
+	}
+	r.ResponseWriter.WriteHeader(status)
 }
 
 func (w *witness) orders() int {
