@@ -97,13 +97,17 @@ func (b *book) match(quote wire.BookTicker, now time.Time) {
 	b.sweep()
 }
 
-// cancel ends all orders that work.
-func (b *book) cancel(now time.Time) {
+// cancel ends all orders that work, or only that with a client id, and returns how many that were.
+func (b *book) cancel(clientID string, now time.Time) (cancelled int) {
 	for _, o := range b.working {
-		o.ended = true
-		b.report(o, wire.Canceled, decimal.Zero, decimal.Zero, now)
+		if clientID == "" || clientID == o.clientID {
+			o.ended = true
+			b.report(o, wire.Canceled, decimal.Zero, decimal.Zero, now)
+			cancelled++
+		}
 	}
 	b.sweep()
+	return cancelled
 }
 
 func (b *book) sweep() {

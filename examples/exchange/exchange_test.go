@@ -59,7 +59,7 @@ func TestBookFillsInParts(t *testing.T) {
 	b.match(quote("99", "5", "90", "50"), began)
 	_, refused = b.place(limit("SELL", "y", "3", "95"), quote("99", "2", "100", "4"), nil, began)
 	require.Nil(t, refused)
-	b.cancel(began)
+	b.cancel("", began)
 	b.match(quote("99", "50", "100", "50"), began)
 	require.Equal(t, []string{
 		"x NEW NEW 0 at 0", "x TRADE PARTIALLY_FILLED 4 at 100", "x TRADE PARTIALLY_FILLED 1 at 101", "x TRADE FILLED 5 at 90",
@@ -218,6 +218,8 @@ func TestHandlerRefusesAndSaysWhy(t *testing.T) {
 		{"GET", "/api/v3/order", url.Values{"origClientOrderId": {"x"}}, 400, `{"code":-2013,"msg":"there is no order \"x\""}`},
 		{"POST", "/api/v3/order", url.Values{"symbol": {"A"}, "side": {"BUY"}, "newClientOrderId": {"x"}, "quantity": {"1"}, "price": {"0.1"}, "timestamp": {"now"}}, 400, "timestamp, recvWindow: want milliseconds"},
 		{"DELETE", "/api/v3/openOrders", nil, 200, ""},
+		{"DELETE", "/api/v3/order", nil, 400, `no order \"\" works`},
+		{"DELETE", "/api/v3/order", url.Values{"origClientOrderId": {"x"}}, 400, `{"code":-2011,"msg":"no order \"x\" works"}`},
 		{"GET", "/nothing", nil, 404, ""},
 	} {
 		answer := httptest.NewRecorder()

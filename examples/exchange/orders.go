@@ -65,11 +65,21 @@ func (e *Exchange) serveState(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(state)
 }
 
-func (e *Exchange) serveCancel(w http.ResponseWriter, _ *http.Request) {
+func (e *Exchange) serveCancelAll(http.ResponseWriter, *http.Request) { e.cancel("") }
+
+func (e *Exchange) serveCancel(w http.ResponseWriter, r *http.Request) {
+	id := r.FormValue("origClientOrderId")
+	if id == "" || e.cancel(id) == 0 {
+		refuse(w, &wire.Error{Code: -2011, Message: "no order " + strconv.Quote(id) + " works"})
+	}
+}
+
+func (e *Exchange) cancel(clientID string) (cancelled int) {
 	time.Sleep(e.config.Latency)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := len(e.mu.book.reports)
-	e.mu.book.cancel(e.mu.now)
+	cancelled = e.mu.book.cancel(clientID, e.mu.now)
 	e.tellLocked(before)
+	return cancelled
 }

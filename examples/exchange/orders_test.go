@@ -45,7 +45,7 @@ func TestExchangeTellsWhatHasBecomeOfAnOrder(t *testing.T) {
 	require.Nil(t, refused)
 	_, refused = e.mu.book.place(limit("BUY", "other", "10", "101"), quote("99", "5", "100", "1"), nil, began)
 	require.Nil(t, refused)
-	e.mu.book.cancel(began)
+	e.mu.book.cancel("x", began)
 	answer := httptest.NewRecorder()
 	e.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/api/v3/order?origClientOrderId=x", http.NoBody))
 	var o wire.Order
@@ -57,6 +57,7 @@ func TestExchangeTellsWhatHasBecomeOfAnOrder(t *testing.T) {
 		happened = append(happened, r.Happened+" "+r.Filled.String())
 	}
 	require.Equal(t, []string{"NEW 0", "TRADE 4", "TRADE 5", "CANCELED 5"}, happened)
+	require.Len(t, e.mu.book.working, 1, "the other works on")
 }
 
 func TestUserStreamWithoutASequenceBeginsNow(t *testing.T) {

@@ -21,6 +21,7 @@ const buffered = 4096
 //	GET    /api/v3/klines             closed candles: symbol, startTime
 //	POST   /api/v3/order              symbol, side, quantity, price, newClientOrderId; timestamp, recvWindow
 //	GET    /api/v3/order              what has become of an order: origClientOrderId
+//	DELETE /api/v3/order              cancels an order: origClientOrderId
 //	DELETE /api/v3/openOrders         cancels all orders
 func (e *Exchange) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -29,7 +30,8 @@ func (e *Exchange) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v3/klines", e.serveKlines)
 	mux.HandleFunc("POST /api/v3/order", e.serveOrder)
 	mux.HandleFunc("GET /api/v3/order", e.serveState)
-	mux.HandleFunc("DELETE /api/v3/openOrders", e.serveCancel)
+	mux.HandleFunc("DELETE /api/v3/order", e.serveCancel)
+	mux.HandleFunc("DELETE /api/v3/openOrders", e.serveCancelAll)
 	return mux
 }
 

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/eventbus-go/eventbus/examples/amount"
 )
 
 const (
@@ -45,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return exitFailure
 	case r.Interrupted && ctx.Err() != nil: // and no replay of such a run
-		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", group(fmt.Sprint(r.Candles)))
+		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", amount.Group(fmt.Sprint(r.Candles)))
 		return exitInterrupted
 	}
 	return exitOK

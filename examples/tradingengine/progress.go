@@ -8,6 +8,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"github.com/eventbus-go/eventbus/examples/amount"
 )
 
 // progressFrom is how many candles a run plays before it shows progress: fewer take no time worth watching.
@@ -34,7 +36,7 @@ func (p *progress) candle() {
 	if !p.terminal || p.played <= progressFrom || p.bar != nil && p.played%1000 != 0 {
 		return
 	}
-	played := group(fmt.Sprint(p.played)) + " candles"
+	played := amount.Group(fmt.Sprint(p.played)) + " candles"
 	if p.bar == nil {
 		p.bar = newBar(p.size, played, p.out)
 	} else {

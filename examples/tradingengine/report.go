@@ -9,6 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/amount"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
@@ -79,9 +80,9 @@ func (r *report) nothing() string {
 	case r.Signals == 0:
 		return "no signal: the averages never crossed"
 	case r.Vetoed > 0:
-		return fmt.Sprintf("no trade: %d orders were vetoed, with the equity below %s", r.Vetoed, money(o.Least))
+		return fmt.Sprintf("no trade: %d orders were vetoed, with the equity below %s", r.Vetoed, amount.Money(o.Least))
 	case r.TooDear > 0 || r.Cancelled > 0:
-		return fmt.Sprintf("no trade: the cash, %s, does not cover a lot of %s", money(o.Cash), o.Lot)
+		return fmt.Sprintf("no trade: the cash, %s, does not cover a lot of %s", amount.Money(o.Cash), o.Lot)
 	}
 	return "no order: there was nothing to sell"
 }

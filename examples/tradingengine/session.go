@@ -57,7 +57,7 @@ func newSession(o options, feed engine.Feed, logger *slog.Logger) (*session, err
 	}
 	engine.FeedEnded.Subscribe(s.engine.Bus(), s.onEnd, eventbus.WithName("report"))
 	if o.plot != "" {
-		s.chart = newChart(o.Fast, o.Slow, o.Cash)
+		s.chart = newChart(o.Fast, o.Slow, s.ledger.Equity)
 		s.chart.subscribe(s.engine.Bus())
 	}
 	return s, nil

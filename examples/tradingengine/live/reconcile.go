@@ -21,8 +21,9 @@ func (a *Account) Resume(o engine.Order, filled decimal.Decimal) {
 	a.remember(sentOrder{Order: o, filled: filled, resumed: true})
 }
 
-// reconcile asks about each order that works, and tells what the bus does not know of it. One that still works goes on: its
-// limit is what the strategy wanted to pay, and its end is awaited like that of any other.
+// reconcile asks about each order that works, and tells what the bus does not know of it. One of an earlier run that still
+// works is cancelled: its limit is of a market that nobody has watched since, and the strategy decides anew about what was
+// not filled.
 func (a *Account) reconcile(ctx context.Context, bus *eventbus.Bus) error {
 	for _, o := range a.working() {
 		state, err := a.ask(ctx, o)
@@ -44,8 +45,22 @@ func (a *Account) reconcile(ctx context.Context, bus *eventbus.Bus) error {
 				return err
 			}
 		}
+		if o.resumed && (state.Status == wire.New || state.Status == wire.Partially) {
+			if err := a.cancel(ctx, o); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// cancel asks for the end of an order, which the stream tells. It may have ended meanwhile: then that is refused.
+func (a *Account) cancel(ctx context.Context, o sentOrder) error {
+	err := call(ctx, http.MethodDelete, a.URL+"/api/v3/order", url.Values{"origClientOrderId": {a.clientID(o.Order)}}, nil)
+	if refused := (*refusal)(nil); errors.As(err, &refused) {
+		return nil
+	}
+	return err
 }
 
 func (a *Account) working() (orders []sentOrder) {

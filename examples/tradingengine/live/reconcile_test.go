@@ -27,23 +27,28 @@ func report(id, happened, status, last, filled string) wire.Report {
 
 // memory is an exchange that knows orders, and sends reports to whoever connects.
 type memory struct {
-	orders  map[string][]wire.Report
-	late    string // the id of an order that arrives after it was asked for the first time
-	asked   atomic.Int64
-	stream  []wire.Report
-	queries chan string // of the connections
+	orders    map[string][]wire.Report
+	late      string // the id of an order that arrives after it was asked for the first time
+	asked     atomic.Int64
+	stream    []wire.Report
+	queries   chan string // of the connections
+	cancelled chan string // the ids of orders
 }
 
 func (m *memory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := r.FormValue("origClientOrderId")
+	if r.Method == http.MethodDelete {
+		m.cancelled <- id
+		return
+	}
 	if r.URL.Path == "/api/v3/order" {
-		id := r.FormValue("origClientOrderId")
 		reports, known := m.orders[id]
 		if !known || id == m.late && m.asked.Add(1) == 1 {
 			w.WriteHeader(http.StatusBadRequest)
 			json.NewEncoder(w).Encode(wire.Error{Code: wire.UnknownOrder, Message: "there is no order"})
 			return
 		}
-		json.NewEncoder(w).Encode(wire.Order{ClientID: id, Reports: reports})
+		json.NewEncoder(w).Encode(wire.Order{ClientID: id, Status: reports[len(reports)-1].Status, Reports: reports})
 		return
 	}
 	conn, err := websocket.Accept(w, r, nil)
@@ -60,7 +65,7 @@ func (m *memory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
-	m := &memory{late: "test-2", queries: make(chan string, 1),
+	m := &memory{late: "test-2", queries: make(chan string, 1), cancelled: make(chan string, 9),
 		orders: map[string][]wire.Report{
 			"test-1": {report("test-1", wire.New, wire.New, "0", "0"), report("test-1", wire.Traded, wire.Partially, "4", "4"), report("test-1", wire.Traded, wire.Partially, "1", "5")},
 			"test-2": {report("test-2", wire.New, wire.New, "0", "0"), report("test-2", wire.Traded, wire.Filled, "10", "10")},
@@ -106,5 +111,7 @@ func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled)
 	rec.ExpectNone(t)
 	require.Empty(t, <-m.queries, "the stream begins now")
+	require.Equal(t, "test-1", <-m.cancelled, "it still worked")
+	require.Empty(t, m.cancelled)
 	require.Equal(t, live.Orders{}, account.Orders(), "nothing was sent")
 }
