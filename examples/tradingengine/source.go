@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/progress"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/record"
 )
@@ -30,10 +31,10 @@ func openFeed(ctx context.Context, o *options, stderr io.Writer) (feed engine.Fe
 	if err != nil {
 		return nil, nil, err
 	}
-	bar := newProgress(file.Size, file.Bytes, stderr)
+	bar := progress.New(file.Size, file.Bytes, stderr)
 	about := func(e *engine.Ending) { e.Warnings, e.LeftOut = file.Warnings(), file.LeftOut }
-	return &engine.Replay{Candles: file, Progress: bar.candle, About: about, Stepped: o.mode == step}, func() {
-		bar.finish()
+	return &engine.Replay{Candles: file, Progress: bar.Candle, About: about, Stepped: o.mode == step}, func() {
+		bar.Finish()
 		file.Close()
 	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/exchange/client"
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
@@ -69,7 +70,7 @@ func (a *Account) OnOpening(context.Context, *eventbus.Bus, engine.Opening) erro
 // Run hears the user stream until ctx ends. A new connection goes on after the last report that was heard.
 func (a *Account) Run(ctx context.Context, bus *eventbus.Bus) error {
 	a.began = time.Now()
-	return again(ctx, a.Log, "user stream", func() (bool, error) {
+	return client.Again(ctx, a.Log, "user stream", func() (bool, error) {
 		before := a.heard
 		err := a.connect(ctx, bus)
 		return a.heard > before, err

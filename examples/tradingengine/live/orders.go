@@ -2,24 +2,23 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/exchange/client"
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 // orderWindow is how long an order may be on its way. The exchange refuses a later one: what it does not know by then, it
 // will never know. The window is over when a call is given up, so that no order comes in behind the refusal of its second try.
-const orderWindow = callTimeout
+const orderWindow = client.Timeout
 
 // OnOrder returns when the exchange has answered, so that an order is known there before the next is sent.
 func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order) error {
@@ -28,16 +27,12 @@ func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order
 		return a.refused(ctx, bus, o, "there is no quote yet, or the budget does not cover a lot at it")
 	}
 	tries := 0
-	var refused *refusal
-	err := retry(ctx, func() error {
+	err := client.Retry(ctx, sendTimeout, func() error {
 		tries++
 		query.Set("timestamp", strconv.FormatInt(wire.Millis(time.Now()), 10))
-		err := call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
-		if errors.As(err, &refused) {
-			return backoff.Permanent(err)
-		}
-		return err
+		return client.Call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
 	})
+	refused := client.AsRefusal(err)
 	a.mu.Lock()
 	a.mu.orders.Resent += tries - 1
 	if refused != nil {
@@ -47,7 +42,7 @@ func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order
 	switch {
 	case refused != nil:
 		a.remember(sentOrder{Order: o, ended: true})
-		return a.refused(ctx, bus, o, refused.answer.Message)
+		return a.refused(ctx, bus, o, refused.Message)
 	case err != nil:
 		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", a.clientID(o), err)
 	}
@@ -91,14 +86,7 @@ func (a *Account) refused(ctx context.Context, bus *eventbus.Bus, o engine.Order
 
 // CancelAll asks for the end of all working orders.
 func (a *Account) CancelAll(ctx context.Context) error {
-	return retry(ctx, func() error { return call(ctx, http.MethodDelete, a.URL+"/api/v3/openOrders", nil, nil) })
-}
-
-// retry calls until that succeeds, ctx ends, or it has failed for longer than sendTimeout.
-func retry(ctx context.Context, f func() error) error {
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, f() },
-		backoff.WithMaxElapsedTime(sendTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)))
-	return err
+	return client.Retry(ctx, sendTimeout, func() error { return client.Call(ctx, http.MethodDelete, a.URL+"/api/v3/openOrders", nil, nil) })
 }
 
 // Orders is what became of the orders that this run has sent.

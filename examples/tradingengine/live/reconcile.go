@@ -2,7 +2,6 @@ package live
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/exchange/client"
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
@@ -56,8 +56,8 @@ func (a *Account) reconcile(ctx context.Context, bus *eventbus.Bus) error {
 
 // cancel asks for the end of an order, which the stream tells. It may have ended meanwhile: then that is refused.
 func (a *Account) cancel(ctx context.Context, o sentOrder) error {
-	err := call(ctx, http.MethodDelete, a.URL+"/api/v3/order", url.Values{"origClientOrderId": {a.clientID(o.Order)}}, nil)
-	if refused := (*refusal)(nil); errors.As(err, &refused) {
+	err := client.Call(ctx, http.MethodDelete, a.URL+"/api/v3/order", url.Values{"origClientOrderId": {a.clientID(o.Order)}}, nil)
+	if client.AsRefusal(err) != nil {
 		return nil
 	}
 	return err
@@ -81,13 +81,12 @@ func (a *Account) ask(ctx context.Context, o sentOrder) (*wire.Order, error) {
 	for {
 		last := !o.resumed || time.Since(a.began) > orderWindow
 		var state wire.Order
-		err := call(ctx, http.MethodGet, a.URL+"/api/v3/order", url.Values{"origClientOrderId": {a.clientID(o.Order)}}, &state)
-		var refused *refusal
-		unknown := errors.As(err, &refused) && refused.answer.Code == wire.UnknownOrder
+		err := client.Call(ctx, http.MethodGet, a.URL+"/api/v3/order", url.Values{"origClientOrderId": {a.clientID(o.Order)}}, &state)
+		refused := client.AsRefusal(err)
 		switch {
 		case err == nil:
 			return &state, nil
-		case !unknown:
+		case refused == nil || refused.Code != wire.UnknownOrder:
 			return nil, err
 		case last:
 			return nil, nil

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 
 	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/exchange/client"
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
@@ -46,7 +45,7 @@ func (s *Stream) Resume(c engine.Candle) {
 // Run returns the cause of ctx's end.
 func (s *Stream) Run(ctx context.Context, bus *eventbus.Bus) error {
 	s.lastTrade = map[string]int64{}
-	return again(ctx, s.Log, "market stream", func() (heard bool, err error) {
+	return client.Again(ctx, s.Log, "market stream", func() (heard bool, err error) {
 		before := s.Messages
 		err = s.connect(ctx, bus)
 		return s.Messages > before, err
@@ -125,7 +124,7 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 		next = last + k.End + 1 - k.Start
 	}
 	if k.Start > next {
-		missed, err := s.fetch(ctx, k.Symbol, next, k.Start)
+		missed, err := client.Klines(ctx, s.URL, k.Symbol, next, k.Start)
 		if err != nil {
 			return err
 		}
@@ -146,17 +145,4 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 		s.Resume(c)
 	}
 	return nil
-}
-
-// fetch asks for the closed candles from start to the one at end, which is not among them.
-func (s *Stream) fetch(ctx context.Context, symbol string, start, end int64) (missed []wire.KlineRow, err error) {
-	var rows []wire.KlineRow
-	query := url.Values{"symbol": {symbol}, "startTime": {fmt.Sprint(start)}}
-	err = call(ctx, http.MethodGet, s.URL+"/api/v3/klines", query, &rows)
-	for _, k := range rows {
-		if k.Symbol = symbol; k.Start < end {
-			missed = append(missed, k)
-		}
-	}
-	return missed, err
 }
