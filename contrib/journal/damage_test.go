@@ -97,11 +97,13 @@ func TestReadNamesTheOffsetOfDamage(t *testing.T) {
 	require.NoError(t, err)
 	records := read(t, whole)
 	for at := range b {
-		for _, flip := range []byte{1 << (at % 8)} {
-			damaged := slices.Clone(b)
-			damaged[at] ^= flip
-			checkDamage(t, damaged, int64(at), begins, records)
+		block, _ := slices.BinarySearch(begins, int64(at)+1)
+		if in := int64(at) - begins[block-1]; in > 24 && in%5 != 0 { // each byte of a header, and some of a frame
+			continue
 		}
+		damaged := slices.Clone(b)
+		damaged[at] ^= 1 << (at % 8)
+		checkDamage(t, damaged, int64(at), begins, records)
 	}
 }
 

@@ -226,11 +226,18 @@ func (h *handover) count(s *Stats) {
 	s.Waiting, s.Failed, s.Unencoded = len(h.items), h.lost, h.unencoded
 }
 
-// position returns that of the last item.
-func (h *handover) position() uint64 {
+// awaitAll is await for all items so far, and for those that were refused: they never will
+// be durable.
+func (h *handover) awaitAll() <-chan error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.put
+	pos, lost, err := h.put, h.lost, h.refusesLocked()
+	h.mu.Unlock()
+	if lost > 0 {
+		done := make(chan error, 1)
+		done <- err
+		return done
+	}
+	return h.await(pos)
 }
 
 // announce makes m the manifest that is written next.

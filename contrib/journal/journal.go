@@ -128,7 +128,7 @@ func (j *Journal) Sync(ctx context.Context) error {
 		panic("journal: Sync: the context is nil")
 	}
 	select {
-	case err := <-j.handover.await(j.handover.position()):
+	case err := <-j.handover.awaitAll():
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("journal: sync: %w", ctx.Err())

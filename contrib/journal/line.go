@@ -5,22 +5,23 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
-
-	"github.com/eventbus-go/eventbus"
 )
 
-// A line of a journal is a record or a manifest. A record's line begins with its number
-// and its session, which readers that need no more rely on for speed.
+// A line of a journal is a record or a manifest. Readers accept a record's fields in any order,
+// and are faster with that in which they are written: number and session first, the payload
+// last.
 //
 //	{"manifest":{"version":1,"session":1,…}}
-//	{"n":1,"session":1,"queue":"data","seq":1,"type":"tick","time":…,"data":{…}}
+//	{"n":1,"session":1,"queue":"data","seq":1,"type":"tick","time":…,"cause":{…},"data":{…}}
 type line struct {
 	Record
 	Manifest *Manifest `json:"manifest"`
 }
 
 func parseLine(b []byte) (l line, err error) {
+	if r, ok := parseRecord(b); ok {
+		return line{Record: r}, nil
+	}
 	if err := json.Unmarshal(b, &l); err != nil {
 		return l, fmt.Errorf("a line is no record: %w", err)
 	}
@@ -44,16 +45,6 @@ func parseHead(b []byte) (l line, err error) {
 		}
 	}
 	return parseLine(b)
-}
-
-// cutNumber returns the number that b begins with, and what follows.
-func cutNumber(b []byte) (n uint64, rest []byte, ok bool) {
-	i := 0
-	for i < len(b) && i < 19 && '0' <= b[i] && b[i] <= '9' {
-		n = n*10 + uint64(b[i]-'0')
-		i++
-	}
-	return n, b[i:], i > 0
 }
 
 // A versionError says that a later version of this package has written the file.
@@ -101,12 +92,6 @@ func appendRecord(b []byte, r *Record) []byte {
 		b = appendString(append(b, `,"source":`...), r.Source)
 	}
 	b = strconv.AppendInt(append(b, `,"time":`...), r.Time, 10)
-	if r.Data != nil {
-		b = append(append(b, `,"data":`...), r.Data...)
-	}
-	if r.Error != "" {
-		b = appendString(append(b, `,"error":`...), r.Error)
-	}
 	if c := r.Cause; c != nil {
 		b = appendPlace(b, `,"cause":{"queue":`, c.Queue, c.Seq)
 		b = appendPlace(b, `,"root":{"queue":`, c.Root.Queue, c.Root.Seq)
@@ -115,23 +100,13 @@ func appendRecord(b []byte, r *Record) []byte {
 		b = strconv.AppendInt(append(b, `},"hops":`...), int64(c.Hops), 10)
 		b = append(b, '}')
 	}
-	return append(b, "}\n"...)
-}
-
-func appendPlace(b []byte, key string, q eventbus.Queue, seq uint64) []byte {
-	b = append(append(append(b, key...), '"'), q.String()...)
-	return strconv.AppendUint(append(b, `","seq":`...), seq, 10)
-}
-
-// appendString appends s in JSON.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			quoted, _ := json.Marshal(s) // of a string it never fails
-			return append(b, quoted...)
-		}
+	if r.Error != "" {
+		b = appendString(append(b, `,"error":`...), r.Error)
 	}
-	return append(append(append(b, '"'), s...), '"')
+	if r.Data != nil {
+		b = append(append(b, `,"data":`...), r.Data...)
+	}
+	return append(b, "}\n"...)
 }
 
 // appendManifest appends the line of a manifest.

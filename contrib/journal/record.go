@@ -18,8 +18,8 @@ type Record struct {
 	Source  string             `json:"source,omitempty"` // of the event
 	Time    int64              `json:"time"`             // Event.Time in ns since 1970; 0 if the event has none
 	Cause   *Cause             `json:"cause,omitempty"`  // nil for an event from outside
-	Data    json.RawMessage    `json:"data,omitempty"`   // the payload, as the codec of its type encodes it; empty for nil
 	Error   string             `json:"error,omitempty"`  // why the payload could not be encoded, and is missing
+	Data    json.RawMessage    `json:"data,omitempty"`   // the payload, as the codec of its type encodes it; empty for nil
 }
 
 // EventTime returns the time of the event in UTC, and the zero time if it has none.

@@ -41,6 +41,7 @@ type writer struct {
 	lines    []byte // not written yet
 	buffered uint64 // records in lines
 	block    []byte
+	spare    []item // for the processors to put items into
 	encoded  uint64 // the position up to which items are in lines or written
 	written  uint64 // the position up to which items are written
 	unsynced bool   // something was written after the last sync
@@ -73,9 +74,9 @@ func (w *writer) run() {
 
 // step does what there is to do, and reports whether there will be more.
 func (w *writer) step() (goOn bool) {
-	var spare []item
 	for {
-		job := w.handover.take(spare)
+		job := w.handover.take(w.spare)
+		w.spare = nil
 		if err := w.do(job); err != nil {
 			w.fail(err, w.buffered)
 			return false
@@ -85,7 +86,7 @@ func (w *writer) step() (goOn bool) {
 			return false
 		}
 		clear(job.items) // lets go of the payloads
-		spare = job.items
+		w.spare = job.items
 		// While there are lines the timer runs, and wakes the writer for what is put
 		// meanwhile. Without any it may rest only if nothing was put since take: else
 		// whoever put it has not rung.

@@ -96,8 +96,8 @@ func TestJournalFailsWithItsDisk(t *testing.T) {
 				require.ErrorIs(t, err, ErrNotStored)
 				require.ErrorIs(t, err, disk.want)
 			}
-			// The first event that fails fails behind Before alone; the tap had handed it over.
-			require.Len(t, failures, 2*(published-acted)-1)
+			// The tap may have handed the first one over that fails behind Before.
+			require.Contains(t, []int{2*(published-acted) - 1, 2 * (published - acted)}, len(failures))
 
 			s := j.Stats()
 			require.EqualValues(t, published, s.Records+s.Failed, "%+v", s)
