@@ -22,7 +22,7 @@ func (t *trading) report(w io.Writer, took time.Duration) error {
 	}
 	fmt.Fprintf(out, "%v on %s\n\n", took.Round(time.Millisecond), s.URL)
 	if r := t.restored; r.Sessions > 0 {
-		line("restored", r.Handled, "events of %d sessions, %d orders to be asked about", r.Sessions, len(r.Open))
+		line("restored", r.Handled, "events of %d sessions, counted below; %d orders to be asked about", r.Sessions, len(r.Open))
 	}
 	line("messages", s.Messages, "over %d connections", s.Connections)
 	line("trades", s.Trades, "%d missed while not connected", s.MissedTrades)
