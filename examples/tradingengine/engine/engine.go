@@ -13,6 +13,9 @@
 //	               Broker         OrderUpdate            order manager
 //	               Portfolio      PositionOpened         order manager
 //	               Portfolio      PositionClosed         order manager
+//
+// The events of a feed and of a venue come from outside; handlers publish all the others. Whoever records the former, and what
+// a broker answers to an order, can bring an engine of the same components to where this one is: see [Engine.Restore].
 package engine
 
 import (

@@ -115,7 +115,7 @@ func session(t *testing.T, path string, from, to int) (restored record.Restored,
 	require.Empty(t, m.taken, "nothing is sent")
 	j.Record(e.Bus())
 	engine.SignalGenerated.Subscribe(e.Bus(), func(ctx context.Context, _ engine.Signal) error { return j.Sync(ctx) }) // so that a cut can part it from its order
-	for _, o := range restored.Open { // nobody knows them
+	for _, o := range restored.Open {                                                                                  // nobody knows them
 		require.NoError(t, engine.OrderUpdate.Publish(t.Context(), e.Bus(), engine.Cancellation{Order: o.Order, Reason: "it never arrived"}))
 	}
 	require.NoError(t, e.Run(t.Context()))
