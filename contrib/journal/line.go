@@ -11,7 +11,10 @@ import (
 // and are faster with that in which they are written: number and session first, the payload
 // last.
 //
-//	{"manifest":{"version":1,"session":1,…}}
+// A manifest's line has the numbers of a record too, so that tools which make columns of
+// them keep integers: where a line lacks a number, pandas rounds the times of all.
+//
+//	{"n":0,"session":1,"seq":0,"time":…,"manifest":{"version":1,"session":1,…}}
 //	{"n":1,"session":1,"queue":"data","seq":1,"type":"tick","time":…,"cause":{…},"data":{…}}
 type line struct {
 	Record
@@ -19,7 +22,7 @@ type line struct {
 }
 
 func parseLine(b []byte) (l line, err error) {
-	if r, ok := parseRecord(b); ok {
+	if r, ok := parseRecord(b); ok && r.N > 0 {
 		return line{Record: r}, nil
 	}
 	if err := json.Unmarshal(b, &l); err != nil {
@@ -39,7 +42,7 @@ func parseHead(b []byte) (l line, err error) {
 		l.N, rest, ok1 = cutNumber(rest)
 		rest, ok2 = bytes.CutPrefix(rest, []byte(`,"session":`))
 		if ok1 && ok2 {
-			if l.Session, _, ok1 = cutNumber(rest); ok1 {
+			if l.Session, _, ok1 = cutNumber(rest); ok1 && l.N > 0 {
 				return l, nil
 			}
 		}
@@ -112,7 +115,11 @@ func appendRecord(b []byte, r *Record) []byte {
 // appendManifest appends the line of a manifest.
 func appendManifest(b []byte, m *Manifest) ([]byte, error) {
 	encoded, err := json.Marshal(struct {
+		N        uint64    `json:"n"`
+		Session  uint64    `json:"session"`
+		Seq      uint64    `json:"seq"`
+		Time     int64     `json:"time"`
 		Manifest *Manifest `json:"manifest"`
-	}{m})
+	}{Session: m.Session, Time: m.Start, Manifest: m})
 	return append(append(b, encoded...), '\n'), err
 }
