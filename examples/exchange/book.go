@@ -35,8 +35,9 @@ type book struct {
 	reports  []wire.Report
 }
 
-// place takes an order. One with a client id that is known already is not placed again: the answer is the state of the first.
-func (b *book) place(o *order, quote wire.BookTicker, refuse bool, now time.Time) (*order, *wire.Error) {
+// place takes an order, unless a reason to refuse it is given or found. One with a client id that is known already is
+// not placed again: the answer is the state of the first.
+func (b *book) place(o *order, quote wire.BookTicker, refuse *wire.Error, now time.Time) (*order, *wire.Error) {
 	if known := b.byClient[o.clientID]; known != nil {
 		return known, nil
 	}
@@ -51,14 +52,29 @@ func (b *book) place(o *order, quote wire.BookTicker, refuse bool, now time.Time
 		return nil, &wire.Error{Code: -1013, Message: fmt.Sprintf("quantity %s, price %s: both must be more than 0", o.quantity, o.price)}
 	case distance.GreaterThan(decimal.MustFromInt64(far, 0)):
 		return nil, &wire.Error{Code: -1013, Message: fmt.Sprintf("price %s is more than %d %% from the market, %s", o.price, far, quote.Ask)}
-	case refuse:
-		return nil, &wire.Error{Code: -2010, Message: "the matching engine is busy"}
+	case refuse != nil:
+		return nil, refuse
 	}
 	b.byClient[o.clientID] = o
 	b.working = append(b.working, o)
 	b.report(o, wire.New, decimal.Zero, decimal.Zero, now)
 	b.match(quote, now)
 	return o, nil
+}
+
+// state is what there is to know of the order with a client id, if it is known.
+func (b *book) state(clientID string) (wire.Order, bool) {
+	o := b.byClient[clientID]
+	if o == nil {
+		return wire.Order{}, false
+	}
+	state := wire.Order{ClientID: clientID, Status: o.status(), Executed: o.filled}
+	for _, r := range b.reports {
+		if r.ClientID == clientID {
+			state.Reports = append(state.Reports, r)
+		}
+	}
+	return state, true
 }
 
 // match fills the orders of the quote's symbol as far as its prices and quantities allow.
@@ -81,13 +97,17 @@ func (b *book) match(quote wire.BookTicker, now time.Time) {
 	b.sweep()
 }
 
-// cancel ends all orders that work.
-func (b *book) cancel(now time.Time) {
+// cancel ends all orders that work, or only that with a client id, and returns how many that were.
+func (b *book) cancel(clientID string, now time.Time) (cancelled int) {
 	for _, o := range b.working {
-		o.ended = true
-		b.report(o, wire.Canceled, decimal.Zero, decimal.Zero, now)
+		if clientID == "" || clientID == o.clientID {
+			o.ended = true
+			b.report(o, wire.Canceled, decimal.Zero, decimal.Zero, now)
+			cancelled++
+		}
 	}
 	b.sweep()
+	return cancelled
 }
 
 func (b *book) sweep() {

@@ -34,6 +34,8 @@ func limit(side, id, quantity, price string) *order {
 	return &order{symbol: "A", side: side, clientID: id, quantity: d(quantity), price: d(price)}
 }
 
+var busy = &wire.Error{Message: "the matching engine is busy"}
+
 func newBook() *book { return &book{byClient: map[string]*order{}} }
 
 // told is what the reports say, in short.
@@ -49,15 +51,15 @@ func told(b *book) (lines []string) {
 
 func TestBookFillsInParts(t *testing.T) {
 	b := newBook()
-	_, refused := b.place(limit("BUY", "x", "10", "101"), quote("99", "5", "100", "4"), false, began)
+	_, refused := b.place(limit("BUY", "x", "10", "101"), quote("99", "5", "100", "4"), nil, began)
 	require.Nil(t, refused)
 	b.match(quote("99", "5", "102", "50"), began) // too dear
 	b.match(quote("99", "5", "101", "1"), began)
 	b.match(quote("99", "5", "90", "50"), began)
 	b.match(quote("99", "5", "90", "50"), began)
-	_, refused = b.place(limit("SELL", "y", "3", "95"), quote("99", "2", "100", "4"), false, began)
+	_, refused = b.place(limit("SELL", "y", "3", "95"), quote("99", "2", "100", "4"), nil, began)
 	require.Nil(t, refused)
-	b.cancel(began)
+	b.cancel("", began)
 	b.match(quote("99", "50", "100", "50"), began)
 	require.Equal(t, []string{
 		"x NEW NEW 0 at 0", "x TRADE PARTIALLY_FILLED 4 at 100", "x TRADE PARTIALLY_FILLED 1 at 101", "x TRADE FILLED 5 at 90",
@@ -69,9 +71,9 @@ func TestBookFillsInParts(t *testing.T) {
 func TestBookTakesAClientIDOnce(t *testing.T) {
 	b := newBook()
 	q := quote("99", "5", "100", "4")
-	first, refused := b.place(limit("BUY", "x", "10", "101"), q, false, began)
+	first, refused := b.place(limit("BUY", "x", "10", "101"), q, nil, began)
 	require.Nil(t, refused)
-	again, refused := b.place(limit("BUY", "x", "10", "101"), q, true, began)
+	again, refused := b.place(limit("BUY", "x", "10", "101"), q, busy, began)
 	require.Nil(t, refused, "the second is not refused: it is the first")
 	require.Same(t, first, again)
 	require.Len(t, b.reports, 2)
@@ -86,7 +88,7 @@ func TestBookRefusesAndSaysWhy(t *testing.T) {
 		"the matching engine is busy":                                    limit("SELL", "x", "1", "100"),
 	} {
 		b := newBook()
-		_, refused := b.place(o, quote("99", "5", "100", "4"), true, began)
+		_, refused := b.place(o, quote("99", "5", "100", "4"), busy, began)
 		require.Equal(t, want, refused.Message)
 		require.Empty(t, b.reports)
 	}
@@ -213,7 +215,11 @@ func TestHandlerRefusesAndSaysWhy(t *testing.T) {
 		{"GET", "/api/v3/klines", url.Values{"symbol": {"A"}}, 400, "startTime in milliseconds"},
 		{"GET", "/api/v3/klines", url.Values{"symbol": {"A"}, "startTime": {"0"}}, 200, "[]"},
 		{"GET", "/ws/user", url.Values{"after": {"-1"}}, 400, "after: want the sequence"},
+		{"GET", "/api/v3/order", url.Values{"origClientOrderId": {"x"}}, 400, `{"code":-2013,"msg":"there is no order \"x\""}`},
+		{"POST", "/api/v3/order", url.Values{"symbol": {"A"}, "side": {"BUY"}, "newClientOrderId": {"x"}, "quantity": {"1"}, "price": {"0.1"}, "timestamp": {"now"}}, 400, "timestamp, recvWindow: want milliseconds"},
 		{"DELETE", "/api/v3/openOrders", nil, 200, ""},
+		{"DELETE", "/api/v3/order", nil, 400, `no order \"\" works`},
+		{"DELETE", "/api/v3/order", url.Values{"origClientOrderId": {"x"}}, 400, `{"code":-2011,"msg":"no order \"x\" works"}`},
 		{"GET", "/nothing", nil, 404, ""},
 	} {
 		answer := httptest.NewRecorder()

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
-	decimal "github.com/quagmt/udecimal"
 
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 )
@@ -19,9 +17,11 @@ const buffered = 4096
 // Handler serves
 //
 //	GET    /stream                    market data: trades, book tickers and closed candles of all symbols
-//	GET    /ws/user?after=SEQUENCE    reports of orders, from the one after SEQUENCE on
+//	GET    /ws/user?after=SEQUENCE    reports of orders, from the one after SEQUENCE on; without after, from now on
 //	GET    /api/v3/klines             closed candles: symbol, startTime
-//	POST   /api/v3/order              symbol, side, quantity, price, newClientOrderId
+//	POST   /api/v3/order              symbol, side, quantity, price, newClientOrderId; timestamp, recvWindow
+//	GET    /api/v3/order              what has become of an order: origClientOrderId
+//	DELETE /api/v3/order              cancels an order: origClientOrderId
 //	DELETE /api/v3/openOrders         cancels all orders
 func (e *Exchange) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -29,7 +29,9 @@ func (e *Exchange) Handler() http.Handler {
 	mux.HandleFunc("GET /ws/user", e.serveUser)
 	mux.HandleFunc("GET /api/v3/klines", e.serveKlines)
 	mux.HandleFunc("POST /api/v3/order", e.serveOrder)
-	mux.HandleFunc("DELETE /api/v3/openOrders", e.serveCancel)
+	mux.HandleFunc("GET /api/v3/order", e.serveState)
+	mux.HandleFunc("DELETE /api/v3/order", e.serveCancel)
+	mux.HandleFunc("DELETE /api/v3/openOrders", e.serveCancelAll)
 	return mux
 }
 
@@ -66,10 +68,16 @@ func (e *Exchange) serveStream(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Exchange) serveUser(w http.ResponseWriter, r *http.Request) {
-	after, err := strconv.Atoi(r.FormValue("after"))
-	if err != nil || after < 0 {
-		refuse(w, &wire.Error{Code: -1100, Message: "after: want the sequence of the last report that is known, or 0"})
-		return
+	e.mu.Lock()
+	after := len(e.mu.book.reports) // before the client knows that it is connected: what it asks from then on is no older
+	e.mu.Unlock()
+	if text := r.FormValue("after"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			refuse(w, &wire.Error{Code: -1100, Message: "after: want the sequence of the last report that is known, or 0"})
+			return
+		}
+		after = n
 	}
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
@@ -104,37 +112,6 @@ func (e *Exchange) serveKlines(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	json.NewEncoder(w).Encode(m.since(start))
-}
-
-func (e *Exchange) serveOrder(w http.ResponseWriter, r *http.Request) {
-	time.Sleep(e.config.Latency)
-	quantity, _ := decimal.Parse(r.FormValue("quantity")) // 0, which is refused, if it is no number
-	price, _ := decimal.Parse(r.FormValue("price"))
-	o := &order{symbol: r.FormValue("symbol"), side: r.FormValue("side"), clientID: r.FormValue("newClientOrderId"), quantity: quantity, price: price}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	m := e.mu.markets[o.symbol]
-	if m == nil {
-		refuse(w, &wire.Error{Code: -1121, Message: "symbol " + strconv.Quote(o.symbol) + " is not traded here"})
-		return
-	}
-	before := len(e.mu.book.reports)
-	placed, refused := e.mu.book.place(o, m.quote, e.mu.random.Float64() < e.config.Rejects, e.mu.now)
-	if refused != nil {
-		refuse(w, refused)
-		return
-	}
-	e.tellLocked(before)
-	json.NewEncoder(w).Encode(map[string]any{"clientOrderId": placed.clientID, "status": placed.status(), "executedQty": placed.filled})
-}
-
-func (e *Exchange) serveCancel(w http.ResponseWriter, _ *http.Request) {
-	time.Sleep(e.config.Latency)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	before := len(e.mu.book.reports)
-	e.mu.book.cancel(e.mu.now)
-	e.tellLocked(before)
 }
 
 func refuse(w http.ResponseWriter, err *wire.Error) {

@@ -2,7 +2,6 @@ package guide
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -141,20 +140,4 @@ func Example_step11SeeingItRun() {
 	// Output:
 	// accepted 1 handled 1 dropped 0
 	// strategy calls 1 failed 0
-}
-
-func Example_step12LeavingTheProcess() {
-	bus := newBus()
-	out := json.NewEncoder(os.Stdout) // or a file, or a connection
-	tap := eventbus.HandlerFunc(func(_ context.Context, e eventbus.Event) error {
-		return out.Encode(map[string]any{"type": e.Type, "data": e.Data})
-	})
-	bus.SubscribeAll(eventbus.Async(tap, time.Second), eventbus.OnQueue(eventbus.OrderQueue))
-	start(bus)
-	publish(bus, Candle{"BTC", 10})
-	if err := order.Publish(context.Background(), bus, "BUY BTC"); err != nil {
-		fmt.Println(err)
-	}
-	shutdown(bus)
-	// Output: {"data":"BUY BTC","type":"order_placed"}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/figure"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
@@ -16,12 +17,11 @@ const chartPoints = 8192
 
 // chart records what a plot shows: closes, both averages, fills, and equity at each close.
 type chart struct {
-	fast, slow *engine.Average // only onClose touches them
+	fast, slow *engine.Average        // only onClose touches them
+	equity     func() decimal.Decimal // at the last close
 
 	// Fills come on the order queue and candles on the data queue: mu keeps their processors apart.
 	mu        sync.Mutex
-	cash      decimal.Decimal
-	position  decimal.Decimal
 	buy, sell float64 // prices of fills at the open of the candle to come; NaN without
 	points    []chartPoint
 	span      int // how many candles one point stands for
@@ -37,27 +37,22 @@ type chartPoint struct {
 	lowEquity, topEquity float64
 }
 
-func newChart(fast, slow int, cash decimal.Decimal) *chart {
-	return &chart{fast: engine.NewAverage(fast), slow: engine.NewAverage(slow), cash: cash, buy: math.NaN(), sell: math.NaN(), span: 1}
+func newChart(fast, slow int, equity func() decimal.Decimal) *chart {
+	return &chart{fast: engine.NewAverage(fast), slow: engine.NewAverage(slow), equity: equity, buy: math.NaN(), sell: math.NaN(), span: 1}
 }
 
+// subscribe comes after the portfolio has subscribed, which knows the equity at a close then.
 func (c *chart) subscribe(bus *eventbus.Bus) {
 	engine.CandleClosed.Subscribe(bus, c.onClose)
 	engine.OrderFilled.Subscribe(bus, c.onFill)
-	engine.PositionOpened.Subscribe(bus, c.onAccount)
-	engine.PositionClosed.Subscribe(bus, c.onAccount)
 }
 
 func (c *chart) onClose(_ context.Context, candle engine.Candle) error {
 	c.fast.Add(candle.Close)
 	c.slow.Add(candle.Close)
-	price := candle.Close.InexactFloat64()
-	p := chartPoint{
-		candles: 1,
-		time:    unixSeconds(candle.Time),
-		low:     price, high: price,
-		fast: math.NaN(), slow: math.NaN(),
-	}
+	price, equity := candle.Close.InexactFloat64(), c.equity().InexactFloat64()
+	p := chartPoint{candles: 1, time: figure.Seconds(candle.Time), low: price, high: price, fast: math.NaN(), slow: math.NaN(),
+		lowEquity: equity, topEquity: equity}
 	if c.fast.Full() {
 		p.fast = c.fast.Float()
 	}
@@ -66,8 +61,6 @@ func (c *chart) onClose(_ context.Context, candle engine.Candle) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	equity := c.position.Mul(candle.Close).Add(c.cash).InexactFloat64()
-	p.lowEquity, p.topEquity = equity, equity
 	p.buy, p.sell = c.buy, c.sell
 	c.buy, c.sell = math.NaN(), math.NaN()
 	c.addLocked(p)
@@ -118,12 +111,5 @@ func (c *chart) onFill(_ context.Context, f engine.Fill) error {
 	} else {
 		c.sell = f.Price.InexactFloat64()
 	}
-	return nil
-}
-
-func (c *chart) onAccount(_ context.Context, a engine.Account) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cash, c.position = a.Cash, a.Position
 	return nil
 }

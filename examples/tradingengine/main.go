@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/eventbus-go/eventbus/examples/amount"
 )
 
 const (
@@ -44,32 +46,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return exitInterrupted
 		}
 		return exitFailure
-	case r.interrupted:
-		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", group(fmt.Sprint(r.Candles)))
+	case r.Interrupted && ctx.Err() != nil: // and no replay of such a run
+		fmt.Fprintf(stderr, "tradingengine: interrupted after %s candles; the report covers these\n", amount.Group(fmt.Sprint(r.Candles)))
 		return exitInterrupted
 	}
 	return exitOK
 }
 
 func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, error) {
-	candles, err := openCandles(ctx, o)
+	feed, done, err := openFeed(ctx, &o, stderr)
 	if err != nil {
 		return nil, err
 	}
-	defer candles.close()
-	bar := newProgress(candles.size, candles.Bytes, stderr)
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.log}))
-	s, err := newSession(o, candles, bar.candle, logger)
+	s, err := newSession(o, feed, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.log})))
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.run(ctx)
-	bar.finish()
+	r, err := s.recorded(ctx)
+	done()
 	if err != nil {
 		return nil, err
 	}
-	r.warnings, r.leftOut = candles.Warnings(), candles.LeftOut
-	for _, warning := range r.warnings {
+	for _, warning := range r.Warnings {
 		fmt.Fprintf(stderr, "tradingengine: %s\n", warning)
 	}
 	write := r.writeText
@@ -80,7 +78,7 @@ func trade(ctx context.Context, o options, stdout, stderr io.Writer) (*report, e
 		return nil, err
 	}
 	if o.plot != "" {
-		if r.interrupted { // what was played is drawn all the same
+		if r.Interrupted { // what was played is drawn all the same
 			ctx = context.WithoutCancel(ctx)
 		}
 		return r, s.chart.save(ctx, o.plot, r.title())

@@ -131,7 +131,7 @@ func TestReportMeasuresTrades(t *testing.T) {
 	require.Nil(t, got.AnnualisedReturn, "less than a year")
 	require.Equal(t, "2020-01-01", *got.FirstDate)
 	require.Equal(t, "2020-01-10", *got.LastDate)
-	require.Equal(t, jsonParameters{Strategy: "crossover", Least: "0", Fast: 1, Slow: 2, Lot: "1", Cash: "100"}, got.Parameters)
+	require.Equal(t, "{crossover 1 2 1 100 0 }", fmt.Sprint(got.Parameters))
 
 	r := &report{gain: decimal.MustParse("3"), Books: engine.Books{First: candleAt(0, "1"), Last: candleAt(2*31557600, "1")}}
 	a, ok := r.annualised()
@@ -204,7 +204,7 @@ func TestPortfolioKeepsTheTradesThatAreShown(t *testing.T) {
 		require.NoError(t, err)
 		source, err := candles.NewReader("walk", strings.NewReader(walkAsCSV(walk(7, n, 100))), candles.Options{Digits: maxDecimals})
 		require.NoError(t, err)
-		e, err := newSession(o, source, func() {}, slog.New(slog.DiscardHandler))
+		e, err := newSession(o, feedOf(o, source), slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		r, err := e.run(t.Context())
 		require.NoError(t, err)

@@ -3,22 +3,21 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/amount"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
 // report is what came of a run. Ratios are fractions: 0.25 is 25 %.
 type report struct {
-	source      string
-	options     options
-	interrupted bool
-	warnings    []string // of what is odd about the file
-	leftOut     int      // rows of it
+	options options
 
+	engine.Ending
 	engine.Books
 	engine.Counts
 	open []engine.Order // placed, and neither filled nor cancelled when the candles ended
@@ -27,23 +26,22 @@ type report struct {
 	gain        decimal.Decimal // final equity to the cash at the start
 	buyAndHold  decimal.Decimal // last close to first close
 
-	stats   eventbus.Stats
-	elapsed time.Duration
+	stats eventbus.Stats
 }
 
-func (s *session) report(elapsed time.Duration, interrupted bool) *report {
+func (s *session) report() *report {
 	r := &report{
-		source:      s.options.source(),
 		options:     s.options,
-		interrupted: interrupted,
+		Ending:      s.ending,
 		Books:       s.ledger.Books(),
 		Counts:      s.engine.Counts(),
 		open:        s.broker.Open(),
 		finalEquity: s.ledger.Equity(),
 		stats:       s.engine.Bus().Stats(),
-		elapsed:     elapsed,
 	}
-	r.gain = change(s.options.cash, r.finalEquity)
+	// A journal's tap is no part of the engine, and another one when the journal is played.
+	r.stats.Handlers = slices.DeleteFunc(r.stats.Handlers, func(h eventbus.HandlerStats) bool { return h.Type == "" })
+	r.gain = change(s.options.Cash, r.finalEquity)
 	if r.Candles > 0 {
 		r.buyAndHold = change(r.First.Close, r.Last.Close)
 	}
@@ -73,18 +71,18 @@ func (r *report) nothing() string {
 	switch o := r.options; {
 	case r.Fills > 0 || r.Orders > r.Cancelled:
 		return ""
-	case r.Candles <= o.slow && o.strategy == breakout:
-		return fmt.Sprintf("no signal: a close can be above the last %d from candle %d on", o.slow, o.slow+1)
-	case r.Candles <= o.slow:
-		return fmt.Sprintf("no signal: averages of %d and %d candles can cross from candle %d on", o.fast, o.slow, o.slow+1)
-	case r.Signals == 0 && o.strategy == breakout:
-		return fmt.Sprintf("no signal: no close was above the last %d", o.slow)
+	case r.Candles <= o.Slow && o.Strategy == breakout:
+		return fmt.Sprintf("no signal: a close can be above the last %d from candle %d on", o.Slow, o.Slow+1)
+	case r.Candles <= o.Slow:
+		return fmt.Sprintf("no signal: averages of %d and %d candles can cross from candle %d on", o.Fast, o.Slow, o.Slow+1)
+	case r.Signals == 0 && o.Strategy == breakout:
+		return fmt.Sprintf("no signal: no close was above the last %d", o.Slow)
 	case r.Signals == 0:
 		return "no signal: the averages never crossed"
 	case r.Vetoed > 0:
-		return fmt.Sprintf("no trade: %d orders were vetoed, with the equity below %s", r.Vetoed, money(o.least))
+		return fmt.Sprintf("no trade: %d orders were vetoed, with the equity below %s", r.Vetoed, amount.Money(o.Least))
 	case r.TooDear > 0 || r.Cancelled > 0:
-		return fmt.Sprintf("no trade: the cash, %s, does not cover a lot of %s", money(o.cash), o.lot)
+		return fmt.Sprintf("no trade: the cash, %s, does not cover a lot of %s", amount.Money(o.Cash), o.Lot)
 	}
 	return "no order: there was nothing to sell"
 }

@@ -13,40 +13,30 @@ import (
 
 // Money and quantities are strings, exact; ratios are numbers, fractions of six digits.
 type jsonReport struct {
-	Source           string         `json:"source"`
-	FirstDate        *string        `json:"first_date"`
-	LastDate         *string        `json:"last_date"`
-	Parameters       jsonParameters `json:"parameters"`
-	Interrupted      bool           `json:"interrupted"`
-	Candles          int            `json:"candles"`
-	RowsLeftOut      int            `json:"rows_left_out"`
-	Warnings         []string       `json:"warnings"`
-	Signals          int            `json:"signals"`
-	Orders           int            `json:"orders"`
-	Cancelled        int            `json:"cancelled"`
-	Vetoed           int            `json:"vetoed"`
-	Fills            int            `json:"fills"`
-	Trades           []jsonTrade    `json:"trades"`
-	FinalEquity      string         `json:"final_equity"`
-	Return           json.Number    `json:"return"`
-	BuyAndHoldReturn json.Number    `json:"buy_and_hold_return"`
-	MaxDrawdown      json.Number    `json:"max_drawdown"`
-	AnnualisedReturn *float64       `json:"annualised_return"` // null for less than a year
-	WinRate          *float64       `json:"win_rate"`          // null without a closed trade
-	Exposure         float64        `json:"exposure"`
-	Nothing          string         `json:"nothing"` // why nothing was traded; empty when something was
-	OpenOrders       int            `json:"open_orders"`
-	Queues           []jsonQueue    `json:"queues"`
-}
-
-type jsonParameters struct {
-	Strategy string `json:"strategy"`
-	Fast     int    `json:"fast"`
-	Slow     int    `json:"slow"`
-	Lot      string `json:"lot"`
-	Cash     string `json:"cash"`
-	Least    string `json:"least"`
-	Symbol   string `json:"symbol"` // as -symbol says; empty without
+	Source           string                `json:"source"`
+	FirstDate        *string               `json:"first_date"`
+	LastDate         *string               `json:"last_date"`
+	Parameters       parameters            `json:"parameters"`
+	Interrupted      bool                  `json:"interrupted"`
+	Candles          int                   `json:"candles"`
+	RowsLeftOut      int                   `json:"rows_left_out"`
+	Warnings         []string              `json:"warnings"`
+	Signals          int                   `json:"signals"`
+	Orders           int                   `json:"orders"`
+	Cancelled        int                   `json:"cancelled"`
+	Vetoed           int                   `json:"vetoed"`
+	Fills            int                   `json:"fills"`
+	Trades           []jsonTrade           `json:"trades"`
+	FinalEquity      string                `json:"final_equity"`
+	Return           json.Number           `json:"return"`
+	BuyAndHoldReturn json.Number           `json:"buy_and_hold_return"`
+	MaxDrawdown      json.Number           `json:"max_drawdown"`
+	AnnualisedReturn *float64              `json:"annualised_return"` // null for less than a year
+	WinRate          *float64              `json:"win_rate"`          // null without a closed trade
+	Exposure         float64               `json:"exposure"`
+	Nothing          string                `json:"nothing"` // why nothing was traded; empty when something was
+	OpenOrders       int                   `json:"open_orders"`
+	Queues           []eventbus.QueueStats `json:"queues"`
 }
 
 // The profit of a trade that is still open is what its sale at the last close would make.
@@ -59,32 +49,10 @@ type jsonTrade struct {
 	Profit     string  `json:"profit"`
 }
 
-type jsonQueue struct {
-	Queue     string `json:"queue"`
-	Capacity  int    `json:"capacity"`
-	Depth     int    `json:"depth"`
-	Deferred  int    `json:"deferred"`
-	HighWater int    `json:"high_water"`
-	Accepted  uint64 `json:"accepted"`
-	Handled   uint64 `json:"handled"`
-	Unhandled uint64 `json:"unhandled"`
-	Failed    uint64 `json:"failed"`
-	Panicked  uint64 `json:"panicked"`
-	Dropped   uint64 `json:"dropped"`
-	Evicted   uint64 `json:"evicted"`
-	Conflated uint64 `json:"conflated"`
-	Expired   uint64 `json:"expired"`
-	Withdrawn uint64 `json:"withdrawn"`
-	Rejected  uint64 `json:"rejected"`
-}
-
 func (r *report) writeJSON(w io.Writer) error {
 	out := jsonReport{
-		Source: r.source,
-		Parameters: jsonParameters{Strategy: r.options.strategy, Fast: r.options.fast, Slow: r.options.slow, Lot: r.options.lot.String(), Cash: r.options.cash.String(),
-			Least: r.options.least.String(), Symbol: r.options.reading.Symbol},
-		Interrupted: r.interrupted, Cancelled: r.Cancelled, Vetoed: r.Vetoed, Exposure: *share(r.exposure()), Nothing: r.nothing(),
-		Candles: r.Candles, RowsLeftOut: r.leftOut, Warnings: append([]string{}, r.warnings...),
+		Source: r.options.source, Parameters: r.options.parameters, Interrupted: r.Interrupted, Cancelled: r.Cancelled, Vetoed: r.Vetoed, Exposure: *share(r.exposure()), Nothing: r.nothing(),
+		Candles: r.Candles, RowsLeftOut: r.LeftOut, Warnings: append([]string{}, r.Warnings...),
 		Signals: r.Signals, Orders: r.Orders, Fills: r.Fills,
 		Trades:           []jsonTrade{},
 		FinalEquity:      r.finalEquity.String(),
@@ -92,6 +60,7 @@ func (r *report) writeJSON(w io.Writer) error {
 		BuyAndHoldReturn: ratio(r.buyAndHold),
 		MaxDrawdown:      ratio(r.Drawdown),
 		OpenOrders:       len(r.open),
+		Queues:           r.stats.Queues[:],
 	}
 	layout := r.timeLayout()
 	if r.Candles > 0 {
@@ -106,9 +75,6 @@ func (r *report) writeJSON(w io.Writer) error {
 	}
 	for _, t := range r.Trades {
 		out.Trades = append(out.Trades, r.jsonTrade(t, layout))
-	}
-	for _, q := range r.stats.Queues {
-		out.Queues = append(out.Queues, newJSONQueue(q))
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
@@ -128,14 +94,6 @@ func (r *report) jsonTrade(t *engine.Trade, layout string) jsonTrade {
 		out.ExitDate, out.ExitPrice = &date, &price
 	}
 	return out
-}
-
-func newJSONQueue(q eventbus.QueueStats) jsonQueue {
-	return jsonQueue{
-		Queue: q.Queue.String(), Capacity: q.Capacity, Depth: q.Depth, Deferred: q.Deferred, HighWater: q.HighWater,
-		Accepted: q.Accepted, Handled: q.Handled, Unhandled: q.Unhandled, Failed: q.Failed, Panicked: q.Panicked,
-		Dropped: q.Dropped, Evicted: q.Evicted, Conflated: q.Conflated, Expired: q.Expired, Withdrawn: q.Withdrawn, Rejected: q.Rejected,
-	}
 }
 
 // share rounds a fraction to six digits.

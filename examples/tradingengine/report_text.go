@@ -9,6 +9,7 @@ import (
 
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/amount"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
@@ -20,12 +21,12 @@ func (r *report) writeText(w io.Writer) error {
 	r.writeSummary(out)
 	r.writeTrades(out)
 	fmt.Fprintf(out, "\nBus\n\n%s\n", strings.TrimRight(r.stats.String(), "\n"))
-	seconds := r.elapsed.Seconds()
+	seconds := r.Took.Seconds()
 	perSecond := decimal.Zero
 	if seconds > 0 {
 		perSecond = decimal.MustFromUint64(uint64(float64(r.events())/seconds), 0)
 	}
-	fmt.Fprintf(out, "\n%s events in %.3f s: %s events a second\n", group(fmt.Sprint(r.events())), seconds, group(perSecond.String()))
+	fmt.Fprintf(out, "\n%s events in %.3f s: %s events a second\n", amount.Group(fmt.Sprint(r.events())), seconds, amount.Group(perSecond.String()))
 	_, err := w.Write(out.Bytes())
 	return err
 }
@@ -33,32 +34,32 @@ func (r *report) writeText(w io.Writer) error {
 func (r *report) writeSummary(w io.Writer) {
 	o := r.options
 	fmt.Fprint(w, r.title())
-	if r.interrupted {
+	if r.Interrupted {
 		fmt.Fprint(w, " (interrupted)")
 	}
-	fmt.Fprintf(w, "\n%s, lots of %s, %s at the start\nlong only, no fees, no slippage\n\n", o.describe(), o.lot, money(o.cash))
+	fmt.Fprintf(w, "\n%s, lots of %s, %s at the start\nlong only, no fees, no slippage\n\n", o.describe(), o.Lot, amount.Money(o.Cash))
 
 	line := func(name, value, note string) {
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-18s%14s   %s", name, value, note), " "))
 	}
-	count := func(name string, n int, note string) { line(name, group(fmt.Sprint(n)), note) }
+	count := func(name string, n int, note string) { line(name, amount.Group(fmt.Sprint(n)), note) }
 	count("candles", r.Candles, "")
 	count("signals", r.Signals, "")
 	count("orders", r.Orders, r.ordersNote())
 	count("fills", r.Fills, "")
 	fmt.Fprintln(w)
-	line("final equity", money(r.finalEquity), "")
-	line("return", percent(r.gain), "")
-	line("buy and hold", percent(r.buyAndHold), "first close to last close")
+	line("final equity", amount.Money(r.finalEquity), "")
+	line("return", amount.Percent(r.gain), "")
+	line("buy and hold", amount.Percent(r.buyAndHold), "first close to last close")
 	if a, ok := r.annualised(); ok {
-		line("a year", percent(decimal.MustFromFloat64(a)), "the return, annualised")
+		line("a year", amount.Percent(decimal.MustFromFloat64(a)), "the return, annualised")
 	}
-	line("largest drawdown", percent(r.Drawdown), "of equity at the close, from its peak")
+	line("largest drawdown", amount.Percent(r.Drawdown), "of equity at the close, from its peak")
 	if won, ok := r.winRate(); ok {
-		line("trades won", percent(decimal.MustFromFloat64(won)), fmt.Sprintf("%s of %s", group(fmt.Sprint(r.Won)), group(fmt.Sprint(r.Closed))))
+		line("trades won", amount.Percent(decimal.MustFromFloat64(won)), fmt.Sprintf("%s of %s", amount.Group(fmt.Sprint(r.Won)), amount.Group(fmt.Sprint(r.Closed))))
 	}
-	line("exposure", percent(decimal.MustFromFloat64(r.exposure())), "of the candles closed with a position")
-	for _, note := range append([]string{r.nothing()}, r.warnings...) {
+	line("exposure", amount.Percent(decimal.MustFromFloat64(r.exposure())), "of the candles closed with a position")
+	for _, note := range append([]string{r.nothing()}, r.Warnings...) {
 		if note != "" {
 			fmt.Fprintf(w, "\n  %s\n", note)
 		}
@@ -68,13 +69,13 @@ func (r *report) writeSummary(w io.Writer) {
 func (r *report) ordersNote() string {
 	var notes []string
 	if r.Cancelled > 0 {
-		notes = append(notes, fmt.Sprintf("%s cancelled: the cash did not cover a lot", group(fmt.Sprint(r.Cancelled))))
+		notes = append(notes, fmt.Sprintf("%s cancelled: the cash did not cover a lot", amount.Group(fmt.Sprint(r.Cancelled))))
 	}
 	if r.Vetoed > 0 {
-		notes = append(notes, fmt.Sprintf("%s vetoed: the equity was below %s", group(fmt.Sprint(r.Vetoed)), money(r.options.least)))
+		notes = append(notes, fmt.Sprintf("%s vetoed: the equity was below %s", amount.Group(fmt.Sprint(r.Vetoed)), amount.Money(r.options.Least)))
 	}
 	for _, o := range r.open {
-		notes = append(notes, fmt.Sprintf("still open: %s %s of %s", o.Side, group(o.Quantity.String()), o.Time.Format(r.timeLayout())))
+		notes = append(notes, fmt.Sprintf("still open: %s %s of %s", o.Side, amount.Group(o.Quantity.String()), o.Time.Format(r.timeLayout())))
 	}
 	return strings.Join(notes, "; ")
 }
@@ -97,7 +98,7 @@ func (r *report) writeTrades(w io.Writer) {
 		r.writeTrade(table, i+1, t, layout)
 	}
 	if hidden > 0 {
-		fmt.Fprintf(table, "...\t%s more\t\t(-json has all)\t\t\t\t\n", group(fmt.Sprint(hidden)))
+		fmt.Fprintf(table, "...\t%s more\t\t(-json has all)\t\t\t\t\n", amount.Group(fmt.Sprint(hidden)))
 	}
 	for i, t := range last {
 		r.writeTrade(table, tradesShown+hidden+i+1, t, layout)
@@ -108,16 +109,16 @@ func (r *report) writeTrades(w io.Writer) {
 func (r *report) writeTrade(w io.Writer, number int, t *engine.Trade, layout string) {
 	exitDate, exitPrice := "open", ""
 	if t.Closed() {
-		exitDate, exitPrice = t.ExitTime.Format(layout), price(t.ExitPrice())
+		exitDate, exitPrice = t.ExitTime.Format(layout), amount.Price(t.ExitPrice())
 	}
-	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", number, t.EntryTime.Format(layout), price(t.EntryPrice()),
-		exitDate, exitPrice, group(t.Bought.String()), money(t.Profit(r.Last.Close)))
+	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", number, t.EntryTime.Format(layout), amount.Price(t.EntryPrice()),
+		exitDate, exitPrice, amount.Group(t.Bought.String()), amount.Money(t.Profit(r.Last.Close)))
 }
 
 func (r *report) title() string {
 	if r.Candles == 0 {
-		return r.source
+		return r.options.source
 	}
 	layout := r.timeLayout()
-	return fmt.Sprintf("%s, %s to %s", r.source, r.First.Time.Format(layout), r.Last.Time.Format(layout))
+	return fmt.Sprintf("%s, %s to %s", r.options.source, r.First.Time.Format(layout), r.Last.Time.Format(layout))
 }

@@ -72,7 +72,7 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 				require.Less(t, liveHeap(), before+8*(end-begin), "%s: bytes kept for good, less than 8 a candle", m)
 			}
 		})
-		e, err := newSession(o, source, func() {}, slog.New(slog.DiscardHandler))
+		e, err := newSession(o, feedOf(o, source), slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		r, err := e.run(t.Context())
 		require.NoError(t, err)

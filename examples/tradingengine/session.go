@@ -18,53 +18,68 @@ type session struct {
 	broker  *engine.PaperBroker
 	ledger  *engine.Ledger
 	chart   *chart // nil when nothing is to be drawn
+	ending  engine.Ending
 }
 
 // newSession is where the components are chosen. To trade with others, put them in here.
-func newSession(o options, candles engine.Source, progress func(), logger *slog.Logger) (*session, error) {
-	s := &session{options: o, broker: engine.NewPaperBroker(o.lot)}
+func newSession(o options, feed engine.Feed, logger *slog.Logger) (*session, error) {
+	s := &session{options: o, broker: engine.NewPaperBroker(o.Lot)}
 	if o.json {
-		s.ledger = engine.NewLedger(o.cash, 0)
+		s.ledger = engine.NewLedger(o.Cash, 0)
 	} else {
-		s.ledger = engine.NewLedger(o.cash, tradesShown)
+		s.ledger = engine.NewLedger(o.Cash, tradesShown)
 	}
 	c := engine.Config{
-		Feed:       &engine.Replay{Candles: candles, Progress: progress, Stepped: o.mode == step},
-		Strategies: []engine.Strategy{engine.NewCrossover(o.fast, o.slow)},
+		Feed:       feed,
+		Strategies: []engine.Strategy{engine.NewCrossover(o.Fast, o.Slow)},
 		Broker:     s.broker,
 		Portfolio:  s.ledger,
-		Cash:       o.cash,
-		Lot:        o.lot,
+		Cash:       o.Cash,
+		Lot:        o.Lot,
 		Stepped:    o.mode == step,
 		Options:    []eventbus.Option{eventbus.WithLogger(logger)},
 	}
-	if o.strategy == breakout {
-		c.Strategies = []engine.Strategy{engine.NewBreakout(o.slow, o.fast)}
+	if o.Strategy == breakout {
+		c.Strategies = []engine.Strategy{engine.NewBreakout(o.Slow, o.Fast)}
 	}
-	if o.least.IsPos() {
-		c.Risk = append(c.Risk, engine.LossLimit{Least: o.least})
+	if o.Least.IsPos() {
+		c.Risk = append(c.Risk, engine.LossLimit{Least: o.Least})
 	}
 	if o.mode == single {
 		c.Options = append(c.Options, eventbus.WithSingleThread())
+	}
+	if o.journal+o.replay != "" { // by its cause an event from outside is told from one that a handler has published
+		c.Options = append(c.Options, eventbus.WithCauses())
 	}
 	var err error
 	if s.engine, err = engine.New(c); err != nil {
 		return nil, err
 	}
+	engine.FeedEnded.Subscribe(s.engine.Bus(), s.onEnd, eventbus.WithName("report"))
 	if o.plot != "" {
-		s.chart = newChart(o.fast, o.slow, o.cash)
+		s.chart = newChart(o.Fast, o.Slow, s.ledger.Equity)
 		s.chart.subscribe(s.engine.Bus())
 	}
 	return s, nil
 }
 
-// run plays all candles, or those until ctx ends, and reports on them.
+func (s *session) onEnd(_ context.Context, e engine.Ending) error {
+	s.ending = e
+	return nil
+}
+
+// run plays all that the feed has, or what it tells until ctx ends, and reports on it.
 func (s *session) run(ctx context.Context) (*report, error) {
 	began := time.Now()
 	err := s.engine.Run(ctx)
-	interrupted := err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
-	if err != nil && !interrupted {
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, context.Cause(ctx))) {
 		return nil, err
 	}
-	return s.report(time.Since(began), interrupted), nil
+	if s.ending.Took == 0 { // a replay that was cut short, or one of a run that was killed
+		s.ending = engine.Ending{Took: time.Since(began), Interrupted: true}
+		if ctx.Err() == nil {
+			s.ending.Warnings = []string{s.options.replay + " has no end: the run was killed"}
+		}
+	}
+	return s.report(), nil
 }

@@ -36,11 +36,16 @@ func firstOfSP500(t *testing.T, n int, atEnd func() (candles.Candle, error)) eng
 	})
 }
 
+// feedOf is the feed of a program that reads from source.
+func feedOf(o options, source engine.Source) engine.Feed {
+	return &engine.Replay{Candles: source, Stepped: o.mode == step}
+}
+
 func testSession(t *testing.T, source engine.Source) *session {
 	t.Helper()
 	o, err := parseOptions([]string{"-fast", "5", "-slow", "20"}, io.Discard)
 	require.NoError(t, err)
-	e, err := newSession(o, source, func() {}, slog.New(slog.DiscardHandler))
+	e, err := newSession(o, feedOf(o, source), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return e
 }
@@ -51,7 +56,7 @@ func TestInterruptedRunIsTheRunOfAShorterFile(t *testing.T) {
 	for _, n := range []int{0, 1, 21, 1000} {
 		short, err := testSession(t, firstOfSP500(t, n, endOfFile)).run(t.Context())
 		require.NoError(t, err)
-		require.False(t, short.interrupted)
+		require.False(t, short.Interrupted)
 
 		ctx, cancel := context.WithCancel(t.Context())
 		source := firstOfSP500(t, n, func() (candles.Candle, error) {
@@ -60,10 +65,10 @@ func TestInterruptedRunIsTheRunOfAShorterFile(t *testing.T) {
 		})
 		cut, err := testSession(t, source).run(ctx)
 		require.NoError(t, err)
-		require.True(t, cut.interrupted)
+		require.True(t, cut.Interrupted)
 		require.Equal(t, n, cut.Candles)
 
-		cut.interrupted, cut.elapsed, short.elapsed = false, 0, 0
+		cut.Interrupted, cut.Took, short.Took = false, 0, 0
 		require.Equal(t, short, cut)
 	}
 }
@@ -79,7 +84,7 @@ func TestInterruptDuringACandleLetsItFinish(t *testing.T) {
 	})
 	r, err := e.run(ctx)
 	require.NoError(t, err)
-	require.True(t, r.interrupted)
+	require.True(t, r.Interrupted)
 	require.Equal(t, 100, r.Candles)
 }
 
@@ -92,7 +97,8 @@ func TestCandleOpensBeforeItCloses(t *testing.T) {
 	require.NoError(t, err)
 	rec.Expect(t,
 		eventbustest.Payload(eventbus.CandleUpdate, engine.Opening{Time: first.Time, Price: first.Open}),
-		eventbustest.Payload(eventbus.CandleClosed, engine.Candle{Candle: first}))
+		eventbustest.Payload(eventbus.CandleClosed, engine.Candle{Candle: first}),
+		eventbustest.Type(engine.FeedEnded.Type()))
 	rec.ExpectNone(t)
 }
 
@@ -151,7 +157,7 @@ func TestClosedBusEndsTheRun(t *testing.T) {
 }
 
 func TestNilLoggerIsRefused(t *testing.T) {
-	_, err := newSession(options{fast: 1, slow: 2, lot: decimal.One, cash: decimal.One}, candleFunc(endOfFile), func() {}, nil)
+	_, err := newSession(options{parameters: parameters{Fast: 1, Slow: 2, Lot: decimal.One, Cash: decimal.One}}, feedOf(options{}, candleFunc(endOfFile)), nil)
 	require.Error(t, err)
 }
 

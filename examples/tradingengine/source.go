@@ -3,54 +3,67 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/progress"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
+	"github.com/eventbus-go/eventbus/examples/tradingengine/record"
 )
 
 //go:embed data/sp500-2000.csv
 var sp500 string
 
-// candleFile is the file, or the embedded data, that a run reads.
-type candleFile struct {
-	*candles.Reader
-	size  int64 // in bytes; 0 when unknown, as of a pipe
-	close func()
+// openFeed opens what the options say: a journal, which says how it is traded, or candles. In the end done lets go of it.
+func openFeed(ctx context.Context, o *options, stderr io.Writer) (feed engine.Feed, done func(), err error) {
+	if o.replay != "" {
+		run, err := record.First[parameters](o.replay, "tradingengine")
+		if err != nil {
+			return nil, nil, fmt.Errorf("-replay: %w", err)
+		}
+		o.source, o.parameters, o.mode = run.Name, run.Parameters, step
+		return record.Feed(o.replay), func() {}, nil
+	}
+	file, err := openCandles(ctx, *o)
+	if err != nil {
+		return nil, nil, err
+	}
+	bar := progress.New(file.Size, file.Bytes, stderr)
+	about := func(e *engine.Ending) { e.Warnings, e.LeftOut = file.Warnings(), file.LeftOut }
+	return &engine.Replay{Candles: file, Progress: bar.Candle, About: about, Stepped: o.mode == step}, func() {
+		bar.Finish()
+		file.Close()
+	}, nil
 }
 
-func openCandles(ctx context.Context, o options) (*candleFile, error) {
+// openCandles opens the file, or the embedded data, that a run reads.
+func openCandles(ctx context.Context, o options) (*candles.File, error) {
 	if o.csv == "" {
 		text := sp500 + "\n" // its last line has no end
 		reader, err := candles.NewReader("sp500-2000.csv", strings.NewReader(text), o.reading)
-		return &candleFile{Reader: reader, size: int64(len(text)), close: func() {}}, err
+		return &candles.File{Reader: reader, Size: int64(len(text))}, err
 	}
-	file, err := os.Open(o.csv)
+	file, err := candles.Open(ctx, o.csv, o.reading)
 	if err != nil {
 		return nil, fmt.Errorf("-csv: %w", err)
 	}
-	f := &candleFile{close: func() { file.Close() }}
-	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-		f.size = info.Size()
-	} else {
-		f.closeAtEnd(ctx, file)
-	}
-	if f.Reader, err = candles.NewReader(o.csv, file, o.reading); err != nil {
-		f.close()
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%s: %w before the first row", o.csv, context.Cause(ctx))
-		}
-		return nil, err
-	}
-	return f, nil
+	return file, nil
 }
 
-// closeAtEnd lets the end of ctx end a read that waits for a pipe's writer.
-func (f *candleFile) closeAtEnd(ctx context.Context, file *os.File) {
-	stop := context.AfterFunc(ctx, func() { file.Close() })
-	f.close = func() {
-		stop()
-		file.Close()
+// recorded runs the session, into a journal if the options name one.
+func (s *session) recorded(ctx context.Context) (*report, error) {
+	o := s.options
+	if o.journal == "" {
+		return s.run(ctx)
 	}
+	journal, err := record.Open(o.journal, record.Run[parameters]{Program: "tradingengine", Name: o.source, Parameters: o.parameters})
+	if err != nil {
+		return nil, fmt.Errorf("-journal: %w", err)
+	}
+	journal.Record(s.engine.Bus())
+	r, err := s.run(ctx)
+	return r, errors.Join(err, journal.Close())
 }

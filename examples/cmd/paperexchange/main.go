@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	c.Symbols = strings.Split(*symbols, ",")
 	if *csv != "" {
-		if err := replay(&c, *csv); err != nil {
+		if err := replay(ctx, &c, *csv); err != nil {
 			return err
 		}
 	}
@@ -55,16 +55,14 @@ func run(ctx context.Context, args []string) error {
 }
 
 // replay reads the file once for each symbol.
-func replay(c *exchange.Config, csv string) error {
+func replay(ctx context.Context, c *exchange.Config, csv string) error {
 	sources := map[string]exchange.Source{}
 	for _, symbol := range c.Symbols {
-		file, err := os.Open(csv)
+		file, err := candles.Open(ctx, csv, candles.Options{Digits: 9})
 		if err != nil {
 			return fmt.Errorf("-csv: %w", err)
 		}
-		if sources[symbol], err = candles.NewReader(csv, file, candles.Options{Digits: 9}); err != nil {
-			return err
-		}
+		sources[symbol] = file // the end of the process closes it
 	}
 	c.Replay = func(symbol string) exchange.Source { return sources[symbol] }
 	return nil

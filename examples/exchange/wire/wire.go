@@ -106,6 +106,18 @@ type Report struct {
 	At           int64           `json:"T"`
 }
 
+// Order is what an exchange answers of an order. Reports, all that happened to it, are in the answer to GET alone; an
+// exchange that has no such list has one of the order's fills.
+type Order struct {
+	ClientID string          `json:"clientOrderId"`
+	Status   string          `json:"status"`
+	Executed decimal.Decimal `json:"executedQty"`
+	Reports  []Report        `json:"reports,omitempty"`
+}
+
+// UnknownOrder is the code of the error that says that no order has the client id.
+const UnknownOrder = -2013
+
 // Error is the body of an answer with status 400.
 type Error struct {
 	Code    int    `json:"code"`

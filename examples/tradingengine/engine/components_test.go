@@ -121,7 +121,8 @@ func TestOrderManagerHasOneOrderAtATime(t *testing.T) {
 	_, ok = order(Buy)
 	require.False(t, ok, "the cash does not cover a lot")
 	require.Equal(t, Counts{Signals: 9, TooDear: 1, Orders: 3, Cancelled: 1}, m.counts)
-	<-m.halt()
+	<-m.rest()
+	require.NoError(t, m.onTrading(t.Context(), nil, Trading{}))
 	_, ok = order(Buy)
 	require.False(t, ok, "no order is placed any more")
 }

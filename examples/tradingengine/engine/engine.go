@@ -4,13 +4,18 @@
 //	data queue     Feed           CandleUpdate           Broker
 //	               Feed           CandleClosed           Strategy, Portfolio
 //	               Feed           QuoteChanged           whoever subscribes
-//	signal queue   Strategy       SignalGenerated        order manager, which asks Risk
+//	               Feed           FeedEnded              whoever subscribes
+//	signal queue   Engine         TradingChanged         order manager
+//	               Strategy       SignalGenerated        order manager, which asks Risk
 //	order queue    order manager  OrderPlaced            Broker
 //	               Broker         OrderPartiallyFilled   Portfolio
 //	               Broker         OrderFilled            Portfolio
 //	               Broker         OrderUpdate            order manager
 //	               Portfolio      PositionOpened         order manager
 //	               Portfolio      PositionClosed         order manager
+//
+// The events of a feed and of a venue come from outside; handlers publish all the others. Whoever records the former, and what
+// a broker answers to an order, can bring an engine of the same components to where this one is: see [Engine.Restore].
 package engine
 
 import (
@@ -23,7 +28,7 @@ import (
 	decimal "github.com/quagmt/udecimal"
 )
 
-// A Feed publishes CandleClosed, and CandleUpdate and QuoteChanged where it has them. It returns nil at the end of the market
+// A Feed publishes CandleClosed, and CandleUpdate, QuoteChanged and FeedEnded where it has them. It returns nil at the end of the market
 // data, and the cause of ctx's end when that comes first. Run is called once.
 type Feed interface {
 	Run(ctx context.Context, bus *eventbus.Bus) error
@@ -76,6 +81,7 @@ type Config struct {
 
 	Stepped bool // no processors: the feed runs the handlers, with RunUntilIdle
 	Options []eventbus.Option
+	Sending []eventbus.SubscribeOption // of the broker's OnOrder, such as a middleware that keeps a record
 }
 
 // Engine is a trading system. Run it once.
@@ -83,7 +89,8 @@ type Engine struct {
 	config Config
 	bus    *eventbus.Bus
 	orders *orderManager
-	fail   context.CancelCauseFunc // ends the run; set before the bus starts
+	broker *eventbus.Subscription  // of its OnOrder
+	fail   context.CancelCauseFunc // ends the run; set before handlers run
 }
 
 // New makes an engine of components, and wires them.
@@ -115,13 +122,18 @@ func (e *Engine) wire() {
 		c.Portfolio.OnClose(candle)
 		return nil
 	})
+	hear(e, TradingChanged, e.orders, "onTrading", e.orders.onTrading)
 	hear(e, SignalGenerated, e.orders, "onSignal", e.orders.onSignal)
-	hear(e, OrderPlaced, c.Broker, "OnOrder", c.Broker.OnOrder)
+	e.connectBroker()
 	hear(e, OrderPartiallyFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
 	hear(e, OrderFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
 	hear(e, OrderUpdate, e.orders, "onCancelled", e.orders.onCancelled)
 	hear(e, PositionOpened, e.orders, "onAccount", e.orders.onAccount)
 	hear(e, PositionClosed, e.orders, "onAccount", e.orders.onAccount)
+}
+
+func (e *Engine) connectBroker() {
+	e.broker = hear(e, OrderPlaced, e.config.Broker, "OnOrder", e.config.Broker.OnOrder, e.config.Sending...)
 }
 
 // ask returns the handler that publishes what a strategy says.
@@ -136,9 +148,10 @@ func (e *Engine) ask(s Strategy) func(context.Context, *eventbus.Bus, Candle) er
 }
 
 // hear subscribes a component's method to a topic.
-func hear[T any](e *Engine, topic eventbus.Topic[T], component any, method string, f func(context.Context, *eventbus.Bus, T) error) {
+func hear[T any](e *Engine, topic eventbus.Topic[T], component any, method string, f func(context.Context, *eventbus.Bus, T) error,
+	opts ...eventbus.SubscribeOption) *eventbus.Subscription {
 	handle := func(ctx context.Context, data T) error { return f(ctx, e.bus, data) }
-	topic.Subscribe(e.bus, handle, eventbus.WithName(fmt.Sprintf("%T.%s", component, method)))
+	return topic.Subscribe(e.bus, handle, append([]eventbus.SubscribeOption{eventbus.WithName(fmt.Sprintf("%T.%s", component, method))}, opts...)...)
 }
 
 // Bus is what the components talk on. Whoever else wants to hear something subscribes to it before Run.

@@ -16,6 +16,8 @@ var (
 	CandleUpdate         = eventbus.NewTopic[Opening](eventbus.CandleUpdate, eventbus.DataQueue)
 	CandleClosed         = eventbus.NewTopic[Candle](eventbus.CandleClosed, eventbus.DataQueue, eventbus.WithOverflow(eventbus.Block, 0))
 	QuoteChanged         = eventbus.NewTopic[Quote]("quote_changed", eventbus.DataQueue, eventbus.WithConflateBy(func(q Quote) string { return q.Symbol }))
+	FeedEnded            = eventbus.NewTopic[Ending]("feed_ended", eventbus.DataQueue)
+	TradingChanged       = eventbus.NewTopic[Trading]("trading_changed", eventbus.SignalQueue)
 	SignalGenerated      = eventbus.NewTopic[Signal](eventbus.SignalGenerated, eventbus.SignalQueue)
 	OrderPlaced          = eventbus.NewTopic[Order](eventbus.OrderPlaced, eventbus.OrderQueue)
 	OrderPartiallyFilled = eventbus.NewTopic[Fill](eventbus.OrderPartiallyFilled, eventbus.OrderQueue)
@@ -43,6 +45,18 @@ type Quote struct {
 	Symbol   string
 	Bid, Ask decimal.Decimal
 }
+
+// Ending is the payload of FeedEnded, the last event of a replay: what a report tells beside the events.
+type Ending struct {
+	Took        time.Duration
+	Interrupted bool
+	Warnings    []string // of what is odd about the candles
+	LeftOut     int      // rows without one
+}
+
+// Trading is the payload of TradingChanged: whether a signal may lead to an order. It is an event, so that a recorded run
+// tells which signals came too late.
+type Trading struct{ Allowed bool }
 
 // Side is the direction of a signal or an order.
 type Side string

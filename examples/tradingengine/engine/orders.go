@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/eventbus-go/eventbus"
@@ -22,12 +24,12 @@ type orderManager struct {
 	lastID    int
 	counts    Counts
 	halted    bool
-	atRest    chan struct{} // closed when no order works any more after halt
+	atRest    chan struct{} // closed when no order works any more; nil when nobody waits for that
 }
 
 func newOrderManager(risk []Risk, lot, cash, budget decimal.Decimal) *orderManager {
 	return &orderManager{risk: risk, lot: lot, budget: budget, account: Account{Cash: cash, Equity: cash},
-		atRest: make(chan struct{}), positions: map[string]decimal.Decimal{}, working: map[string]Order{}}
+		positions: map[string]decimal.Decimal{}, working: map[string]Order{}}
 }
 
 // onSignal places an order for as much as the cash buys when flat, or for the whole position when long, and ignores
@@ -121,26 +123,39 @@ func (m *orderManager) endLocked(o Order) {
 		return
 	}
 	delete(m.working, o.Symbol)
-	if m.halted && len(m.working) == 0 {
+	m.restLocked()
+}
+
+// onTrading lets signals lead to orders, or not.
+func (m *orderManager) onTrading(_ context.Context, _ *eventbus.Bus, t Trading) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.halted = !t.Allowed
+	return nil
+}
+
+// rest returns what is closed when no order works any more. One caller at a time waits.
+func (m *orderManager) rest() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	atRest := make(chan struct{})
+	m.atRest = atRest
+	m.restLocked()
+	return atRest
+}
+
+func (m *orderManager) restLocked() {
+	if m.atRest != nil && len(m.working) == 0 {
 		close(m.atRest)
+		m.atRest = nil
 	}
 }
 
-// halt ends the placing of orders, and returns what is closed when none works any more.
-func (m *orderManager) halt() (atRest <-chan struct{}) {
+// atWork are the orders that work, in the order of their IDs.
+func (m *orderManager) atWork() []Order {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.halted = true
-	if len(m.working) == 0 {
-		close(m.atRest)
-	}
-	return m.atRest
-}
-
-func (m *orderManager) atWork() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.working)
+	return slices.SortedFunc(maps.Values(m.working), func(a, b Order) int { return a.ID - b.ID })
 }
 
 // affordable is the largest multiple of lot that cash buys at price.

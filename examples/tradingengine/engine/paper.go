@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/eventbus-go/eventbus"
@@ -42,21 +43,18 @@ func (b *PaperBroker) OnOpening(ctx context.Context, bus *eventbus.Bus, o Openin
 func (b *PaperBroker) Open() []Order {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.open
+	return slices.Clone(b.open)
 }
 
 func (b *PaperBroker) take(symbol string) (taken []Order) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var rest []Order
-	for _, o := range b.open {
+	b.open = slices.DeleteFunc(b.open, func(o Order) bool {
 		if o.Symbol == symbol {
 			taken = append(taken, o)
-		} else {
-			rest = append(rest, o)
 		}
-	}
-	b.open = rest
+		return o.Symbol == symbol
+	})
 	return taken
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 
@@ -14,8 +15,9 @@ import (
 // tells more: only so is the result the same at every run, however the processors are scheduled.
 type Replay struct {
 	Candles  Source
-	Progress func() // called after each candle; nil: nobody
-	Stepped  bool   // run the handlers, as Config.Stepped says
+	Progress func()        // called after each candle; nil: nobody
+	About    func(*Ending) // says in the end what there is to say of the candles; nil: nothing
+	Stepped  bool          // run the handlers, as Config.Stepped says
 }
 
 // Source is where candles come from. Next returns io.EOF after the last.
@@ -26,7 +28,23 @@ type Source interface {
 // Run returns nil after the last candle. A candle that has begun is always played to its end, so that a run that is
 // cut short is the whole run of a shorter file.
 func (r *Replay) Run(ctx context.Context, bus *eventbus.Bus) error {
+	began := time.Now()
 	whole := context.Background() // one for all candles: a stepped bus keeps the session of a context
+	err := r.playAll(ctx, whole, bus)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	end := Ending{Took: time.Since(began), Interrupted: err != nil}
+	if r.About != nil {
+		r.About(&end)
+	}
+	if err := errors.Join(FeedEnded.Publish(whole, bus, end), r.settle(whole, bus)); err != nil {
+		return err
+	}
+	return err
+}
+
+func (r *Replay) playAll(ctx, whole context.Context, bus *eventbus.Bus) error {
 	for {
 		c, err := r.Candles.Next()
 		switch {

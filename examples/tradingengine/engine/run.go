@@ -25,12 +25,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	ctx, e.fail = context.WithCancelCause(ctx)
 	defer e.fail(nil)
 	whole := context.WithoutCancel(ctx) // the bus outlives ctx: the handlers still finish what has begun
+	venue, _ := e.config.Broker.(Venue)
+	if venue != nil { // a restored run has ended with the end of trading
+		if err := TradingChanged.Publish(whole, e.bus, Trading{Allowed: true}); err != nil {
+			return err
+		}
+	}
 	if !e.config.Stepped {
 		if err := e.bus.Start(whole); err != nil {
 			return err
 		}
 	}
-	leaveVenue := e.runVenue(whole)
+	leaveVenue := e.runVenue(whole, venue)
 	played := e.config.Feed.Run(ctx, e.bus)
 	left := leaveVenue()
 	limit, cancel := context.WithTimeout(whole, drainTimeout)
@@ -46,10 +52,30 @@ func (e *Engine) Run(ctx context.Context) error {
 	return played
 }
 
+// Restore brings the components to where a recorded run has left them, before Run: play steps the bus through what came from
+// outside in that run. In the broker's place, answered hears the orders that the components place once more, and publishes
+// what the broker published in its handler then; nothing is sent. A handler's failure is returned.
+func (e *Engine) Restore(ctx context.Context, answered func(context.Context, *eventbus.Bus, Order) error,
+	play func(context.Context, *eventbus.Bus) error) error {
+	ctx, e.fail = context.WithCancelCause(ctx)
+	defer e.fail(nil)
+	e.broker.Unsubscribe()
+	recorded := hear(e, OrderPlaced, e, "Restore", answered)
+	err := play(ctx, e.bus)
+	recorded.Unsubscribe()
+	e.connectBroker()
+	if failed := (*eventbus.HandlerError)(nil); errors.As(context.Cause(ctx), &failed) {
+		return failed
+	}
+	return err
+}
+
+// Working are the orders that are placed, and neither filled nor cancelled.
+func (e *Engine) Working() []Order { return e.orders.atWork() }
+
 // runVenue keeps the broker's connection, if it has one, and returns what ends it in order.
-func (e *Engine) runVenue(ctx context.Context) (leave func() error) {
-	venue, ok := e.config.Broker.(Venue)
-	if !ok {
+func (e *Engine) runVenue(ctx context.Context, venue Venue) (leave func() error) {
+	if venue == nil {
 		return func() error { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -73,21 +99,23 @@ func (e *Engine) runVenue(ctx context.Context) (leave func() error) {
 func (e *Engine) cancelOrders(ctx context.Context, venue Venue) error {
 	ctx, cancel := context.WithTimeout(ctx, venueTimeout)
 	defer cancel()
-	atRest := e.orders.halt()
+	if err := TradingChanged.Publish(ctx, e.bus, Trading{}); err != nil {
+		return fmt.Errorf("engine: the end of trading: %w", err)
+	}
 	if err := e.bus.Flush(ctx); err != nil { // an order may be on its way
 		return fmt.Errorf("engine: the orders on their way: %w", err)
 	}
-	if e.orders.atWork() == 0 {
+	if len(e.orders.atWork()) == 0 {
 		return nil
 	}
 	if err := venue.CancelAll(ctx); err != nil {
 		return fmt.Errorf("engine: cancel all orders: %w", err)
 	}
 	select {
-	case <-atRest:
+	case <-e.orders.rest():
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("engine: the venue has not told the end of %d orders within %v", e.orders.atWork(), venueTimeout)
+		return fmt.Errorf("engine: the venue has not told the end of %d orders within %v", len(e.orders.atWork()), venueTimeout)
 	}
 }
 

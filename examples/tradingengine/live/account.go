@@ -12,6 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/exchange/client"
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
@@ -23,27 +24,35 @@ const sendTimeout = 3 * time.Second
 // that got no answer is sent again under the same client id, which the exchange takes once.
 type Account struct {
 	URL  string
-	Name string          // client ids begin with it; no two runs may have the same
+	Name string          // client ids begin with it; no two accounts may have the same
 	Lot  decimal.Decimal // orders are for multiples of it
 	Log  *slog.Logger
 
-	heard int // the sequence of the last report; only Run's goroutine touches it
+	heard int       // the sequence of the last report, 0 if none came yet; only Run's goroutine touches it
+	began time.Time // when Run did
 
 	// Orders come on the order queue, quotes on the data queue and reports on a goroutine of Run: mu keeps them apart.
 	// It is not held during a call or a publish.
 	mu struct {
 		sync.Mutex
-		quotes  map[string]engine.Quote
-		sent    map[string]engine.Order // by client id; an order stays, so that a late report finds it
-		rejects int
-		resends int
+		quotes map[string]engine.Quote
+		sent   map[string]sentOrder // by client id; an order stays, so that a late report finds it
+		orders Orders
 	}
+}
+
+// A sentOrder is an order and what the bus has been told of it.
+type sentOrder struct {
+	engine.Order
+	filled  decimal.Decimal // so far
+	ended   bool
+	resumed bool // an earlier run sent it, or was about to
 }
 
 // NewAccount does not connect.
 func NewAccount(url, name string, lot decimal.Decimal, log *slog.Logger) *Account {
 	a := &Account{URL: url, Name: name, Lot: lot, Log: log}
-	a.mu.quotes, a.mu.sent = map[string]engine.Quote{}, map[string]engine.Order{}
+	a.mu.quotes, a.mu.sent = map[string]engine.Quote{}, map[string]sentOrder{}
 	return a
 }
 
@@ -60,25 +69,37 @@ func (a *Account) OnOpening(context.Context, *eventbus.Bus, engine.Opening) erro
 
 // Run hears the user stream until ctx ends. A new connection goes on after the last report that was heard.
 func (a *Account) Run(ctx context.Context, bus *eventbus.Bus) error {
-	return again(ctx, a.Log, "user stream", func() (bool, error) {
+	a.began = time.Now()
+	return client.Again(ctx, a.Log, "user stream", func() (bool, error) {
 		before := a.heard
 		err := a.connect(ctx, bus)
 		return a.heard > before, err
 	})
 }
 
+// connect asks about the orders that work when it does not know which report was the last: nothing of theirs is missed
+// then, because the stream begins before it asks, and nothing is told twice, because a report says how much is filled in all.
 func (a *Account) connect(ctx context.Context, bus *eventbus.Bus) error {
-	conn, _, err := websocket.Dial(ctx, fmt.Sprintf("%s/ws/user?after=%d", a.URL, a.heard), nil)
+	address := a.URL + "/ws/user"
+	if a.heard > 0 {
+		address = fmt.Sprintf("%s?after=%d", address, a.heard)
+	}
+	conn, _, err := websocket.Dial(ctx, address, nil)
 	if err != nil {
 		return err
 	}
 	defer conn.CloseNow()
+	if a.heard == 0 {
+		if err := a.reconcile(ctx, bus); err != nil {
+			return err
+		}
+	}
 	for {
 		var r wire.Report
 		if err := wsjson.Read(ctx, conn, &r); err != nil {
 			return err
 		}
-		if r.Sequence != a.heard+1 {
+		if a.heard > 0 && r.Sequence != a.heard+1 {
 			return fmt.Errorf("report %d follows %d: want no gap", r.Sequence, a.heard)
 		}
 		if err := a.tell(ctx, bus, r); err != nil {
@@ -88,22 +109,28 @@ func (a *Account) connect(ctx context.Context, bus *eventbus.Bus) error {
 	}
 }
 
-// tell publishes what a report says of an order of ours.
-func (a *Account) tell(ctx context.Context, bus *eventbus.Bus, r wire.Report) error {
+// tell publishes what a report says of an order of ours, if that is new.
+func (a *Account) tell(ctx context.Context, bus *eventbus.Bus, r wire.Report) (err error) {
 	a.mu.Lock()
 	o, ours := a.mu.sent[r.ClientID]
 	a.mu.Unlock()
 	at := time.UnixMilli(r.At).UTC()
-	f := engine.Fill{Order: o, Time: at, Price: r.LastPrice, Quantity: r.LastQuantity, Partial: r.Status == wire.Partially}
+	f := engine.Fill{Order: o.Order, Time: at, Price: r.LastPrice, Quantity: r.LastQuantity, Partial: r.Status == wire.Partially}
 	switch {
-	case !ours:
+	case !ours || o.ended:
 		return nil
 	case r.Happened == wire.Canceled:
-		return engine.OrderUpdate.Publish(ctx, bus, engine.Cancellation{Order: o, Time: at, Reason: "cancelled"})
-	case r.Happened == wire.Traded && f.Partial:
-		return engine.OrderPartiallyFilled.Publish(ctx, bus, f)
-	case r.Happened == wire.Traded:
-		return engine.OrderFilled.Publish(ctx, bus, f)
+		err = engine.OrderUpdate.Publish(ctx, bus, engine.Cancellation{Order: o.Order, Time: at, Reason: "cancelled"})
+	case r.Happened != wire.Traded || !r.Filled.GreaterThan(o.filled):
+		return nil
+	case f.Partial:
+		err = engine.OrderPartiallyFilled.Publish(ctx, bus, f)
+	default:
+		err = engine.OrderFilled.Publish(ctx, bus, f)
 	}
-	return nil
+	if err == nil {
+		o.filled, o.ended = r.Filled, r.Status != wire.Partially
+		a.remember(o)
+	}
+	return err
 }

@@ -2,54 +2,55 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
 
+	"github.com/eventbus-go/eventbus/examples/exchange/client"
+	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
 
+// orderWindow is how long an order may be on its way. The exchange refuses a later one: what it does not know by then, it
+// will never know. The window is over when a call is given up, so that no order comes in behind the refusal of its second try.
+const orderWindow = client.Timeout
+
 // OnOrder returns when the exchange has answered, so that an order is known there before the next is sent.
 func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order) error {
-	id, query := a.prepare(o)
+	query := a.prepare(o)
 	if query == nil {
-		return a.ended(ctx, bus, o, "there is no quote yet, or the budget does not cover a lot at it")
+		return a.refused(ctx, bus, o, "there is no quote yet, or the budget does not cover a lot at it")
 	}
 	tries := 0
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+	err := client.Retry(ctx, sendTimeout, func() error {
 		tries++
-		err := call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
-		var refused *refusal
-		if errors.As(err, &refused) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithMaxElapsedTime(sendTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)))
-	var refused *refusal
-	rejected := errors.As(err, &refused)
+		query.Set("timestamp", strconv.FormatInt(wire.Millis(time.Now()), 10))
+		return client.Call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
+	})
+	refused := client.AsRefusal(err)
 	a.mu.Lock()
-	a.mu.resends += tries - 1
-	if rejected {
-		a.mu.rejects++
+	a.mu.orders.Resent += tries - 1
+	if refused != nil {
+		a.mu.orders.Rejected++
 	}
 	a.mu.Unlock()
 	switch {
-	case rejected:
-		return a.ended(ctx, bus, o, refused.answer.Message)
+	case refused != nil:
+		a.remember(sentOrder{Order: o, ended: true})
+		return a.refused(ctx, bus, o, refused.Message)
 	case err != nil:
-		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", id, err)
+		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", a.clientID(o), err)
 	}
 	return nil
 }
 
 // prepare remembers the order before it is sent, because a report can come before the answer.
-func (a *Account) prepare(o engine.Order) (id string, query url.Values) {
+func (a *Account) prepare(o engine.Order) (query url.Values) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	quote, known := a.mu.quotes[o.Symbol]
@@ -62,30 +63,38 @@ func (a *Account) prepare(o engine.Order) (id string, query url.Values) {
 		quantity = decimal.Min(quantity, lots.Mul(a.Lot))
 	}
 	if !known || quantity.IsZero() {
-		return "", nil
+		return nil
 	}
-	id = fmt.Sprintf("%s-%d", a.Name, o.ID)
-	a.mu.sent[id] = o
-	return id, url.Values{"symbol": {o.Symbol}, "side": {string(o.Side)}, "quantity": {quantity.String()},
-		"price": {price.String()}, "newClientOrderId": {id}}
+	a.mu.sent[a.clientID(o)] = sentOrder{Order: o}
+	a.mu.orders.Sent++
+	return url.Values{"symbol": {o.Symbol}, "side": {string(o.Side)}, "quantity": {quantity.String()}, "price": {price.String()},
+		"newClientOrderId": {a.clientID(o)}, "recvWindow": {strconv.FormatInt(orderWindow.Milliseconds(), 10)}}
 }
 
-func (a *Account) ended(ctx context.Context, bus *eventbus.Bus, o engine.Order, reason string) error {
+func (a *Account) clientID(o engine.Order) string { return fmt.Sprintf("%s-%d", a.Name, o.ID) }
+
+// remember keeps what has become of an order.
+func (a *Account) remember(o sentOrder) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.sent[a.clientID(o.Order)] = o
+}
+
+func (a *Account) refused(ctx context.Context, bus *eventbus.Bus, o engine.Order, reason string) error {
 	return engine.OrderUpdate.Publish(ctx, bus, engine.Cancellation{Order: o, Time: o.Time, Reason: reason})
 }
 
 // CancelAll asks for the end of all working orders.
 func (a *Account) CancelAll(ctx context.Context) error {
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, call(ctx, http.MethodDelete, a.URL+"/api/v3/openOrders", nil, nil)
-	}, backoff.WithMaxElapsedTime(sendTimeout), backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)))
-	return err
+	return client.Retry(ctx, sendTimeout, func() error { return client.Call(ctx, http.MethodDelete, a.URL+"/api/v3/openOrders", nil, nil) })
 }
 
-// Orders is what became of the orders that were sent.
+// Orders is what became of the orders that this run has sent.
 type Orders struct{ Sent, Rejected, Resent int }
 
-// Orders may be called when the engine has run.
+// Orders may be called at any time.
 func (a *Account) Orders() Orders {
-	return Orders{Sent: len(a.mu.sent), Rejected: a.mu.rejects, Resent: a.mu.resends}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.orders
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 
 	"github.com/eventbus-go/eventbus/examples/candles"
+	"github.com/eventbus-go/eventbus/examples/exchange/client"
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 )
@@ -30,14 +29,23 @@ type Stream struct {
 	Messages, Connections, Candles, Fetched, Quotes, QuotesDropped int
 	Trades, MissedTrades                                           int64
 
-	lastEnd   map[string]int64 // of the last candle, by symbol
+	last      map[string]int64 // the start of the last candle, by symbol
 	lastTrade map[string]int64 // by symbol
+}
+
+// Resume makes the candles of c's symbol go on after c: those since then are fetched with the first that is heard. Call it
+// before Run.
+func (s *Stream) Resume(c engine.Candle) {
+	if s.last == nil {
+		s.last = map[string]int64{}
+	}
+	s.last[c.Symbol] = c.Time.UnixMilli()
 }
 
 // Run returns the cause of ctx's end.
 func (s *Stream) Run(ctx context.Context, bus *eventbus.Bus) error {
-	s.lastEnd, s.lastTrade = map[string]int64{}, map[string]int64{}
-	return again(ctx, s.Log, "market stream", func() (heard bool, err error) {
+	s.lastTrade = map[string]int64{}
+	return client.Again(ctx, s.Log, "market stream", func() (heard bool, err error) {
 		before := s.Messages
 		err = s.connect(ctx, bus)
 		return s.Messages > before, err
@@ -111,8 +119,12 @@ func decode[T any](data []byte) (T, error) {
 // has been told is not told again.
 func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) error {
 	all := []wire.KlineRow{wire.KlineRow(k)}
-	if last, known := s.lastEnd[k.Symbol]; known && k.Start > last+1 {
-		missed, err := s.fetch(ctx, k.Symbol, last+1, k.Start)
+	next := k.Start
+	if last, known := s.last[k.Symbol]; known {
+		next = last + k.End + 1 - k.Start
+	}
+	if k.Start > next {
+		missed, err := client.Klines(ctx, s.URL, k.Symbol, next, k.Start)
 		if err != nil {
 			return err
 		}
@@ -121,7 +133,7 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 		all = append(missed, all...)
 	}
 	for _, k := range all {
-		if k.End <= s.lastEnd[k.Symbol] {
+		if k.Start < next {
 			continue
 		}
 		c := engine.Candle{Symbol: k.Symbol, Candle: candles.Candle{
@@ -130,20 +142,7 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 			return err
 		}
 		s.Candles++
-		s.lastEnd[k.Symbol] = k.End
+		s.Resume(c)
 	}
 	return nil
-}
-
-// fetch asks for the closed candles from start to the one at end, which is not among them.
-func (s *Stream) fetch(ctx context.Context, symbol string, start, end int64) (missed []wire.KlineRow, err error) {
-	var rows []wire.KlineRow
-	query := url.Values{"symbol": {symbol}, "startTime": {fmt.Sprint(start)}}
-	err = call(ctx, http.MethodGet, s.URL+"/api/v3/klines", query, &rows)
-	for _, k := range rows {
-		if k.Symbol = symbol; k.Start < end {
-			missed = append(missed, k)
-		}
-	}
-	return missed, err
 }

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
+	"os"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,28 +19,19 @@ import (
 	"github.com/eventbus-go/eventbus/examples/exchange"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if args, child := os.LookupEnv(asChild); child {
+		os.Args = append(os.Args[:1], strings.Fields(args)...)
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestLiveRunReports(t *testing.T) {
-	e, err := exchange.New(exchange.Config{Symbols: []string{"A", "B"}, Interval: time.Second, Speed: 20, Seed: 1})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	server := httptest.NewUnstartedServer(e.Handler())
-	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
-	server.Start()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		e.Run(ctx)
-	}()
-	defer func() {
-		cancel()
-		<-ended
-		http.DefaultClient.CloseIdleConnections()
-		server.Close()
-	}()
+	w := newWitness(t, exchange.Config{Symbols: []string{"A", "B"}, Interval: time.Second, Speed: 20, Seed: 1})
 	var stdout, stderr bytes.Buffer
-	require.NoError(t, run(ctx, []string{"-url", server.URL, "-for", "2s", "-fast", "1", "-slow", "2"}, &stdout, &stderr), stderr.String())
+	require.NoError(t, run(t.Context(), []string{"-url", w.address, "-for", "2s", "-fast", "1", "-slow", "2"}, &stdout, &stderr), stderr.String())
 	for _, line := range []string{
 		`messages +\d+   over 1 connections`, `candles +\d\d   0 of them missed`, `quotes +\d+   \d+ heard, \d+ conflated, 0 dropped`,
 		`orders +\d+   \d+ sent, 0 refused by the exchange`, `fills +[1-9]\d*   [1-9]\d* of a part`, `equity +\d+\.\d\d   100000\.00 at the start`,

@@ -2,42 +2,15 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	decimal "github.com/quagmt/udecimal"
 
 	"github.com/eventbus-go/eventbus"
 
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
-	"github.com/eventbus-go/eventbus/examples/tradingengine/live"
 )
-
-// trading is an engine with what the report is made of.
-type trading struct {
-	engine  *engine.Engine
-	stream  *live.Stream
-	account *live.Account
-	ledger  *engine.Ledger
-	cash    decimal.Decimal // at the start
-	quotes  atomic.Int64    // that the account has heard
-}
-
-// wire puts the engine together. Quotes are beyond what an engine needs: the account subscribes to them itself.
-func (t *trading) wire(c engine.Config) (err error) {
-	if t.engine, err = engine.New(c); err != nil {
-		return err
-	}
-	engine.QuoteChanged.Subscribe(t.engine.Bus(), func(ctx context.Context, q engine.Quote) error {
-		t.quotes.Add(1)
-		return t.account.OnQuote(ctx, q)
-	})
-	return nil
-}
 
 func (t *trading) report(w io.Writer, took time.Duration) error {
 	counts, books, orders := t.engine.Counts(), t.ledger.Books(), t.account.Orders()
@@ -48,6 +21,9 @@ func (t *trading) report(w io.Writer, took time.Duration) error {
 		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("  %-18s%14v   %s", name, value, fmt.Sprintf(note, args...)), " "))
 	}
 	fmt.Fprintf(out, "%v on %s\n\n", took.Round(time.Millisecond), s.URL)
+	if r := t.restored; r.Sessions > 0 {
+		line("restored", r.Handled, "events of %d sessions, counted below; %d orders to be asked about", r.Sessions, len(r.Open))
+	}
 	line("messages", s.Messages, "over %d connections", s.Connections)
 	line("trades", s.Trades, "%d missed while not connected", s.MissedTrades)
 	line("candles", s.Candles, "%d of them missed at first and fetched", s.Fetched)
@@ -60,6 +36,7 @@ func (t *trading) report(w io.Writer, took time.Duration) error {
 	line("fills", books.Fills, "%d of a part", books.Parts)
 	line("trades closed", books.Closed, "%d won", books.Won)
 	line("equity", t.ledger.Equity().RoundHAZ(2).StringFixed(2), "%s at the start", t.cash.StringFixed(2))
+	line("cash", books.Cash.RoundHAZ(2).StringFixed(2), "%s", strings.Join(t.held(), ", "))
 	ticks := t.tickToOrder()
 	line("tick to order", ticks.Quantile(0.5), "median of %d orders; 99 %%: %v, 99.9 %%: %v", ticks.Count(), ticks.Quantile(0.99), ticks.Quantile(0.999))
 	fmt.Fprintf(out, "\nBus\n\n%s", stats.String())
@@ -75,4 +52,14 @@ func (t *trading) tickToOrder() eventbus.Histogram {
 		}
 	}
 	return eventbus.Histogram{}
+}
+
+// held are the positions.
+func (t *trading) held() (positions []string) {
+	for _, trade := range t.ledger.Books().Trades {
+		if !trade.Closed() {
+			positions = append(positions, trade.Bought.Sub(trade.Sold).String()+" "+trade.Symbol)
+		}
+	}
+	return positions
 }

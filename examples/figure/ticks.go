@@ -1,4 +1,4 @@
-package main
+package figure
 
 import (
 	"math"
@@ -8,9 +8,12 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/eventbus-go/eventbus/examples/amount"
 )
 
-func unixSeconds(t time.Time) float64 {
+// Seconds is a time as a Point has it.
+func Seconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
@@ -24,7 +27,7 @@ func (timeTicks) Ticks(from, to float64) []plot.Tick {
 		var ticks []plot.Tick
 		for t := step.floor(begin); !t.After(end) && len(ticks) <= most; t = step.next(t) {
 			if !t.Before(begin) {
-				ticks = append(ticks, plot.Tick{Value: unixSeconds(t), Label: t.Format(step.layout)})
+				ticks = append(ticks, plot.Tick{Value: Seconds(t), Label: t.Format(step.layout)})
 			}
 		}
 		if len(ticks) <= most {
@@ -80,7 +83,7 @@ func (amountTicks) Ticks(from, to float64) []plot.Tick {
 	ticks := plot.DefaultTicks{}.Ticks(from, to)
 	for i, tick := range ticks {
 		if tick.Label != "" {
-			ticks[i].Label = group(amountLabel(tick.Value, to-from))
+			ticks[i].Label = amount.Group(amountLabel(tick.Value, to-from))
 		}
 	}
 	return ticks

@@ -1,4 +1,5 @@
-package main
+// Package progress shows on a terminal how far a long run through a file is.
+package progress
 
 import (
 	"fmt"
@@ -8,13 +9,15 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"github.com/eventbus-go/eventbus/examples/amount"
 )
 
-// progressFrom is how many candles a run plays before it shows progress: fewer take no time worth watching.
-const progressFrom = 100_000
+// from is how many candles a run plays before it shows progress: fewer take no time worth watching.
+const from = 100_000
 
-// progress shows on a terminal how far a long run is, and nothing elsewhere. Only the feed's goroutine uses it.
-type progress struct {
+// Progress shows on a terminal how far a long run is, and nothing elsewhere. One goroutine at a time may use it.
+type Progress struct {
 	size     int64 // of the file in bytes; 0 when unknown
 	read     func() int64
 	out      io.Writer
@@ -23,18 +26,19 @@ type progress struct {
 	played   int
 }
 
-func newProgress(size int64, read func() int64, out io.Writer) *progress {
+// New takes the size of the file in bytes, 0 if it is unknown, and what tells how many of them are read.
+func New(size int64, read func() int64, out io.Writer) *Progress {
 	file, ok := out.(*os.File)
-	return &progress{size: size, read: read, out: out, terminal: ok && term.IsTerminal(int(file.Fd()))}
+	return &Progress{size: size, read: read, out: out, terminal: ok && term.IsTerminal(int(file.Fd()))}
 }
 
-// candle is called after each candle.
-func (p *progress) candle() {
+// Candle is called after each candle.
+func (p *Progress) Candle() {
 	p.played++
-	if !p.terminal || p.played <= progressFrom || p.bar != nil && p.played%1000 != 0 {
+	if !p.terminal || p.played <= from || p.bar != nil && p.played%1000 != 0 {
 		return
 	}
-	played := group(fmt.Sprint(p.played)) + " candles"
+	played := amount.Group(fmt.Sprint(p.played)) + " candles"
 	if p.bar == nil {
 		p.bar = newBar(p.size, played, p.out)
 	} else {
@@ -43,7 +47,8 @@ func (p *progress) candle() {
 	p.bar.Set64(p.read())
 }
 
-func (p *progress) finish() {
+// Finish clears what is shown.
+func (p *Progress) Finish() {
 	if p.bar != nil {
 		p.bar.Clear()
 	}

@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"bytes"
@@ -12,14 +12,14 @@ func play(t *testing.T, candles int, size int64, terminal bool) string {
 	t.Helper()
 	var out bytes.Buffer
 	var played int64
-	p := newProgress(size, func() int64 { return played }, &out)
+	p := New(size, func() int64 { return played }, &out)
 	require.False(t, p.terminal, "a buffer is no terminal")
 	p.terminal = terminal
 	for range candles {
 		played += 50
-		p.candle()
+		p.Candle()
 	}
-	p.finish()
+	p.Finish()
 	return out.String()
 }
 

@@ -1,4 +1,4 @@
-package main
+package figure
 
 import (
 	"context"
@@ -11,18 +11,17 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-func (f *figure) line(p *plot.Plot, name string, data plotter.XYs, color color.Color, width vg.Length) {
+// Point is at a time, in seconds since 1970.
+type Point = plotter.XY
+
+// Line draws data as a line, so many points wide, and explains it in the legend if it has a name.
+func (p Panel) Line(name string, data []Point, c color.Color, width float64) {
 	if len(data) == 0 {
 		return
 	}
-	line, err := plotter.NewLine(data)
-	if err != nil {
-		f.fail(err)
-		return
-	}
-	line.Color, line.Width = color, width
-	p.Add(pieces{line, f.ctx})
-	f.explain(name, line)
+	line := &plotter.Line{XYs: data, LineStyle: draw.LineStyle{Color: c, Width: vg.Points(width)}}
+	p.plot.Add(pieces{line, p.figure.ctx})
+	p.figure.explain(name, line)
 }
 
 // pieces draws a line piece by piece: the time that a picture of pixels takes for a path grows with the square of
@@ -45,20 +44,22 @@ func (p pieces) Plot(c draw.Canvas, plt *plot.Plot) {
 	}
 }
 
-func (f *figure) marks(p *plot.Plot, name string, data plotter.XYs, shape draw.GlyphDrawer, color color.Color) {
+// What a mark looks like.
+var (
+	Up   draw.GlyphDrawer = draw.PyramidGlyph{}
+	Down draw.GlyphDrawer = downPyramid{}
+)
+
+// Marks draws data as marks, and explains them in the legend.
+func (p Panel) Marks(name string, data []Point, shape draw.GlyphDrawer, c color.Color) {
 	if len(data) == 0 {
 		return
 	}
-	marks, err := plotter.NewScatter(data)
-	if err != nil {
-		f.fail(err)
-		return
-	}
-	marks.GlyphStyle = draw.GlyphStyle{Shape: shape, Color: color, Radius: markSize}
-	explained := *marks
-	f.explain(name, &explained)
+	marks := plotter.Scatter{XYs: data, GlyphStyle: draw.GlyphStyle{Shape: shape, Color: c, Radius: markSize}}
+	explained := marks
+	p.figure.explain(name, &explained)
 	marks.Radius = markRadius(len(data))
-	p.Add(marks)
+	p.plot.Add(&marks)
 }
 
 // markRadius makes marks smaller where they are many, so that they do not bury the lines.
