@@ -179,6 +179,27 @@ func TestPublishOvertakesNoPublishThatWaits(t *testing.T) {
 	})
 }
 
+// Nor is it for the publish of another handler that comes later.
+func TestPublishOfAHandlerOvertakesNoHandlerThatWaits(t *testing.T) {
+	bustest.Bubble(t, func(t *testing.T) {
+		b, got, g := full(t, eventbus.QueueConfig{Capacity: 4})
+		b.SubscribeFunc("ask", func(ctx context.Context, e eventbus.Event) error {
+			return b.Publish(ctx, eventbus.OrderQueue, event("order", e.Data))
+		})
+		publish(t, b, eventbus.SignalQueue, "ask", 100)
+		synctest.Wait()
+		g.release <- struct{}{}
+		synctest.Wait()
+		require.Equal(t, 3, orders(b).Depth)
+		publish(t, b, eventbus.DataQueue, "ask", 101)
+		synctest.Wait()
+		require.Equal(t, 3, orders(b).Depth, "the slot is for the first")
+		g.open()
+		bustest.Flush(t, b)
+		require.Equal(t, append(upTo(-1, 4), 100, 101), got.all())
+	})
+}
+
 // Nothing is ordered across queues. On one queue an order's life stays in order
 // whatever else goes on there, and though the queue is full when some of it is
 // published.

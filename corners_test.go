@@ -716,6 +716,9 @@ func TestDeliveryFromTellsOfTheInnermostBus(t *testing.T) {
 				inner.SubscribeFunc("order", func(ctx context.Context, _ eventbus.Event) error {
 					d, ok := eventbus.DeliveryFrom(ctx)
 					assert.True(t, ok)
+					derived, ok := eventbus.DeliveryFrom(context.WithValue(ctx, new(int), 0))
+					assert.True(t, ok)
+					assert.Equal(t, d, derived)
 					got <- d
 					return nil
 				}, eventbus.WithName("router"))

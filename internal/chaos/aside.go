@@ -40,17 +40,23 @@ func (b *subject) actAside(ctx context.Context, call *handlerCall, step step) er
 }
 
 // retryAside makes an Async call inside the call, as a retry does. It may outlive
-// the call, and then belongs to the bus all the same.
+// the call, or begin when that was given up, and belongs to the bus all the same.
 func (b *subject) retryAside(ctx context.Context, call *handlerCall, pause time.Duration) {
 	b.m.asides.Add(1)
 	b.m.aside.Add(1)
+	limit := b.m.scaled(time.Millisecond)
 	inner := eventbus.HandlerFunc(func(context.Context, eventbus.Event) error {
 		defer b.endAside(&handlerCall{by: call.by, entry: call.entry})
+		began := time.Now()
 		time.Sleep(b.m.scaled(pause))
+		if b.inBubble && time.Since(began) > limit && b.bus.Stats().Abandoned == 0 {
+			b.violated("a call that Async has given up on runs, and is not counted")
+		}
 		return nil
 	})
+	time.Sleep(b.m.scaled(pause))
 	event := eventbus.Event{Type: bustest.Topic(call.entry.topic), Data: call.entry}
-	_ = eventbus.Async(inner, b.m.scaled(time.Millisecond)).Handle(ctx, event)
+	_ = eventbus.Async(inner, limit).Handle(ctx, event)
 }
 
 func (b *subject) endAside(stray *handlerCall) {

@@ -78,6 +78,12 @@ func TestShutdownTellsOfAllThatItRefused(t *testing.T) {
 	runPrograms(t, 40, func(t *testing.T, seed uint64) { run(t, decodeDrain(bytesOf(seed)), true) })
 }
 
+// Stop and Pause give the room there is to the handlers that wait, in order, and defer
+// the rest: none is refused whom the bound allows, and PublishWait tells the truth.
+func TestStopGivesTheRoomToThoseWhoWait(t *testing.T) {
+	runPrograms(t, 40, func(t *testing.T, seed uint64) { run(t, decodeHalt(bytesOf(seed)), false) })
+}
+
 // runPrograms runs n programs, or as many as the flags say.
 func runPrograms(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
 	first := rand.Uint64N(1 << 40)

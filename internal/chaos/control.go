@@ -115,8 +115,22 @@ type stepKey struct{ bus int }
 // step steps the bus on the present goroutine, which a handler may end.
 func (b *subject) step(ctx context.Context, outer *handlerCall) error {
 	b.stepping.Store(true)
-	_, err := b.bus.RunUntilIdle(context.WithValue(ctx, stepKey{b.index}, &stepRun{outer}))
+	_, err := b.bus.RunUntilIdle(stepContext{ctx, []any{stepKey{b.index}, &stepRun{outer}}})
 	return err
+}
+
+// A stepContext holds a key and its value. It cannot be compared, as a struct of a
+// user's may not be: to compare two of them panics.
+type stepContext struct {
+	context.Context
+	pair []any
+}
+
+func (c stepContext) Value(key any) any {
+	if key == c.pair[0] {
+		return c.pair[1]
+	}
+	return c.Context.Value(key)
 }
 
 // stepAside steps the bus on a goroutine of its own.
@@ -188,7 +202,7 @@ func (b *subject) shutdown(ctx context.Context) error {
 	defer b.m.waiting.Add(-1)
 	call := &shutdownCall{began: b.now()}
 	call.err = b.bus.Shutdown(ctx)
-	call.ended = b.now()
+	call.ended, call.endedAt = b.now(), time.Now()
 	if errors.Is(call.err, eventbus.ErrWouldDeadlock) {
 		return call.err
 	}

@@ -77,6 +77,9 @@ func (d *decoder) frame(p *busPlan) {
 	p.slow = []time.Duration{0, time.Millisecond, 10 * time.Millisecond}[d.below(3)]
 	p.spin = []time.Duration{0, 0, 50 * time.Microsecond}[d.below(3)]
 	p.mode = []mode{live, live, live, live, single, single, stepped}[d.below(7)]
+	if d.has(meddling) && d.below(3) == 2 { // what handlers can step
+		p.mode = stepped
+	}
 	p.ear, p.layers = d.below(2) == 1, []int{0, 0, 1, 3}[d.below(4)]
 	p.clocked = d.below(3) == 2
 	for i := range p.queues {

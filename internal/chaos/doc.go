@@ -22,4 +22,5 @@
 //   - permitted: which error a publish may return.
 //   - ledger and its files: what must be true of a run.
 //   - line: random programs of handlers, and who overtakes whom at a full queue.
+//   - drain, halt: programs in which Shutdown gives up, or the bus stops, at any moment.
 package chaos

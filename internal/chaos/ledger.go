@@ -87,6 +87,7 @@ type flushed struct{ began, ended int64 }
 
 type shutdownCall struct {
 	began, ended int64
+	endedAt      time.Time
 	err          error
 }
 

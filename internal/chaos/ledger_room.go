@@ -46,7 +46,7 @@ func (l *ledger) verifyRoom(q eventbus.Queue, subscribers []*subscriber) {
 }
 
 // levels returns how much the queue has held, at most. An event that enters at
-// an unknown time counts from its publish on, a late joiner all the time.
+// an unknown time counts from its publish on, a late joiner until it leaves.
 func (l *ledger) levels(q eventbus.Queue, subscribers []*subscriber) (levels []level) {
 	type change struct {
 		at time.Time
@@ -66,13 +66,17 @@ func (l *ledger) levels(q eventbus.Queue, subscribers []*subscriber) (levels []l
 			changes = append(changes, change{e.turnAt, -1})
 		}
 	}
-	slices.SortStableFunc(changes, func(a, b change) int { return a.at.Compare(b.at) })
-	held := 0
 	for _, s := range subscribers {
-		if s.home == int(q) {
-			held++
+		if s.home != int(q) {
+			continue
+		}
+		changes = append(changes, change{s.cameAt, 1})
+		if s.gone.Load() != 0 {
+			changes = append(changes, change{s.goneAt, -1})
 		}
 	}
+	slices.SortStableFunc(changes, func(a, b change) int { return a.at.Compare(b.at) })
+	held := 0
 	for _, c := range changes {
 		held += c.by
 		if n := len(levels); n > 0 && levels[n-1].from.Equal(c.at) {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +43,7 @@ func (d *decoder) shape(n int) shape {
 		s.queue = 1 + d.below(3)
 	case 14:
 		s.queue, s.limit = 1+d.below(3), 1+d.below(3) // the failures in a row of two queues have no order
-	case 15:
+	case 7, 15:
 		s.last = true
 	}
 	s.async = []int{0, 0, 0, 0, 1, 2}[d.below(6)]
@@ -64,6 +65,8 @@ type subscriber struct {
 	subscribed int64  // when it had returned
 	barred     bool   // Shutdown may have begun by then, and the bus lets no late joiner in
 	sub        *eventbus.Subscription
+
+	cameAt, goneAt time.Time // as began and gone
 
 	left atomic.Int64 // when Unsubscribe was called, 0 if it was not
 	gone atomic.Int64 // when it had returned
@@ -107,12 +110,15 @@ func (b *subject) subscribe(sh shape, script []step) {
 	if script == nil && len(b.subscribers) >= b.m.plan.subscribers {
 		return
 	}
-	s := &subscriber{shape: sh, script: script, order: len(b.subscribers), home: -1}
-	s.name = fmt.Sprintf("handler %d of bus %d", s.order, b.index)
-	if sh.last && !sh.all {
-		s.home = b.plan.retained[sh.topic]
+	if sh.last && script == nil {
+		sh.topic = b.plan.keptNear(sh.topic)
 	}
-	s.began = b.now()
+	s := &subscriber{shape: sh, script: script, order: len(b.subscribers), home: -1}
+	s.name = fmt.Sprint("handler ", s.order, b.suffix())
+	if sh.last {
+		s.home = b.plan.retained[s.topic]
+	}
+	s.began, s.cameAt = b.now(), time.Now()
 	s.sub = b.subscribeTo(s)
 	s.barred = b.closing.Load() && !law
 	s.subscribed = b.now()
@@ -121,6 +127,14 @@ func (b *subject) subscribe(sh shape, script []step) {
 		b.passing = append(b.passing, s)
 	}
 }
+
+// suffix is the end of the names of the bus's handlers.
+func (b *subject) suffix() string { return fmt.Sprint(" of bus ", b.index) }
+
+// names reports whether name is that of a handler of the bus. What RunUntilIdle tells of
+// earlier events has the context that it was called with: perhaps that of another bus's
+// handler.
+func (b *subject) names(name string) bool { return strings.HasSuffix(name, b.suffix()) }
 
 func (b *subject) subscribeTo(s *subscriber) *eventbus.Subscription {
 	options := append(b.optionsOf(s), eventbus.WithName(s.name))
@@ -133,6 +147,17 @@ func (b *subject) subscribeTo(s *subscriber) *eventbus.Subscription {
 		return b.bus.SubscribeAll(b.handlerOf(s), options...)
 	}
 	return b.bus.Subscribe(t, b.handlerOf(s), options...)
+}
+
+// keptNear returns the first topic from t on whose last event is kept, or t if there is
+// none, so that those who come late have something to come late for.
+func (s *busPlan) keptNear(t int) int {
+	for i := range topics {
+		if n := (t + i) % topics; s.retained[n] >= 0 {
+			return n
+		}
+	}
+	return t
 }
 
 // retainsOf returns the options of the topic of type t.
@@ -219,6 +244,7 @@ func (b *subject) unsubscribe() {
 	b.passing = b.passing[1:]
 	s.left.Store(b.now())
 	s.sub.Unsubscribe()
+	s.goneAt = time.Now()
 	s.gone.Store(b.now())
 	s.sub.Unsubscribe()
 }

@@ -140,7 +140,7 @@ func (l *troubledLogger) verifyContext(ctx context.Context, r slog.Record) {
 		return
 	}
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "handler" && a.Value.String() != d.Handler {
+		if a.Key == "handler" && a.Value.String() != d.Handler && l.subject.names(d.Handler) {
 			l.subject.violated("the record %q of %s has the context of %s", r.Message, a.Value, d.Handler)
 		}
 		return true
