@@ -69,7 +69,10 @@ func (b *subject) respondAside(ctx context.Context, call *handlerCall, p publica
 		return
 	}
 	from := either
-	if call.reported.Load() != 0 && !cutOff {
+	switch over := call.reported.Load() != 0; {
+	case over && p.context == brokenContext: // it does not say that it has ended, and so is cut off
+		from = outside
+	case over && !cutOff:
 		from = abandoned
 	}
 	if p.limit == 0 {
