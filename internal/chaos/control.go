@@ -113,9 +113,10 @@ type stepRun struct {
 type stepKey struct{ bus int }
 
 // step steps the bus on the present goroutine, which a handler may end.
-func (b *subject) step(ctx context.Context, outer *handlerCall) error {
+func (b *subject) step(ctx context.Context, outer *handlerCall) (err error) {
 	b.stepping.Store(true)
-	_, err := b.bus.RunUntilIdle(context.WithValue(ctx, stepKey{b.index}, &stepRun{outer}))
+	defer func() { b.driven.Store(b.driven.Load() || !errors.Is(err, eventbus.ErrRunning)) }()
+	_, err = b.bus.RunUntilIdle(context.WithValue(ctx, stepKey{b.index}, &stepRun{outer}))
 	return err
 }
 
@@ -188,7 +189,7 @@ func (b *subject) shutdown(ctx context.Context) error {
 	defer b.m.waiting.Add(-1)
 	call := &shutdownCall{began: b.now()}
 	call.err = b.bus.Shutdown(ctx)
-	call.ended = b.now()
+	call.ended, call.endedAt = b.now(), time.Now()
 	if errors.Is(call.err, eventbus.ErrWouldDeadlock) {
 		return call.err
 	}

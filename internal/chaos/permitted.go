@@ -69,11 +69,11 @@ func (b *subject) shortest(e *entry, err error) time.Duration {
 	plan := b.plan.queues[e.queue]
 	byRule := errors.Is(err, eventbus.ErrQueueFull) || errors.Is(err, eventbus.ErrDropped) && e.way != byWait
 	switch {
-	case e.from != outside || b.stepping.Load():
+	case e.from != outside || b.stepping.Load() || isOutcome(err):
 		return 0
 	case byRule && plan.waits(e.publication) && !(e.size > plan.Capacity && !law):
 		return b.m.scaled(plan.ruleOf(e.publication).timeout)
-	case isContextError(err):
+	case isContextError(err) && !e.bounded:
 		return max(e.limit, 0)
 	}
 	return 0
@@ -137,7 +137,7 @@ func (b *subject) permitsInstead(e *entry, err error) bool {
 // endedBefore reports whether the context of e had ended when its publish began,
 // so that nothing from outside is accepted.
 func (e *entry) endedBefore() bool {
-	return law && e.from == outside && e.limit < 0 && e.context != brokenContext
+	return law && e.from == outside && (e.limit < 0 || e.over) && e.context != brokenContext
 }
 
 // permitsFull reports whether e may have been refused because its queue was
@@ -158,11 +158,11 @@ func (b *subject) permitsContext(e *entry) bool {
 	waits := b.plan.queues[e.queue].waits(e.publication) || e.way == byWait
 	switch e.from {
 	case outside:
-		return e.limit != 0 && (waits || law && (e.limit < 0 || b.m.realTime || b.plan.trouble.k > 0))
+		return e.bounded || e.limit != 0 && (waits || law && (e.limit < 0 || b.m.realTime))
 	case inside:
-		return waits && (e.limit != 0 || !law || b.closing.Load())
+		return waits && (e.limit != 0 || e.bounded || !law || b.closing.Load())
 	case guest:
-		return waits && (e.limit != 0 || !law || b.m.anyGaveUp())
+		return waits && (e.limit != 0 || e.bounded || !law || b.m.anyGaveUp())
 	}
 	return waits || law
 }
