@@ -118,6 +118,7 @@ func (p *processor) startLocked(s *session) {
 		return
 	}
 	p.life.alive, p.startLogged, p.endLogged, p.served = true, false, false, false
+	p.asleep.Store(false)
 	p.enterLocked(s)
 	go p.main()
 }
@@ -245,6 +246,7 @@ func (b *Bus) release(p *processor) bool {
 		return false
 	}
 	p.life.alive = false
+	p.asleep.Store(true)
 	if b.haveExitedLocked() {
 		b.pulse.stop()
 	}

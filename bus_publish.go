@@ -249,8 +249,12 @@ type ending struct {
 }
 
 // end says what the wait of pub does now that its context is done. If a session has
-// ended, end carries out the Stop first: the Stop may let the wait in, or refuse it.
+// ended, end carries out the Stop first: the Stop may let the wait in, or refuse it. The
+// end of a session has an error, so a context without one is done for another reason.
 func (pub *publication) end() (e ending) {
+	if pub.ctx.Err() == nil {
+		return ending{err: errDone}
+	}
 	var over []*Bus // whose sessions have ended
 	deadline, own := pub.ctx.Deadline()
 	for c := pub.caller; c.isHandler(); c = c.outer() {

@@ -275,6 +275,46 @@ func TestPublishInAHandlerIgnoresTheWaitOfAnEarlierOne(t *testing.T) {
 	})
 }
 
+// A goroutine that outlives its handler and waits while its processor is at no event holds
+// up no handler either.
+func TestPublishWaitInAHandlerIgnoresAWaitAtNoEvent(t *testing.T) {
+	for name, quiet := range map[string]func(t *testing.T, data *eventbus.Bus){
+		"idle":    func(*testing.T, *eventbus.Bus) {},
+		"stopped": func(_ *testing.T, data *eventbus.Bus) { data.Stop(); synctest.Wait() },
+		"stepped": func(t *testing.T, data *eventbus.Bus) { data.Stop(); synctest.Wait(); runUntilIdle(t, data) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				data, orders, g := newBus(t), startedBus(t, blocking(1, eventbus.OrderQueue)...), newGate()
+				contexts, result := make(chan context.Context, 1), make(chan error, 1)
+				data.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error { contexts <- ctx; return nil })
+				start(t, data)
+				publish(t, data, eventbus.DataQueue, tick, 0)
+				bustest.Flush(t, data)
+				orders.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+					_ = g.handle(ctx, e)
+					if e.Data == 0 {
+						_ = data.Start(context.Background()) // if it does not run
+						result <- data.PublishWait(ctx, eventbus.DataQueue, event("note", 1))
+					}
+					return nil
+				})
+				publish(t, orders, eventbus.OrderQueue, "order", 0)
+				receive(t, g.entered)
+				publish(t, orders, eventbus.OrderQueue, "order", 1) // full
+				quiet(t, data)
+				outlives := bustest.InBackground(func() error {
+					return orders.Publish(<-contexts, eventbus.OrderQueue, event("order", 2))
+				})
+				synctest.Wait()
+				g.open()
+				require.ErrorIs(t, receive(t, result), eventbus.ErrUnhandled)
+				require.NoError(t, receive(t, outlives))
+			})
+		})
+	}
+}
+
 // After Stop what a handler waits with takes the free slots first, and then what the
 // bound of deferral allows.
 func TestStopUsesFreeSlotsBeforeItDefers(t *testing.T) {

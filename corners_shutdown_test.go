@@ -127,6 +127,34 @@ func requireShutdownEndsWait(t *testing.T, publishElsewhere func(context.Context
 	require.ErrorIs(t, receive(t, result), context.Canceled)
 }
 
+// A handler's context that is done without an error ends its wait at another bus, though
+// the session has ended too: what ends a wait by itself goes on doing so.
+func TestPublishOfAHandlerLeavesWithAContextThatIsDoneWithoutAnErrorAfterItsSession(t *testing.T) {
+	for name, publish := range map[string]func(*eventbus.Bus, context.Context, eventbus.Queue, eventbus.Event) error{
+		"Publish": (*eventbus.Bus).Publish, "PublishWait": (*eventbus.Bus).PublishWait,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				other, _, g := full(t, eventbus.QueueConfig{Capacity: 1})
+				b := newBus(t)
+				result := make(chan error, 1)
+				b.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+					<-ctx.Done()
+					result <- publish(other, mute{ctx}, eventbus.OrderQueue, event("order", 1))
+					return nil
+				})
+				ctx, cancel := context.WithCancel(context.Background())
+				require.NoError(t, b.Start(ctx))
+				require.NoError(t, b.Publish(context.Background(), eventbus.DataQueue, event(tick, 0)))
+				synctest.Wait()
+				cancel()
+				require.ErrorContains(t, receive(t, result), "done without an error")
+				g.open()
+			})
+		})
+	}
+}
+
 // Shutdown waits for no logger that is told late of an abandoned call.
 func TestShutdownWaitsForNoLoggerOfAnAbandonedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,6 +26,7 @@ type processor struct {
 	wake   chan struct{} // of capacity 1; wakes an idle processor
 
 	requests atomic.Uint32
+	asleep   atomic.Bool // no goroutine runs it, or it has nothing to do; false at an event
 	position position
 	parked   atomic.Pointer[handlerList]      // of the last event, while the processor is idle; see park
 	cut      atomic.Pointer[InterruptedEvent] // an event that the kill switch ended, once the processor knows of it
@@ -72,7 +73,7 @@ const (
 
 func newProcessor(b *Bus, queues ...*queue) *processor {
 	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), unpaused: make([]bool, len(queues)), still: maxStill}
-	p.drainer = drainer{bus: b, site: p.site}
+	p.drainer = drainer{bus: b, site: p.siteAwake}
 	p.turn.queue = queues[0]
 	p.position.queue.Store(queues[0])
 	for _, q := range queues {
@@ -87,6 +88,15 @@ func (p *processor) site() (sum uint64) {
 		sum += uint64(q.buffer.Site())
 	}
 	return sum
+}
+
+// siteAwake tells the sites of a processor apart that runs user code, that of a logger
+// between two events included. It is 0 while the processor sleeps.
+func (p *processor) siteAwake() uint64 {
+	if p.asleep.Load() {
+		return 0
+	}
+	return p.site() + 1
 }
 
 // request sets bits, holds the queues and wakes the processor.

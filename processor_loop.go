@@ -135,6 +135,7 @@ func (p *processor) idle() {
 			doors[i] = q.buffer.Door()
 		}
 	}
+	p.asleep.Store(true)
 	select {
 	case c := <-doors[0]:
 		p.queues[0].buffer.Open(c)
@@ -143,8 +144,10 @@ func (p *processor) idle() {
 	case c := <-doors[2]:
 		p.queues[2].buffer.Open(c)
 	case <-p.wake:
+		p.asleep.Store(false) // poll calls the logger
 		p.poll()
 	}
+	p.asleep.Store(false)
 	p.setList(p.parked.Load())
 }
 

@@ -13,7 +13,7 @@ type drainer struct {
 	bus      *Bus
 	edge     *edge         // nil if its handler does not wait; guarded by admissionMu
 	stepping bool          // RunUntilIdle drives it; guarded by admissionMu
-	site     func() uint64 // changes whenever it begins an event or ends one
+	site     func() uint64 // changes whenever it begins an event or ends one; 0 while it runs no user code
 }
 
 // An edge says that a drainer's handler waits on a queue: for room, and with
@@ -26,11 +26,11 @@ type edge struct {
 	pub        *publication
 }
 
-// edgeLocked returns d's edge. One that began at another event does not count: the
-// handler has returned, and a goroutine that outlived it waits with its context.
+// edgeLocked returns d's edge. One that began at another event, or at none, does not count:
+// the handler has returned, and a goroutine that outlived it waits with its context.
 // Nor does one whose event is handled, even if the handler has not yet woken.
 func (d *drainer) edgeLocked() *edge {
-	if d.edge == nil || d.edge.site != d.site() || d.edge.completion.isOver() {
+	if d.edge == nil || d.edge.site == 0 || d.edge.site != d.site() || d.edge.completion.isOver() {
 		return nil
 	}
 	return d.edge

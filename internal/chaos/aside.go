@@ -75,7 +75,10 @@ func (b *subject) respondAside(ctx context.Context, call *handlerCall, p publica
 		return
 	}
 	from := either
-	if call.reported.Load() != 0 && !cutOff {
+	switch over := call.reported.Load() != 0; {
+	case over && p.context == brokenContext: // it does not say that it has ended, and so is cut off
+		from = outside
+	case over && !cutOff:
 		from = abandoned
 	}
 	if p.limit == 0 {
@@ -85,7 +88,7 @@ func (b *subject) respondAside(ctx context.Context, call *handlerCall, p publica
 }
 
 // respondLater publishes p on a goroutine, with the context of a handler that
-// may have returned by then, and so be at a later call.
+// may have returned by then. Law: a handler is whoever publishes with its context.
 func (b *subject) respondLater(ctx context.Context, call *handlerCall, p publication, pause time.Duration) {
 	if p.limit == 0 {
 		p.limit = time.Second
@@ -95,7 +98,8 @@ func (b *subject) respondLater(ctx context.Context, call *handlerCall, p publica
 	go func() {
 		defer b.m.aside.Add(-1)
 		time.Sleep(b.m.scaled(pause))
-		e := &entry{source: b.m.otherSource(), by: call}
-		b.m.subjects[p.bus].publish(ctx, p, e, either)
+		// The context of an Async call ends when it has returned.
+		e, to := &entry{source: b.m.otherSource(), by: call, later: true, bounded: call.by.async != 0}, b.m.subjects[p.bus]
+		to.publish(ctx, p, e, call.stanceAt(to))
 	}()
 }

@@ -16,14 +16,13 @@ import (
 var (
 	oneSeed = flag.Int64("seed", -1, "run the schedule of this seed only")
 	seeds   = flag.Int("seeds", 0, "how many schedules to run")
-	without = flag.String("off", unclear, "features to leave out, with commas between: "+allFeatures.String())
+	without = flag.String("off", unsettled, "features to leave out, with commas between: "+allFeatures.String())
 	strict  = flag.Bool("strict", false, "hold a bus from before the law to the law")
 )
 
-// unclear are the features that are left out unless -off says otherwise: in them
-// somebody publishes of whom the ledger cannot always tell who he is, and so what he
-// gets.
-const unclear = "noise,outliving,odd"
+// unsettled are the features that are left out unless -off says otherwise: too few
+// schedules were run with them since the ledger knows who publishes there.
+const unsettled = "noise,outliving"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -69,7 +68,7 @@ func TestBusAccountsUnderChaos(t *testing.T) {
 // cycle moves up past others that wait, and past none of them more than capacity
 // times. No queue defers more than twice its capacity and 3.
 func TestPublishKeepsItsPlaceInLine(t *testing.T) {
-	runPrograms(t, 6, func(t *testing.T, seed uint64) { run(t, decodeLine(bytesOf(seed)), false) })
+	runPrograms(t, 6, func(t *testing.T, seed uint64) { run(t, decodeLine(bytesOf(seed), leftOut(t)), false) })
 }
 
 // nil from Shutdown means that nothing was refused to a handler, cut or left,
@@ -98,7 +97,7 @@ func runPrograms(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
 	for i := range n {
 		seed := first + uint64(i)
 		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { run(t, seed) }) {
-			t.Logf("replay with go test -race ./internal/chaos -run '^%s$' -seed %d -count 20", t.Name(), seed)
+			t.Logf("replay with go test -race ./internal/chaos -run '^%s$' -seed %d -count 20 -off %q", t.Name(), seed, *without)
 			return
 		}
 	}

@@ -113,9 +113,10 @@ type stepRun struct {
 type stepKey struct{ bus int }
 
 // step steps the bus on the present goroutine, which a handler may end.
-func (b *subject) step(ctx context.Context, outer *handlerCall) error {
+func (b *subject) step(ctx context.Context, outer *handlerCall) (err error) {
 	b.stepping.Store(true)
-	_, err := b.bus.RunUntilIdle(stepContext{ctx, []any{stepKey{b.index}, &stepRun{outer}}})
+	defer func() { b.driven.Store(b.driven.Load() || !errors.Is(err, eventbus.ErrRunning)) }()
+	_, err = b.bus.RunUntilIdle(stepContext{ctx, []any{stepKey{b.index}, &stepRun{outer}}})
 	return err
 }
 

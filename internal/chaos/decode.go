@@ -114,8 +114,11 @@ func (d *decoder) handler() handlerPlan {
 	h := handlerPlan{shape: d.shape(topics - 1)}
 	for range 1 + d.below(6) {
 		s := step{do: actions[d.below(len(actions))], pause: d.pause()}
-		if s.do == doNothing && d.has(crowds) || s.do == doPublishLater && !d.has(outliving) {
+		switch {
+		case s.do == doNothing && d.has(crowds), s.do == doPublishLater && !d.has(outliving):
 			s.do = doPublish
+		case s.do == doPublishSlowly && d.has(outliving):
+			s.do = doPublishLater
 		}
 		switch {
 		case s.do == doNothing && d.below(20) == 19:

@@ -17,8 +17,8 @@
 //
 //   - schedule, decode, feature: what chance decides.
 //   - machine, subject: the run, and one bus in it.
-//   - publish, batch, context, handler, peer, aside, trouble, subscribe, control:
-//     what happens in a run.
+//   - publish, batch, context, handler, peer, aside, trouble, noise, subscribe,
+//     control: what happens in a run.
 //   - permitted: which error a publish may return.
 //   - ledger and its files: what must be true of a run.
 //   - line: random programs of handlers, and who overtakes whom at a full queue.

@@ -50,6 +50,9 @@ type entry struct {
 	at, settledAt  time.Time // when Publish was called, and when it returned
 	stamp          time.Time // the event's Time, zero if the bus had to set it
 	began, settled int64     // before and after Publish, by the machine's clock
+	later          bool      // on a goroutine that a handler has started, which may have returned
+	bounded        bool      // its context may end at any time, whatever its limit
+	over           bool      // its context had ended before, whatever its limit
 	closed         bool      // Shutdown had begun before
 	stepped        bool      // RunUntilIdle had been called before
 	err            error     // what it returned
@@ -93,7 +96,7 @@ type shutdownCall struct {
 
 // isExact reports whether the bus alone decides how long things take: time stands
 // still unless all goroutines are blocked, and no logger waits.
-func (l *ledger) isExact() bool { return l.inBubble && l.plan.trouble.k == 0 }
+func (l *ledger) isExact() bool { return l.inBubble && !l.plan.trouble.waits() }
 
 func (l *ledger) now() int64 { return l.m.clock.Add(1) }
 

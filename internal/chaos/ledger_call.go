@@ -20,10 +20,11 @@ type handlerCall struct {
 	home   *subject     // whose handler it is
 	outer  *handlerCall // that has stepped the bus, if a handler of another one has
 
-	began, ended int64
-	failed       bool
-	how          action       // how the handler is about to fail; written by it, before
-	reported     atomic.Int64 // when the error handler was told that the call was abandoned
+	began, ended     int64
+	beganAt, endedAt time.Time
+	failed           bool
+	how              action       // how the handler is about to fail; written by it, before
+	reported         atomic.Int64 // when the error handler was told that the call was abandoned
 }
 
 // stanceAt returns where the bus to sees a publish come from that is made with
@@ -113,7 +114,7 @@ func (l *ledger) begin(ctx context.Context, s *subscriber, event eventbus.Event)
 	if layers, _ := ctx.Value(layerKey{l.index}).(int); layers != l.plan.layers {
 		l.violated("%s is called inside %d middlewares", s.name, layers)
 	}
-	call := &handlerCall{by: s, entry: e, number: int(s.calls.Add(1)) - 1, seq: d.Seq, began: l.now()}
+	call := &handlerCall{by: s, entry: e, number: int(s.calls.Add(1)) - 1, seq: d.Seq, began: l.now(), beganAt: time.Now()}
 	l.beginTurn(ctx, call, event)
 	l.verifyCall(s, e, call)
 	return call
@@ -232,7 +233,7 @@ func (l *ledger) finish(call *handlerCall, returned bool, err error) {
 	case call.by.limit > 0:
 		call.by.streak = 0
 	}
-	call.ended = l.now()
+	call.ended, call.endedAt = l.now(), time.Now()
 	l.queues[call.entry.queue].ended = call.ended
 	l.lanes[l.lane(call.entry.queue)].Store(false)
 }

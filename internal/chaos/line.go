@@ -7,11 +7,12 @@ import (
 )
 
 // A line program is a schedule in which handlers answer each event for a long
-// time, around full queues that block. Nobody stops, pauses or shuts down a bus,
-// so that only the order in line and the bound of deferral are at stake.
+// time, around full queues that block, and some leave goroutines behind that do. Nobody
+// stops, pauses or shuts down a bus, so that only the order in line, the bound of deferral
+// and who waits for whom are at stake.
 
-// decodeLine makes a line program of any bytes.
-func decodeLine(data []byte) schedule {
+// decodeLine makes a line program of any bytes, without the features in off.
+func decodeLine(data []byte, off feature) schedule {
 	d := &decoder{data: data}
 	s := &d.schedule
 	s.patience, s.answers, s.subscribers = 8, 4000, 300
@@ -24,6 +25,9 @@ func decodeLine(data []byte) schedule {
 			p.queues[q] = queuePlan{QueueConfig: eventbus.QueueConfig{Capacity: 1 + d.below(5)}}
 		}
 		p.end = control{call: callShutdown, bus: i}
+	}
+	if d.below(2) == 1 && !off.has(outliving) {
+		s.features |= outliving
 	}
 	if d.below(3) == 2 { // late joiners come and go
 		s.features |= passing
@@ -44,6 +48,9 @@ func (d *decoder) lineHandler() handlerPlan {
 	h := handlerPlan{shape: shape{topic: d.below(topics - 1), queue: d.below(4)}}
 	for range 1 + d.below(3) {
 		do := []action{doPublish, doPublish, doPublish, doPublishTwice, doSleep}[d.below(5)]
+		if do == doPublishTwice && d.has(outliving) {
+			do = doPublishLater
+		}
 		h.script = append(h.script, step{do: do, publish: d.linePublication(), pause: d.linePause()})
 	}
 	return h

@@ -25,7 +25,8 @@ func (b *subject) judge(e *entry, err error) {
 	}
 	// The end of a session's context ends no wait of its handlers, and it may be what
 	// ends the context of a handler's publish.
-	mayOutlast := e.from != outside && (b.m.plan.features.has(meddling|restarts) || b.m.hidesDeadline(e.at.Add(e.publication.limit)))
+	mayOutlast := e.from != outside && e.context != brokenContext &&
+		(b.m.plan.features.has(meddling|restarts) || b.m.hidesDeadline(e.at.Add(e.publication.limit)))
 	if limit := b.longest(e.publication); limit >= 0 && took > limit && !mayOutlast {
 		b.violated("%v: it took %v", e, took)
 	}
@@ -68,10 +69,12 @@ func (b *subject) shortest(e *entry, err error) time.Duration {
 	plan := b.plan.queues[e.queue]
 	byRule := errors.Is(err, eventbus.ErrQueueFull) || errors.Is(err, eventbus.ErrDropped) && e.way != byWait
 	switch {
-	case e.from != outside || b.stepping.Load():
+	case e.from != outside || b.stepping.Load() || isOutcome(err):
 		return 0
 	case byRule && plan.waits(e.publication) && !(e.size > plan.Capacity && !law):
 		return b.m.scaled(plan.ruleOf(e.publication).timeout)
+	case isContextError(err) && !e.bounded:
+		return max(e.limit, 0)
 	}
 	return 0
 }
@@ -89,7 +92,7 @@ func (e *entry) isPoison(p *busPlan) bool { return e.key < 0 && p.queues[e.queue
 func (b *subject) permitted(e *entry, err error) bool {
 	waited := e.way == byWait
 	switch {
-	case e.from == abandoned && e.context != brokenContext && law && !e.isInvalid(b.plan):
+	case e.from == abandoned && law && !e.isInvalid(b.plan):
 		return errors.Is(err, eventbus.ErrHandlerTimeout)
 	case e.isInvalid(b.plan):
 		return errors.Is(err, eventbus.ErrInvalidEvent) || b.permitsInstead(e, err)
@@ -116,7 +119,12 @@ func (b *subject) permitted(e *entry, err error) bool {
 	case errors.Is(err, eventbus.ErrWouldDeadlock):
 		return waited && e.from != outside
 	}
-	return e.context == brokenContext && (waited || b.plan.queues[e.queue].waits(e.publication))
+	return e.context == brokenContext && isDone(err) && (waited || b.plan.queues[e.queue].waits(e.publication))
+}
+
+// isDone reports whether err is the bus's own error for a context that is done without one.
+func isDone(err error) bool {
+	return strings.Contains(err.Error(), "the context is done without an error")
 }
 
 // permitsInstead reports whether an invalid event may have been refused for
@@ -129,7 +137,7 @@ func (b *subject) permitsInstead(e *entry, err error) bool {
 // endedBefore reports whether the context of e had ended when its publish began,
 // so that nothing from outside is accepted.
 func (e *entry) endedBefore() bool {
-	return law && e.from == outside && e.limit < 0 && e.context != brokenContext
+	return law && e.from == outside && (e.limit < 0 || e.over) && e.context != brokenContext
 }
 
 // permitsFull reports whether e may have been refused because its queue was
@@ -150,11 +158,11 @@ func (b *subject) permitsContext(e *entry) bool {
 	waits := b.plan.queues[e.queue].waits(e.publication) || e.way == byWait
 	switch e.from {
 	case outside:
-		return e.limit != 0 && (waits || law && (e.limit < 0 || b.m.realTime || b.plan.trouble.k > 0))
+		return e.bounded || e.limit != 0 && (waits || law && (e.limit < 0 || b.m.realTime))
 	case inside:
-		return waits && (e.limit != 0 || !law || b.closing.Load())
+		return waits && (e.limit != 0 || e.bounded || !law || b.closing.Load())
 	case guest:
-		return waits && (e.limit != 0 || !law || b.m.anyGaveUp())
+		return waits && (e.limit != 0 || e.bounded || !law || b.m.anyGaveUp())
 	}
 	return waits || law
 }

@@ -83,7 +83,7 @@ const (
 	inside           // a handler of the bus, which publishes with its context
 	guest            // a handler of another bus
 	abandoned        // a call of an Async handler, after its failure was reported
-	either           // nobody can tell: the call may be abandoned, or have returned
+	either           // nobody can tell: the call may be abandoned
 )
 
 func (s stance) String() string {
@@ -93,11 +93,14 @@ func (s stance) String() string {
 // handler reports whether a handler publishes for certain.
 func (s stance) handler() bool { return s == inside || s == guest }
 
+// entryKey is the key of the entry in the context of its publish.
+type entryKey struct{}
+
 // publish publishes what e stands for, as p says.
 func (b *subject) publish(ctx context.Context, p publication, e *entry, from stance) {
 	p.limit = b.m.scaled(p.limit)
-	e.publication, e.from = p, from
-	ctx, cancel := b.m.contextOf(ctx, p)
+	e.publication, e.from, e.over = p, from, ctx.Err() != nil
+	ctx, cancel := b.m.contextOf(context.WithValue(ctx, entryKey{}, e), p)
 	defer cancel()
 	event := eventbus.Event{Type: bustest.Topic(p.topic), Data: e}
 	b.enter(e)

@@ -22,6 +22,7 @@ type subject struct {
 	closing   atomic.Bool  // Shutdown has been called, or is about to be
 	closedAt  atomic.Int64 // at this time, in nanoseconds; 0 if it was not
 	stepping  atomic.Bool  // so has RunUntilIdle
+	driven    atomic.Bool  // and it may have driven the processors
 	helping   atomic.Bool  // the machine steps the bus
 	mishaps   atomic.Int64 // calls of the logger and the error handler that may fail
 	noises    atomic.Int64 // calls of them that may call a bus
@@ -89,8 +90,10 @@ func (b *subject) flushed() bool {
 	defer cancel()
 	err := b.bus.Flush(ctx)
 	switch {
-	case err == nil || b.closing.Load():
+	case err == nil:
 		return true
+	case b.closing.Load(): // its handlers may still run, and publish to the other buses
+		return !errors.Is(err, context.DeadlineExceeded)
 	case !errors.Is(err, eventbus.ErrNotRunning) && !errors.Is(err, eventbus.ErrPaused) && !errors.Is(err, context.DeadlineExceeded):
 		b.m.fail("at rest, Flush returned %v", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -51,51 +53,25 @@ func (d *decoder) noise(foreign bool) step {
 	return s
 }
 
+// waits reports whether a logger or an error handler may wait, and so hold up who logs.
+func (t trouble) waits() bool {
+	return t.k > 0 && slices.ContainsFunc(t.noises, func(s step) bool {
+		if s.do == doControl {
+			return s.control.call == callFlush || s.control.call == callShutdown
+		}
+		return s.publish.way != byTry
+	})
+}
+
 var noiseCalls = []call{callStop, callStart, callPause, callResume, callStats, callSubscribe, callUnsubscribe, callFlush, callShutdown}
-
-// maxNoises bounds how often the loggers of a run call a bus: what one of them
-// publishes may be dropped, and so logged.
-const maxNoises = 200
-
-// makeNoise makes a call, for a logger or an error handler that was given ctx.
-func (b *subject) makeNoise(ctx context.Context) {
-	t := b.plan.trouble
-	if t.k == 0 {
-		return
-	}
-	n := b.noises.Add(1)
-	if n%t.k != 0 || n/t.k > maxNoises || b.m.answers.Add(1) > b.m.plan.answers {
-		return
-	}
-	b.m.asides.Add(1)
-	b.m.aside.Add(1)
-	defer b.m.aside.Add(-1)
-	if t.foreign {
-		ctx = context.Background()
-	}
-	s := t.noises[int(n/t.k)%len(t.noises)]
-	to := b.m.subjects[s.publish.bus]
-	if s.do == doControl {
-		_ = b.m.subjects[s.control.bus].attempt(ctx, s.control)
-		return
-	}
-	to.publish(ctx, s.publish, &entry{source: b.m.otherSource()}, either)
-}
-
-// attempt makes a call for somebody of whom nobody can tell who he is, and so
-// what he gets.
-func (b *subject) attempt(ctx context.Context, do control) error {
-	ctx, cancel := context.WithTimeout(ctx, b.m.scaled(do.limit))
-	defer cancel()
-	if do.call == callStart {
-		ctx = context.Background()
-	}
-	return b.call(ctx, do)
-}
 
 func (b *subject) onError(ctx context.Context, err *eventbus.HandlerError) {
 	b.reported(ctx, err)
-	b.makeNoise(ctx)
+	o := ofProcessor
+	if b.mayReportLate() {
+		o = ofEither
+	}
+	b.makeNoise(ctx, o, int(err.Queue))
 	b.mishap(true)
 }
 
@@ -125,11 +101,18 @@ func (l *troubledLogger) Enabled(_ context.Context, level slog.Level) bool {
 
 func (l *troubledLogger) Handle(ctx context.Context, r slog.Record) error {
 	l.verifyContext(ctx, r)
-	if r.Level > slog.LevelDebug {
-		l.subject.makeNoise(ctx)
+	if r.Level > slog.LevelDebug && !l.isLate(r) {
+		o, queue := l.subject.originOf(r)
+		l.subject.makeNoise(ctx, o, queue)
 	}
 	l.subject.mishap(r.Level != slog.LevelWarn)
 	return nil
+}
+
+// isLate reports whether r says that a subscription came after Shutdown: the machine
+// holds a lock then.
+func (l *troubledLogger) isLate(r slog.Record) bool {
+	return strings.Contains(r.Message, "subscribed after Shutdown")
 }
 
 // verifyContext sees to it that a record that names a handler has the context of
