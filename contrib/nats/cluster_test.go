@@ -223,6 +223,7 @@ func firsts(list []int) (first []int) {
 // Leaders of a cluster of three are killed at full traffic. What was stored is handled, and
 // what was exported is, in order.
 func TestConnectSurvivesItsLeaders(t *testing.T) {
+	t.Parallel()
 	servers, urls := startServers(t, 3)
 	n := connectTo(t, urls)
 	w := startTraffic(t, n)

@@ -147,6 +147,7 @@ func awaitStats(t *testing.T, b *eventbus.Bus, is func(eventbus.QueueStats) bool
 // A server that is killed again and again, with windows in flight, gets each event once and
 // in order.
 func TestExportSurvivesItsServer(t *testing.T) {
+	t.Parallel()
 	servers, urls := startServers(t, 1)
 	n := connectTo(t, urls)
 	topic, b := openTopic(t, n), newBus(t)

@@ -140,6 +140,7 @@ func TestImportRefusesASecondImporter(t *testing.T) {
 // While handlers run for longer than the server waits, it is told so, and does not send the
 // event again.
 func TestImportGivesSignsWhileHandlersRun(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	topic, b := openTopic(t, n), newBus(t)
 	handled := newRecorder[int]()
@@ -192,6 +193,7 @@ func TestImportGoesOnWithANewStream(t *testing.T) {
 // A server that is killed and comes back is connected to again. Nothing is lost, and what
 // comes again is what was not acknowledged.
 func TestImportSurvivesItsServer(t *testing.T) {
+	t.Parallel()
 	servers, urls := startServers(t, 1)
 	topic, b := openTopic(t, connectTo(t, urls)), newBus(t)
 	handled, told := handle(b), newRecorder[error]()

@@ -136,6 +136,7 @@ func TestPublishRefusesInvalidData(t *testing.T) {
 // Publish tells when its context has ended, before and while it waits for a server that is
 // gone; and it succeeds once the server is back, if the context lets it.
 func TestPublishWaitsForAServerThatIsGone(t *testing.T) {
+	t.Parallel()
 	servers, urls := startServers(t, 1)
 	topic := openTopic(t, connectTo(t, urls))
 	publish(t, topic, 0, 10)

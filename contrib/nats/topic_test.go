@@ -66,6 +66,7 @@ func TestOpenRefusesWhatDiffers(t *testing.T) {
 // The names of types and groups are free text: a star is no wildcard, a dot no second token.
 // No two names share a stream.
 func TestOpenTakesOddNames(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	names := []string{"order.*", "order.>", "order", "order.", "BRK.B", "BRK=2EB", "BRK/B", `a\b`, "a b", " a b ", "tab\there", "line\nbreak\r", "größe", "日本", "\xff\x00", "*", ">", "$JS", "-_", "%41", `"`}
 	b := newBus(t)
