@@ -75,6 +75,9 @@ func TestOpenCutsATornTail(t *testing.T) {
 
 			j, err := journal.Open(path, topics()...)
 			require.NoError(t, err)
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			require.Equal(t, last, info.Size(), "it is cut off, and not left to be written over in part")
 			bus := newBus(t)
 			j.Record(bus)
 			require.NoError(t, ticks.Publish(limited(t), bus, tick{ID: 99}))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -208,10 +209,12 @@ func TestSyncEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- j.Sync(ctx) }()
-	<-blocked
+	goOn := sync.OnceFunc(func() { close(block) })
+	defer goOn()
+	await(t, blocked)
 	cancel()
-	require.ErrorIs(t, <-done, context.Canceled)
-	close(block)
+	require.ErrorIs(t, await(t, done), context.Canceled)
+	goOn()
 	require.NoError(t, j.Sync(limited(t)))
 }
 
@@ -234,7 +237,9 @@ func TestRecordBlocksWhileTheWriterIsBusy(t *testing.T) {
 	block, blocked := make(chan struct{}), make(chan struct{})
 	require.NoError(t, bus.Publish(limited(t), eventbus.DataQueue, eventbus.Event{Type: "slow", Data: slowJSON{blocked, block}}))
 	step(t, bus)
-	<-blocked // the writer is stuck with the first event
+	goOn := sync.OnceFunc(func() { close(block) })
+	defer goOn()
+	await(t, blocked) // the writer is stuck with the first event
 	for i := range 5 {
 		require.NoError(t, ticks.Publish(limited(t), bus, tick{ID: uint64(i)}))
 	}
@@ -245,13 +250,8 @@ func TestRecordBlocksWhileTheWriterIsBusy(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return j.Stats().Waiting == 2 }, patience, time.Millisecond)
 	require.Never(t, func() bool { return len(done) > 0 || j.Stats().Waiting != 2 }, 50*time.Millisecond, 5*time.Millisecond)
-	close(block)
-	select {
-	case err := <-done:
-		require.NoError(t, err)
-	case <-time.After(patience):
-		require.FailNow(t, "the tap does not go on")
-	}
+	goOn()
+	require.NoError(t, await(t, done))
 	require.NoError(t, j.Close())
 	require.Len(t, read(t, path), 6)
 	require.Zero(t, j.Stats().Failed)
@@ -322,7 +322,7 @@ func TestJournalOutlivesGoexitInACodec(t *testing.T) {
 	step(t, bus)
 	require.ErrorIs(t, j.Sync(limited(t)), journal.ErrNotStored)
 	require.ErrorIs(t, j.Close(), journal.ErrNotStored)
-	require.ErrorIs(t, <-told, journal.ErrNotStored)
+	require.ErrorIs(t, await(t, told), journal.ErrNotStored)
 	require.False(t, errors.Is(j.Close(), journal.ErrClosed))
 }
 

@@ -111,3 +111,14 @@ func step(t testing.TB, bus *eventbus.Bus) {
 	_, err := bus.RunUntilIdle(limited(t))
 	require.NoError(t, err)
 }
+
+// await waits for what comes from a channel, or its end.
+func await[T any](t testing.TB, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		require.FailNow(t, "it does not happen")
+	}
+	return v
+}

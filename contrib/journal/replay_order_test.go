@@ -180,7 +180,7 @@ func recordDay(t *testing.T, path string, n int, shared bool, opts ...eventbus.O
 	}
 	require.NoError(t, bus.Flush(ctx))
 	close(sent)
-	require.NoError(t, <-exchange)
+	require.NoError(t, await(t, exchange))
 	require.NoError(t, bus.Shutdown(ctx))
 	require.NoError(t, j.Close())
 	require.Zero(t, j.Stats().Failed)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,18 +119,26 @@ func TestJournalFailsWithItsDisk(t *testing.T) {
 	}
 }
 
-// A tap that waits for room is let go when the journal fails.
-func TestJournalThatFailsLetsTheTapGo(t *testing.T) {
-	_, j, _ := openFailing(t, 0, 0)
-	j.handover.limit = 1
-	require.NoError(t, j.handover.errAfter(1))
-	done := make(chan error, 1)
-	go func() { done <- j.handover.errAfter(100) }()
-	select {
-	case err := <-done:
-		require.ErrorIs(t, err, syscall.ENOSPC)
-	case <-time.After(20 * time.Second):
-		require.FailNow(t, "the tap waits for a writer that has failed")
+// A tap that waits for room is let go when the journal fails or is closed.
+func TestJournalThatEndsLetsTheTapGo(t *testing.T) {
+	for name, end := range map[string]func(*handover){
+		"it fails":     func(h *handover) { h.end(syscall.ENOSPC, 0) },
+		"it is closed": (*handover).close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHandover(1, nil)
+				require.NoError(t, h.errAfter(1))
+				done := make(chan error, 1)
+				go func() { done <- h.errAfter(2) }()
+				synctest.Wait()
+				require.Empty(t, done, "it waits for room")
+				end(h)
+				synctest.Wait()
+				require.Len(t, done, 1, "it waits for a writer that has ended")
+				require.Error(t, <-done)
+			})
+		})
 	}
 }
 
