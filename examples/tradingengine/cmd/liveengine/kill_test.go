@@ -38,10 +38,10 @@ func child(t *testing.T, args ...string) (process *exec.Cmd, stdout, stderr *byt
 }
 
 func TestLiveEngineSurvivesKill(t *testing.T) {
-	w := newWitness(t, exchange.Config{Symbols: []string{"A", "B", "C"}, Interval: time.Second, Speed: 20, Seed: 1, Rejects: 0.2,
+	w := newWitness(t, exchange.Config{Symbols: []string{"A", "B", "C"}, Interval: time.Second, Speed: 5, Seed: 1, Rejects: 0.2,
 		Latency: 2 * time.Millisecond, Drop: 5 * time.Second})
 	file := filepath.Join(t.TempDir(), "live.journal")
-	args := []string{"-url", w.address, "-journal", file, "-fast", "1", "-slow", "2", "-log", "error"}
+	args := []string{"-url", w.address, "-journal", file, "-fast", "1", "-slow", "2", "-least", "0", "-log", "error"}
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
