@@ -18,7 +18,7 @@ var syncs = []struct {
 	name string
 	opts []eventbusnats.EmbeddedOption
 }{
-	{"sync=100ms", nil},
+	{"sync=100ms", []eventbusnats.EmbeddedOption{eventbusnats.WithSyncInterval(100 * time.Millisecond)}},
 	{"sync=always", []eventbusnats.EmbeddedOption{eventbusnats.WithSyncAlways()}},
 }
 

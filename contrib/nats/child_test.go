@@ -45,7 +45,7 @@ func child(does string) error {
 	if does == childServes {
 		return serve()
 	}
-	n, err := eventbusnats.Embedded(os.Getenv(dirVariable), eventbusnats.WithLogger(discard))
+	n, err := eventbusnats.Embedded(os.Getenv(dirVariable), eventbusnats.WithLogger(discard), eventbusnats.WithSyncInterval(seldom))
 	if err != nil {
 		return err
 	}

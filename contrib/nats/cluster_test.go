@@ -32,7 +32,7 @@ const (
 func serve() error {
 	o := &server.Options{
 		ServerName: os.Getenv(nameVariable), Host: "127.0.0.1", NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: os.Getenv(dirVariable), SyncInterval: 100 * time.Millisecond,
+		JetStream: true, StoreDir: os.Getenv(dirVariable), SyncInterval: seldom,
 	}
 	if _, err := fmt.Sscan(os.Getenv(portVariable), &o.Port, &o.Cluster.Port); err != nil {
 		return err

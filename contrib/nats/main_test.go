@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must happen: long for a machine under load.
 const patience = 30 * time.Second
 
+// seldom is how often the servers of tests sync their files. The server sets the timer of a
+// new file without its lock: with a short interval, on a machine so busy that the timer fires
+// before the file is made, the race detector finds that. It does not matter to a killed
+// process when its files were synced.
+const seldom = 10 * time.Second
+
 type order struct {
 	ID string
 	N  int
@@ -61,7 +67,8 @@ func newNode(t testing.TB, opts ...eventbusnats.EmbeddedOption) *eventbusnats.No
 }
 
 func newNodeAt(t testing.TB, dir string, opts ...eventbusnats.EmbeddedOption) *eventbusnats.Node {
-	n, err := eventbusnats.Embedded(dir, append(opts, eventbusnats.WithLogger(discard))...)
+	quiet := []eventbusnats.EmbeddedOption{eventbusnats.WithLogger(discard), eventbusnats.WithSyncInterval(seldom)}
+	n, err := eventbusnats.Embedded(dir, append(quiet, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = n.Close(within(t, patience)) })
 	return n
