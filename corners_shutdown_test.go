@@ -279,6 +279,34 @@ func TestShutdownCutsTheCallThatALoggerHoldsUp(t *testing.T) {
 	require.Empty(t, seen.all())
 }
 
+// A handler that Shutdown says is running is called, though a logger was being told of the
+// call, and panics: the filters of the handler have passed the event by then.
+func TestShutdownNamesNoHandlerThatIsNeverCalled(t *testing.T) {
+	in, out := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	l := &logbook{level: slog.LevelDebug, onRecord: func(r slog.Record) {
+		if r.Message == "eventbus: calling handler" && calls.Add(1) == 2 {
+			close(in)
+			<-out
+			panic("logger")
+		}
+	}}
+	b := newBus(t, l.logger())
+	var seen journal[any]
+	b.SubscribeFunc("order", pass, eventbus.WithName("first"))
+	b.SubscribeFunc("order", seen.handle, eventbus.WithName("filtered"), eventbus.Where(func(eventbus.Event) bool { return true }))
+	b.SubscribeFunc("order", seen.handle, eventbus.WithName("last"))
+	publish(t, b, eventbus.OrderQueue, "order", 1)
+	start(t, b)
+	receive(t, in)
+	left := leftBy(t, receive(t, bustest.InBackground(func() error { return b.Shutdown(bustest.Ended()) })))
+	close(out)
+	require.Equal(t, []string{"last"}, left.Interrupted[0].Handlers)
+	require.ErrorContains(t, left, "filtered still runs")
+	eventually(t, "the processor to leave", func() bool { return len(l.find("eventbus: processor stopped")) == 3 })
+	require.Equal(t, []any{1}, seen.all())
+}
+
 // A handler that was called and has failed is not among those that were not, though the
 // logger ends the goroutine of RunUntilIdle when it is told.
 func TestShutdownNamesNoHandlerWhoseFailureEndedTheGoroutine(t *testing.T) {

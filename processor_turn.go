@@ -290,10 +290,12 @@ func (p *processor) nextHandler() int {
 // isCutAt is called before handler i of the event at hand if there are requests. It
 // serves those that cannot wait for the end of the event, and reports whether the kill
 // switch keeps handler i and the handlers after it from being called. The first handler
-// is always called, since an event that has begun is not handed back.
+// is always called, since an event that has begun is not handed back. So is one whose
+// filters have passed the event, and whose call the logger has kept from beginning: the
+// processor was at its call, and whoever gave up meanwhile has taken it for called.
 func (p *processor) isCutAt(i int) bool {
-	list := p.turn.list
-	if requests := p.requests.Load(); requests&(reqSlow|logCalls) != 0 {
+	list, passed := p.turn.list, p.turn.passed
+	if requests := p.requests.Load(); requests&(reqSlow|logCalls) != 0 && !passed {
 		p.setTelling()
 		if requests&reqSlow != 0 {
 			p.tellSlowEnded()
@@ -303,7 +305,7 @@ func (p *processor) isCutAt(i int) bool {
 		}
 		p.endTelling()
 	}
-	if p.requests.Load()&reqKill == 0 || i < list.firstCut(i, false) {
+	if p.requests.Load()&reqKill == 0 || i < list.firstCut(i, passed) {
 		return false
 	}
 	p.cut.Store(list.interrupted(p.turn.queue.id, p.turn.entry.Event, i))

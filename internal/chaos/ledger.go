@@ -66,8 +66,9 @@ type entry struct {
 	failures []string       // of its handlers, by name; "" if it has expired
 
 	// Found by verify.
-	back  bool // Shutdown handed it back
-	place place
+	back   bool // Shutdown handed it back
+	place  place
+	judged bool // by verifyBound
 }
 
 func (e *entry) String() string {
@@ -118,10 +119,11 @@ func expectBetween(l *ledger, low, high, got uint64, format string, args ...any)
 	}
 }
 
+// enter notes that e begins. The entries are in the order in which they began.
 func (l *ledger) enter(e *entry) {
-	e.began = l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	e.began = l.now()
 	l.entries = append(l.entries, e)
 }
 

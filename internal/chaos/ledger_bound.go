@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -14,9 +15,10 @@ import (
 func (l *ledger) verifyBound(q eventbus.Queue, subscribers []*subscriber) {
 	full := 3*l.plan.queues[q].Capacity + 3
 	for _, e := range l.entries {
-		if e.queue != q || !l.isRefusedByBound(e) {
+		if e.queue != q || e.judged || !l.isRefusedByBound(e) {
 			continue
 		}
+		e.judged = true
 		held := l.mostHeld(e, full)
 		if held == full {
 			continue
@@ -66,11 +68,12 @@ func (l *ledger) isRefusedByBound(e *entry) bool {
 // ones included, while e was published. It counts to enough, from the last one on:
 // those are the likeliest.
 func (l *ledger) mostHeld(e *entry, enough int) (n int) {
-	for _, o := range slices.Backward(l.entries) {
+	end, _ := slices.BinarySearchFunc(l.entries, e.settled, func(o *entry, at int64) int { return cmp.Compare(o.began, at) })
+	for _, o := range slices.Backward(l.entries[:end]) {
 		if n == enough {
 			break
 		}
-		if o == e || o.queue != e.queue || o.began > e.settled || o.acceptance(l.plan.queues[e.queue]) == refused {
+		if o == e || o.queue != e.queue || o.acceptance(l.plan.queues[e.queue]) == refused {
 			continue
 		}
 		if gone := o.turn(); gone != 0 && gone < e.began {
