@@ -13,7 +13,7 @@ type handlerContext struct {
 	proc            *processor // that calls them
 	session         *session
 
-	spare atomic.Pointer[publication] // for the next publish that may wait; nil while one uses it
+	spare atomic.Pointer[publication] // for the next publish that may wait; nil if there is none, as while one uses it
 }
 
 type handlerKey struct{}
@@ -157,7 +157,7 @@ func DeliveryFrom(ctx context.Context) (d Delivery, ok bool) {
 	switch c := callerOf(ctx); {
 	case c.call.isAbandoned():
 	case c.call != nil:
-		if c.handler != nil {
+		if c.handler != nil && c.call.delivers {
 			d, ok = c.call.delivery, true
 			d.Draining = c.handler.proc.bus.draining.Load()
 		}

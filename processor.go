@@ -26,7 +26,7 @@ type processor struct {
 	wake   chan struct{} // of capacity 1; wakes an idle processor
 
 	requests atomic.Uint32
-	asleep   atomic.Bool // no goroutine runs it, or it has nothing to do; false at an event
+	asleep   atomic.Bool // no goroutine runs it, or it looks for events or waits for one
 	position position
 	parked   atomic.Pointer[handlerList]      // of the last event, while the processor is idle; see park
 	cut      atomic.Pointer[InterruptedEvent] // an event that the kill switch ended, once the processor knows of it
@@ -44,7 +44,7 @@ type processor struct {
 	startLogged bool            // its start has been logged
 	endLogged   bool            // its end has been logged
 	mute        bool            // the logger failed to tell its level; do not ask again
-	still       int             // how many rounds it spins while no time passes
+	stillLimit  int             // how many rounds it spins while no time passes
 	turn        turn
 }
 
@@ -72,7 +72,7 @@ const (
 )
 
 func newProcessor(b *Bus, queues ...*queue) *processor {
-	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), unpaused: make([]bool, len(queues)), still: maxStill}
+	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), unpaused: make([]bool, len(queues)), stillLimit: maxStill}
 	p.drainer = drainer{bus: b, site: p.siteAwake}
 	p.turn.queue = queues[0]
 	p.position.queue.Store(queues[0])
@@ -165,7 +165,7 @@ func (p *processor) serveRequests() (goOn bool) {
 
 // makeSpare makes the publication that handlers of this session wait with.
 func (p *processor) makeSpare() {
-	if c := p.context; c.session.base == nil { // RunUntilIdle may be called anywhere the next time
+	if c := p.context; c.session.base == nil { // RunUntilIdle may be called in a synctest bubble, and later outside with the same session
 		c.spare.Store(newSpare(c))
 	}
 }
@@ -221,8 +221,8 @@ func (p *processor) name() string {
 	return strings.Join(names, ", ")
 }
 
-// deliver makes d that of the handler at hand, and reports whether there is one. It
-// writes where the caller reads: a Delivery is too large to be handed on for nothing.
+// deliver fills d with the delivery of the handler at hand, and reports whether there is
+// one. It returns no Delivery, because to copy one takes half as long again.
 func (p *processor) deliver(d *Delivery) bool {
 	t, i := &p.turn, p.position.at()
 	if !p.isBusy() || t.stage == recalling || t.list == nil || i >= len(t.list.subs) {

@@ -69,7 +69,8 @@ func (b *Bus) Latencies() (l Latencies) {
 
 // A Histogram counts durations in buckets whose bounds grow by a factor of 2^(1/8), 9 %: as
 // a native histogram of schema 3 in Prometheus and an exponential one of scale 3 in
-// OpenTelemetry, of seconds, have them. The zero value is empty.
+// OpenTelemetry, of seconds, have them. The first bucket holds what is shorter than 2 ns, too,
+// and the last all that is longer than 2^14 s, 4.5 h. The zero value is empty.
 type Histogram struct {
 	Counts []uint64      // of the buckets, the first and the last that are not empty and those between
 	First  int           // the index of Counts[0] among all buckets: bucket i ends at 2^((i+1)/8) s
@@ -111,7 +112,10 @@ func (h Histogram) Quantile(q float64) time.Duration {
 	if all == 0 {
 		return 0
 	}
-	i, rank := 0, uint64(math.Ceil(min(max(q, 0), 1)*float64(all)))
+	if !(q > 0) { // NaN too
+		q = 0
+	}
+	i, rank := 0, max(1, uint64(math.Ceil(min(q, 1)*float64(all))))
 	for ; rank > h.Counts[i] && i < len(h.Counts)-1; i++ {
 		rank -= h.Counts[i]
 	}

@@ -125,7 +125,9 @@ func (p *processor) letGo() {
 // idle waits for an event or a wake-up. The pulse of the bus is one, once a poll,
 // which makes up for a wake-up that was lost.
 func (p *processor) idle() {
+	p.asleep.Store(true)
 	if p.bus.spin > 0 && p.spinUntilReady() {
+		p.asleep.Store(false)
 		return
 	}
 	p.park()
@@ -135,7 +137,6 @@ func (p *processor) idle() {
 			doors[i] = q.buffer.Door()
 		}
 	}
-	p.asleep.Store(true)
 	select {
 	case c := <-doors[0]:
 		p.queues[0].buffer.Open(c)
@@ -187,19 +188,20 @@ func (p *processor) poll() {
 	}
 }
 
-// A spinning processor that has found so often that no time has passed sleeps: in a
-// testing/synctest bubble, time stands still while it spins. Each time that happens, the
-// next spin gives up after a tenth of the rounds, down to minStill, until time passes.
+// A spin gives up after maxStill rounds in which no time has passed: in a testing/synctest
+// bubble, time stands still while the processor spins. After one that has given up, the
+// next gives up after minStill rounds already, until time passes. Those take some 0.1 ms,
+// for machines whose clock moves in steps that are longer than a spin.
 const (
 	maxStill = 10_000
-	minStill = 100
+	minStill = 1_000
 )
 
 // spinUntilReady looks for events for as long as WithSpin says and reports whether
 // there is something to do.
 func (p *processor) spinUntilReady() bool {
 	began := time.Now()
-	for still := 0; still < p.still; still++ {
+	for still := 0; still < p.stillLimit; still++ {
 		if p.isHeld() || p.pick() {
 			return true
 		}
@@ -208,10 +210,10 @@ func (p *processor) spinUntilReady() bool {
 			return false
 		}
 		if passed > 0 {
-			still, p.still = 0, maxStill
+			still, p.stillLimit = 0, maxStill
 		}
 		runtime.Gosched()
 	}
-	p.still = max(p.still/10, minStill)
+	p.stillLimit = minStill
 	return false
 }

@@ -18,8 +18,8 @@ import (
 //     kept until the event numbered lowWaterAt begins. The processor looks at the line
 //     when it begins that event.
 //   - While the first list is not empty, no publisher from outside is let in.
-//   - A waiting handler has an edge in the graph, and a handler that does not wait
-//     has none.
+//   - A waiting handler has an edge in the graph, unless it has returned and a goroutine
+//     waits with its context, and a handler that does not wait has none.
 
 // admissionMu guards the lines of all queues of all buses and the wait-for graph.
 // There is one for the package and not one a bus, because a cycle of handlers may
@@ -71,7 +71,7 @@ func (q *queue) joinLocked(pub *publication) *lineWait {
 	a := &q.admission
 	w := &pub.wait
 	a.joined++
-	w.pub, w.number, w.since, w.inLine = pub, a.joined, time.Now(), true
+	w.pub, w.number, w.since, w.inLine = pub, a.joined, time.Now(), true // the rest is empty
 	if w.done == nil {
 		w.done = make(chan error, 1)
 	}

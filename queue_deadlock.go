@@ -13,7 +13,7 @@ type drainer struct {
 	bus      *Bus
 	edge     *edge         // nil if its handler does not wait; guarded by admissionMu
 	stepping bool          // RunUntilIdle drives it; guarded by admissionMu
-	site     func() uint64 // changes whenever it begins an event or ends one; 0 while it runs no user code
+	site     func() uint64 // changes whenever it begins an event or ends one; 0 while it sleeps
 }
 
 // An edge says that a drainer's handler waits on a queue: for room, and with
@@ -28,10 +28,12 @@ type edge struct {
 
 // edgeLocked returns d's edge. One that began at another event, or at none, does not count:
 // the handler has returned, and a goroutine that outlived it waits with its context.
-// Nor does one whose event is handled, even if the handler has not yet woken.
+// Nor does one whose event is handled, even if the handler has not yet woken. An edge that
+// does not count is forgotten: a drainer that slept is at the site of before when it wakes,
+// and others may have begun to wait meanwhile because the edge did not count.
 func (d *drainer) edgeLocked() *edge {
-	if d.edge == nil || d.edge.site == 0 || d.edge.site != d.site() || d.edge.completion.isOver() {
-		return nil
+	if e := d.edge; e != nil && (e.site == 0 || e.site != d.site() || e.completion.isOver()) {
+		d.edge = nil
 	}
 	return d.edge
 }
@@ -68,7 +70,7 @@ func hasRoomLocked(w *lineWait) {
 }
 
 // mustNotWaitLocked returns why a handler must not wait on q, nil if it may. by holds the
-// drainers that are busy with it. It must not wait if it would wait for itself, or if noHandlers
+// drainers that are busy with it. It must not wait if it would wait for itself, or if nobody
 // drains q. The waits on a cycle are hastened first, which may break the cycle: free slots
 // may have been kept from them.
 func (q *queue) mustNotWaitLocked(by []*drainer) error {

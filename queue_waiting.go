@@ -14,7 +14,7 @@ import (
 // A wait in line ends when the admission lets it in or refuses it and sends the outcome,
 // when its context ends, or when the time of its rule is over. Whatever ends it takes it
 // out of the line under admissionMu, so there is one outcome. Of a completion one
-// compare-and-swap decides.
+// compare-and-swap decides. What the handlers of a session wait with is at the end.
 
 // handoverAfter is how long free slots are kept from a wait at most. Without it, a
 // publish at a full queue of 50 waits for 25 handlers until the queue is half empty;
@@ -22,7 +22,8 @@ import (
 const handoverAfter = time.Millisecond
 
 // A lineWait is the place in line of a publish. Whoever takes it out of the line sends
-// the outcome, nil for accepted, to done, which has room for it.
+// the outcome, nil for accepted, to done, which has room for it. In a spare publication done
+// and timer are there before the wait and stay after it; the rest is empty.
 type lineWait struct {
 	pub    *publication
 	ticket uint64 // its place in the first list
@@ -32,7 +33,7 @@ type lineWait struct {
 	done   chan error
 	inLine bool
 
-	// The goroutine that waits alone uses these.
+	// Only the waiting goroutine uses these.
 	timer    *time.Timer
 	rung     alarm     // the alarms that have rung
 	deadline time.Time // when the wait ends after its session has ended; see ending
@@ -94,7 +95,7 @@ func (q *queue) awaitOutcome(w *lineWait) error {
 			defer e.release()
 			done, w.deadline = e.killed, e.deadline
 		case <-timer.C:
-			if time.Since(w.since) < after { // of a wait before, with GODEBUG=asynctimerchan=1
+			if time.Since(w.since) < after { // with GODEBUG=asynctimerchan=1 an earlier alarm may have left this tick
 				break
 			}
 			if err := q.ring(w, next); err != nil {
@@ -114,46 +115,6 @@ func (w *lineWait) startTimer(d time.Duration) *time.Timer {
 	}
 	w.timer.Reset(d)
 	return w.timer
-}
-
-// newSpare returns an empty publication with what a wait needs. The handlers that are
-// called with c use it one after another: a wait that allocates costs as much as three
-// events, and most of it is the garbage collector's. The goroutine that runs the processor
-// makes it, since in a testing/synctest bubble channels and timers are for those who are
-// in it.
-func newSpare(c *handlerContext) *publication {
-	pub := &publication{spareOf: c}
-	pub.wait.done, pub.wait.timer = make(chan error, 1), time.NewTimer(time.Hour)
-	pub.wait.timer.Stop()
-	return pub
-}
-
-// takeSpare returns an empty publication for c.
-func (c caller) takeSpare() *publication {
-	if c.handler != nil {
-		if pub := c.handler.spare.Swap(nil); pub != nil {
-			return pub
-		}
-	}
-	return new(publication)
-}
-
-// giveBack empties pub, whose publish is over, and keeps it for the next one.
-func (pub *publication) giveBack() {
-	c := pub.spareOf
-	if c == nil || pub.wait.pub != nil && pub.isInGraph() {
-		return
-	}
-	*pub = publication{spareOf: c, wait: lineWait{done: pub.wait.done, timer: pub.wait.timer}}
-	c.spare.Store(pub)
-}
-
-// isInGraph reports whether an edge refers to pub, which has left the line. It takes
-// admissionMu: whoever took pub out of the line may have looked at it until now.
-func (pub *publication) isInGraph() bool {
-	admissionMu.Lock()
-	defer admissionMu.Unlock()
-	return slices.ContainsFunc(pub.by, func(d *drainer) bool { return d.edge != nil && d.edge.pub == pub })
 }
 
 // ring does what alarm a is for, and returns the error with which it ends the wait, if it
@@ -216,7 +177,7 @@ func (q *queue) leave(w *lineWait, err error) error {
 
 // A completion is how PublishWait learns what became of its event. One
 // compare-and-swap decides whether the event begins or is taken back, and whether
-// the caller still waits by then. The methods take nil for an event that noHandlers
+// the caller still waits by then. The methods take nil for an event that nobody
 // waits for.
 type completion struct {
 	state atomic.Uint32
@@ -319,4 +280,44 @@ func (c *completion) leave(err error) error {
 		return <-c.done
 	}
 	return fmt.Errorf("it is accepted, and its handlers are not done: %w", err)
+}
+
+// newSpare returns an empty publication with what a wait needs. The handlers that are
+// called with c publish single events with it, one after another: a wait that allocates
+// costs as much as three events, and most of it is the garbage collector's. The goroutine that runs the processor
+// makes it, since in a testing/synctest bubble channels and timers are for those who are
+// in it.
+func newSpare(c *handlerContext) *publication {
+	pub := &publication{spareOf: c}
+	pub.wait.done, pub.wait.timer = make(chan error, 1), time.NewTimer(time.Hour)
+	pub.wait.timer.Stop()
+	return pub
+}
+
+// takeSpare returns an empty publication for c.
+func (c caller) takeSpare() *publication {
+	if c.handler != nil {
+		if pub := c.handler.spare.Swap(nil); pub != nil {
+			return pub
+		}
+	}
+	return new(publication)
+}
+
+// giveBack empties pub, whose publish is over, and keeps it for the next one.
+func (pub *publication) giveBack() {
+	c := pub.spareOf
+	if c == nil || pub.wait.pub != nil && pub.isInGraph() {
+		return
+	}
+	*pub = publication{spareOf: c, wait: lineWait{done: pub.wait.done, timer: pub.wait.timer}}
+	c.spare.Store(pub)
+}
+
+// isInGraph reports whether an edge refers to pub, which has left the line. It waits for
+// admissionMu, under which whoever took pub out of the line may look at it until the end.
+func (pub *publication) isInGraph() bool {
+	admissionMu.Lock()
+	defer admissionMu.Unlock()
+	return slices.ContainsFunc(pub.by, func(d *drainer) bool { return d.edge != nil && d.edge.pub == pub })
 }
