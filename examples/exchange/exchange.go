@@ -1,6 +1,6 @@
 // Package exchange is an exchange on paper: a random walk or recorded candles as the streams of an exchange, and an order
 // book that fills in parts. market.go and book.go decide, exchange.go moves them on with the clock, and server.go
-// speaks HTTP and websocket.
+// and orders.go speak HTTP and websocket.
 package exchange
 
 import (
