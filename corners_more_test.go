@@ -315,6 +315,90 @@ func TestPublishWaitInAHandlerIgnoresAWaitAtNoEvent(t *testing.T) {
 	}
 }
 
+// The same holds while the processor looks for events, as WithSpin lets it.
+func TestPublishWaitInAHandlerIgnoresAWaitBesideASpinningProcessor(t *testing.T) {
+	data, orders, g := startedBus(t, eventbus.WithSpin(time.Minute)), startedBus(t, blocking(1, eventbus.OrderQueue)...), newGate()
+	contexts, result := make(chan context.Context, 1), make(chan error, 1)
+	data.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error { contexts <- ctx; return nil })
+	publish(t, data, eventbus.DataQueue, tick, 0)
+	bustest.Flush(t, data)
+	orders.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+		_ = g.handle(ctx, e)
+		if e.Data == 0 {
+			result <- data.PublishWait(ctx, eventbus.DataQueue, event("note", 1))
+		}
+		return nil
+	})
+	publish(t, orders, eventbus.OrderQueue, "order", 0)
+	receive(t, g.entered)
+	publish(t, orders, eventbus.OrderQueue, "order", 1) // full
+	outlives := bustest.InBackground(func() error {
+		return orders.Publish(<-contexts, eventbus.OrderQueue, event("order", 2))
+	})
+	eventually(t, "the goroutine to wait", func() bool { return orders.Stats().Queues[eventbus.OrderQueue].Waiting == 1 })
+	g.open()
+	require.ErrorIs(t, receive(t, result), eventbus.ErrUnhandled)
+	require.NoError(t, receive(t, outlives))
+}
+
+// A wait that has not counted does not count again when its processor wakes where it was
+// and a logger is told: others have begun to wait meanwhile, and the graph would have a
+// cycle.
+func TestPublishInAHandlerIgnoresAWaitThatHasNotCounted(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the processor wakes when the order's handler waits, and not before
+	synctest.Test(t, func(t *testing.T) {
+		asked, answer := make(chan struct{}), make(chan struct{})
+		var armed atomic.Bool
+		data := newBus(t, eventbus.WithLogger(slog.New(picky{slog.DiscardHandler, func() bool {
+			if armed.CompareAndSwap(true, false) {
+				asked <- struct{}{}
+				<-answer
+			}
+			return false
+		}})))
+		orders, third, g := startedBus(t, blocking(1, eventbus.OrderQueue)...), newBus(t), newGate()
+		contexts, result := make(chan context.Context, 1), make(chan error, 2)
+		data.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			contexts <- ctx
+			armed.Store(true)
+			return nil
+		})
+		orders.SubscribeFunc("order", func(ctx context.Context, e eventbus.Event) error {
+			_ = g.handle(ctx, e)
+			if e.Data == 0 {
+				armed.Store(true)
+				_ = data.Resume(eventbus.DataQueue) // it is not paused: its processor looks
+				result <- data.PublishWait(ctx, eventbus.DataQueue, event("note", 1))
+			}
+			return nil
+		})
+		third.SubscribeFunc(tick, func(ctx context.Context, _ eventbus.Event) error {
+			result <- orders.Publish(ctx, eventbus.OrderQueue, event("order", 3))
+			return nil
+		})
+		start(t, data)
+		start(t, third)
+		publish(t, orders, eventbus.OrderQueue, "order", 0, 1) // one handled, one that fills the queue
+		publish(t, data, eventbus.DataQueue, tick, 0)
+		<-asked // between two events
+		outlives := bustest.InBackground(func() error {
+			return orders.Publish(<-contexts, eventbus.OrderQueue, event("order", 2))
+		})
+		synctest.Wait()
+		answer <- struct{}{}
+		synctest.Wait()
+		g.open()
+		<-asked // the handler of the order waits for the note
+		publish(t, third, eventbus.DataQueue, tick, 0)
+		synctest.Wait()
+		require.Zero(t, third.Stats().Handlers[0].Failed)
+		answer <- struct{}{}
+		require.ErrorIs(t, receive(t, result), eventbus.ErrUnhandled)
+		require.NoError(t, receive(t, result))
+		require.NoError(t, receive(t, outlives))
+	})
+}
+
 // After Stop what a handler waits with takes the free slots first, and then what the
 // bound of deferral allows.
 func TestStopUsesFreeSlotsBeforeItDefers(t *testing.T) {
