@@ -9,6 +9,10 @@ import (
 	"github.com/eventbus-go/eventbus/internal/bustest"
 )
 
+// logPatience is how long a Shutdown that has given up waits for a logger that tells what
+// was withheld.
+const logPatience = 10 * time.Millisecond
+
 // control makes a call from outside and sees to it that its result is in order.
 func (b *subject) control(ctx context.Context, do control) {
 	limit := b.m.scaled(do.limit)
@@ -27,6 +31,9 @@ func (b *subject) control(ctx context.Context, do control) {
 		limit = 0
 	}
 	waits := do.call == callFlush || do.call == callShutdown
+	if do.call == callShutdown && limit > 0 && b.plan.trouble.waits() {
+		limit += logPatience
+	}
 	if took := time.Since(began); b.inBubble && do.call != callStep && (took > max(limit, 0) && (limit != 0 || !waits)) {
 		b.violated("%+v took %v", do, took)
 	}
