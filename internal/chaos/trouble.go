@@ -116,16 +116,18 @@ func (l *troubledLogger) isLate(r slog.Record) bool {
 }
 
 // verifyContext sees to it that a record that names a handler has the context of
-// a call of that handler, if it has that of any.
+// a call of that handler, if it has that of any. Of the other records it asks nothing: a
+// goroutine that outlives its handler may publish with the context of a call that is over,
+// for which DeliveryFrom must not be asked any more.
 func (l *troubledLogger) verifyContext(ctx context.Context, r slog.Record) {
-	d, ok := eventbus.DeliveryFrom(ctx)
-	if !ok {
-		return
-	}
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "handler" && a.Value.String() != d.Handler && l.subject.names(d.Handler) {
+		if a.Key != "handler" {
+			return true
+		}
+		d, ok := eventbus.DeliveryFrom(ctx)
+		if ok && a.Value.String() != d.Handler && l.subject.names(d.Handler) {
 			l.subject.violated("the record %q of %s has the context of %s", r.Message, a.Value, d.Handler)
 		}
-		return true
+		return false
 	})
 }
