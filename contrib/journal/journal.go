@@ -47,7 +47,9 @@ type Journal struct {
 //
 // What a writer that was killed had not finished at the end of the file is cut off. A file
 // that is damaged elsewhere is left as it is, with a [*DamageError]: move it away to record
-// on, and read it with [Recover].
+// on, and read it with [Recover]. A power cut can leave that, too, where several blocks had
+// not been synced, if the disk has written a later one and not an earlier one. Nothing that
+// [Journal.Before] or [Journal.Sync] has let pass is missing then.
 //
 // The file begins to grow with [Journal.Record], the first event or Close.
 func Open(path string, opts ...Option) (*Journal, error) {

@@ -98,7 +98,12 @@ func TestOpenLocksTheFile(t *testing.T) {
 }
 
 func TestOpenRefusesWhatIsNoJournal(t *testing.T) {
-	for _, text := range []string{"a", "some notes", "a text that is longer than a header, and no journal at all"} {
+	zeros := string(make([]byte, 3000))
+	for _, text := range []string{
+		"a", "some notes", "a text that is longer than a header, and no journal at all",
+		"a database" + zeros + "its pages", "a program" + zeros, "its name\x00\x00\x00\x00",
+		zeros + "an image, behind an empty sector", "\x5e" + zeros + "a number, and more", "\x5e\x2a\x4d\x18\x0c\x00\x00\x00" + zeros + "more",
+	} {
 		path := tempPath(t)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := journal.Open(path)
@@ -107,6 +112,13 @@ func TestOpenRefusesWhatIsNoJournal(t *testing.T) {
 		left, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Equal(t, text, string(left), "it is left alone")
+		for _, err := range journal.Read(path) {
+			require.ErrorAs(t, err, &damage)
+		}
+		report, err := journal.Verify(path)
+		require.NoError(t, err)
+		require.Zero(t, report.Torn)
+		require.Len(t, report.Damage, 1)
 	}
 	_, err := journal.Open(filepath.Join(t.TempDir(), "none", "day.journal"))
 	require.ErrorIs(t, err, os.ErrNotExist)

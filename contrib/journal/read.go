@@ -80,7 +80,7 @@ func (c readConfig) lines(path string, parse func([]byte) (line, error)) iter.Se
 		defer r.close()
 		for {
 			l, err := c.next(r)
-			if errors.Is(err, io.EOF) {
+			if isEnd(err) {
 				return
 			}
 			var damage *DamageError
@@ -105,7 +105,7 @@ func (c readConfig) next(r *reader) (line, error) {
 		switch {
 		case c.follow == nil || err == nil:
 			return l, err
-		case errors.Is(err, io.EOF):
+		case isEnd(err):
 			tries = 0
 		case !errors.As(err, &damage) || tries == patience:
 			return l, err

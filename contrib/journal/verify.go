@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"io"
 )
 
 // A Report is what [Verify] has found.
@@ -34,7 +33,7 @@ func Verify(path string) (Report, error) {
 		l, err := r.next()
 		var damage *DamageError
 		switch {
-		case errors.Is(err, io.EOF):
+		case isEnd(err):
 			info, err := r.file.Stat()
 			if err == nil {
 				report.Size, report.Torn = info.Size(), info.Size()-r.at
