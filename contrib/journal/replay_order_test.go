@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	ticksFlag = flag.Int("ticks", 20000, "how many ticks the day of TestReplayGivesTheSameOrders has")
+	ticksFlag = flag.Int("ticks", 8000, "how many ticks the day of TestReplayGivesTheSameOrders has")
 	seedsFlag = flag.Uint64("seeds", 30, "how many random days TestReplayKeepsTheRecordedOrder records")
 )
 
