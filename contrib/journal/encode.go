@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/eventbus-go/eventbus"
@@ -76,5 +75,3 @@ func causeOf(c *eventbus.Cause) *Cause {
 	rootTime, _ := nanoseconds(c.Root.Time) // 0 if it does not fit: the root's own record says so
 	return &Cause{c.Queue, c.Seq, Origin{c.Root.Queue, c.Root.Seq, eventbus.EventType(clip(string(c.Root.Type))), rootTime}, c.Hops}
 }
-
-var errNoDelivery = errors.New("the context is not that of a handler")

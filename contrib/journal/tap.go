@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -61,7 +62,10 @@ func (j *Journal) tap(ctx context.Context, e eventbus.Event) error {
 // An event is recorded once, though the tap of [Journal.Record] and several handlers behind
 // Before see it. Without Record, Before alone records. It takes as long as a sync of the
 // disk; handlers of several queues share one. It does not end with the handler's context,
-// since nobody could say then whether the event is stored.
+// since nobody could say then whether the event is stored. If it is behind eventbus.Async,
+// whose time ends meanwhile, the handler is not called, and the error wraps
+// [eventbus.ErrHandlerTimeout]; the event may be stored. Give the time limit to the handler
+// alone, as eventbus.WithHandlerTimeout does: it begins when the event is stored.
 //
 // Give it to [eventbus.Use], or to eventbus.WithMiddleware, of the bus that the journal
 // records and of no other. An empty type panics.
@@ -95,7 +99,17 @@ func (j *Journal) store(ctx context.Context, e eventbus.Event) error {
 	if err := <-j.handover.await(pos); err != nil {
 		return err
 	}
-	// The next event of the queue begins when this handler is done, so the last refusal of
-	// the queue is of this event or of an earlier one.
-	return j.handover.refusalOf(d.Queue, pos)
+	refused := j.handover.refusalOf(d.Queue, pos)
+	// The next event of the queue begins when this handler is done, so the last refusal of the
+	// queue is of this event or of an earlier one. That does not hold once Async has given the
+	// handler up, and so it is asked now whether that had happened by the line above.
+	if _, ok := eventbus.DeliveryFrom(ctx); !ok {
+		return errAbandoned
+	}
+	return refused
 }
+
+var (
+	errNoDelivery = errors.New("the context is not that of a handler")
+	errAbandoned  = fmt.Errorf("journal: Before: the handler is not called: %w", eventbus.ErrHandlerTimeout)
+)

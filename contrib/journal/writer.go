@@ -82,7 +82,7 @@ func (w *writer) step() (goOn bool) {
 			return false
 		}
 		if job.closing {
-			w.handover.end(errClosed, 0)
+			w.handover.end(errEnded, 0)
 			return false
 		}
 		clear(job.items) // lets go of the payloads
