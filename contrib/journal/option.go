@@ -98,8 +98,9 @@ func (p *payloads) add(one payload) error {
 	return nil
 }
 
-// WithFlushInterval sets how long an event may wait, at most, until it is written: what a
-// process that is killed loses of what [Journal.Before] and [Journal.Sync] do not cover.
+// WithFlushInterval sets how long an event may wait until it is written, and as long again as
+// the writer is busy with a sync at that moment: what a process that is killed loses of what
+// [Journal.Before] and [Journal.Sync] do not cover.
 // Longer intervals compress better. 0 writes as soon as the writer is free. Without this
 // option it is 100 ms.
 func WithFlushInterval(d time.Duration) Option {
