@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"slices"
 	"testing"
@@ -278,4 +279,22 @@ func TestReadRefusesALaterVersion(t *testing.T) {
 	_, err = journal.Replay(limited(t), newBus(t), path)
 	require.ErrorContains(t, err, "version 2")
 	require.NotErrorIs(t, err, eventbus.ErrRunning)
+}
+
+// A header that is right and names a length that no block has is damage, and nothing is made
+// to hold so much. Nor is it a torn tail, though the file ends inside.
+func TestReadRefusesABlockThatIsTooLong(t *testing.T) {
+	path := tempPath(t)
+	b := block(t, `{"manifest":{"version":1,"session":1,"start":5}}`+"\n")
+	long := binary.LittleEndian.AppendUint32(nil, 0x184D2A5E)
+	long = binary.LittleEndian.AppendUint32(long, 12)
+	long = binary.LittleEndian.AppendUint32(long, 1<<32-1)
+	long = binary.LittleEndian.AppendUint32(long, 0)
+	long = binary.LittleEndian.AppendUint32(long, crc32.Checksum(long, crc32.MakeTable(crc32.Castagnoli)))
+	require.NoError(t, os.WriteFile(path, append(b, long...), 0o600))
+	_, err := journal.Open(path)
+	var damage *journal.DamageError
+	require.ErrorAs(t, err, &damage)
+	require.EqualValues(t, len(b), damage.Offset)
+	require.Contains(t, damage.Reason, "the block takes 4294967295 bytes, want ")
 }

@@ -11,7 +11,6 @@ import (
 // be traced to it.
 func (w *writer) encode(it *item) {
 	w.n++
-	w.buffered++
 	e := &it.event
 	r := Record{N: w.n, Session: w.session, Queue: it.queue, Seq: it.seq, Type: e.Type, Source: e.Source, Cause: causeOf(it.cause)}
 	var err error

@@ -33,6 +33,7 @@ const (
 	maxData   = 8 << 20   // a payload that is longer is an error
 	maxName   = 64 << 10  // a type, a source, or the text of an error; six times that in JSON, at worst
 	maxBlock  = flushSize + maxData + 4*6*maxName + 1024
+	maxFrame  = 2 * maxBlock // more than any block takes when it is compressed
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -66,7 +67,7 @@ func newEncoder() (*zstd.Encoder, error) {
 type fault struct {
 	kind   faultKind
 	reason string
-	end    int64 // where the block ends, if its header is right
+	end    int64 // where the block ends, of a badFrame
 }
 
 // A faultKind says how much of a block is there.
@@ -88,7 +89,7 @@ type blocks struct {
 }
 
 func newBlocks(file io.ReaderAt) (*blocks, error) {
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*maxBlock))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxFrame))
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (b *blocks) read(at, size int64) (lines []byte, next int64, f *fault, err e
 		err = checkLines(lines)
 	}
 	if err != nil {
-		return nil, at, &fault{kind: foreign, reason: err.Error(), end: next}, nil
+		return nil, at, &fault{kind: foreign, reason: err.Error()}, nil
 	}
 	return lines, next, nil, nil
 }
@@ -138,6 +139,8 @@ func judgeHeader(head []byte, left int64) (length int64, sum uint32, f *fault) {
 	switch {
 	case !ok:
 		return 0, 0, &fault{kind: badHeader, reason: "there is no block's header"}
+	case length > maxFrame:
+		return 0, 0, &fault{kind: foreign, reason: fmt.Sprintf("the block takes %d bytes, want %d at most", length, maxFrame)}
 	case length > left-headerSize:
 		return 0, 0, &fault{kind: cutOff, reason: "the file ends inside a block"}
 	}

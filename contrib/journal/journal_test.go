@@ -132,6 +132,7 @@ func TestOpenRefusesInvalidOptions(t *testing.T) {
 		"WithBuffer: the number of events is 0, want 1 to 16777216":      journal.WithBuffer(0),
 		"WithErrorHandler: the function is nil":                          journal.WithErrorHandler(nil),
 		"WithMeta: json: unsupported type: chan int":                     journal.WithMeta(make(chan int)),
+		"WithMeta: it takes 9000002 bytes, want 8388608 at most":         journal.WithMeta(string(make8(9_000_000))),
 		"WithTopic: given twice for tick":                                journal.WithTopic(ticks),
 		"a TopicOption is empty; make it with WithTopic":                 journal.TopicOption{},
 	} {
@@ -330,12 +331,25 @@ func TestJournalOutlivesGoexitInACodec(t *testing.T) {
 	j := open(t, tempPath(t), journal.WithErrorHandler(func(err error) { told <- err }))
 	bus := newBus(t)
 	j.Record(bus)
-	require.NoError(t, bus.Publish(limited(t), eventbus.DataQueue, eventbus.Event{Type: "wild", Data: exiting{}}))
+	for range 3 {
+		require.NoError(t, bus.Publish(limited(t), eventbus.DataQueue, eventbus.Event{Type: "wild", Data: exiting{}}))
+	}
 	step(t, bus)
 	require.ErrorIs(t, j.Sync(limited(t)), journal.ErrNotStored)
 	require.ErrorIs(t, j.Close(), journal.ErrNotStored)
 	require.ErrorIs(t, await(t, told), journal.ErrNotStored)
 	require.False(t, errors.Is(j.Close(), journal.ErrClosed))
+	require.EqualValues(t, 3, j.Stats().Failed, "the one at hand, and those behind it")
+}
+
+// A manifest that no reader would accept is not written: it would hide the records behind it.
+func TestJournalFailsRatherThanWriteTooLargeABlock(t *testing.T) {
+	path := tempPath(t)
+	topic := eventbus.NewTopic[tick](eventbus.EventType(make8(11_000_000)), eventbus.DataQueue)
+	j, err := journal.Open(path, journal.WithTopic(topic), journal.WithErrorHandler(func(error) {}))
+	require.NoError(t, err)
+	require.ErrorContains(t, j.Close(), "no reader accepts it")
+	require.Empty(t, read(t, path))
 }
 
 type exiting struct{}

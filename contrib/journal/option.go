@@ -152,12 +152,15 @@ func WithErrorHandler(f func(error)) Option {
 }
 
 // WithMeta puts v, as encoding/json encodes it, into the manifest: what the program was,
-// and its parameters. Read it with [Manifests].
+// and its parameters. It takes 8 MiB of JSON at most. Read it with [Manifests].
 func WithMeta(v any) Option {
 	return journalOption(func(c *config) error {
 		meta, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("WithMeta: %w", err)
+		}
+		if len(meta) > maxData {
+			return fmt.Errorf("WithMeta: it takes %d bytes, want %d at most", len(meta), maxData)
 		}
 		c.meta = meta
 		return nil
