@@ -229,6 +229,25 @@ func TestFollowWaitsForRecords(t *testing.T) {
 	require.Len(t, f.stopAt(t, 60), 60)
 }
 
+// The end of its context ends a reader that follows a file, though there is more to be read.
+func TestFollowEndsWithItsContext(t *testing.T) {
+	path := tempPath(t)
+	writeBlocks(t, path, 5)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var last uint64
+	for r, err := range journal.Read(path, journal.Follow(ctx)) {
+		require.NoError(t, err)
+		if last = r.N; last == 3 {
+			cancel()
+		}
+	}
+	require.EqualValues(t, 4, last, "a block holds two")
+	for range journal.Read(path, journal.Follow(ctx)) {
+		require.Fail(t, "the context had ended before")
+	}
+}
+
 // A file that is cut while it is read is an error, and not an end.
 func TestFollowTellsOfACut(t *testing.T) {
 	path := tempPath(t)
