@@ -166,7 +166,10 @@ func TestMisusePanics(t *testing.T) {
 		"journal: Pending: the intent is empty; make it with By":                          func() { _, _ = journal.Pending("", journal.Key[order]{}) },
 		"journal: Pending: an outcome is nil":                                             func() { _, _ = journal.Pending("", journal.By(orders, id), nil) },
 		"journal: Pending: an outcome is empty; make it with By":                          func() { _, _ = journal.Pending("", journal.By(orders, id), journal.Key[fill]{}) },
-		"journal: Pending: order is the intent and an outcome":                            func() { _, _ = journal.Pending("", journal.By(orders, id), journal.By(orders, id)) },
+		"journal: Pending: fill is an outcome twice": func() {
+			_, _ = journal.Pending("", journal.By(orders, id), journal.By(fills, fillID), journal.By(fills, fillID))
+		},
+		"journal: Pending: order is the intent and an outcome": func() { _, _ = journal.Pending("", journal.By(orders, id), journal.By(orders, id)) },
 	} {
 		require.PanicsWithValue(t, want, misuse)
 	}
