@@ -23,7 +23,7 @@ var (
 	ErrClosed = errors.New("journal: closed")
 
 	// ErrLocked says that a process, perhaps this one, has the file open already.
-	ErrLocked = errors.New("another Journal, perhaps of another process, writes it")
+	ErrLocked = errors.New("journal: another Journal, perhaps of another process, writes it")
 
 	// errEnded is what a journal that was closed refuses events with.
 	errEnded = fmt.Errorf("%w: %w", ErrNotStored, ErrClosed)
@@ -72,7 +72,9 @@ func Open(path string, opts ...Option) (*Journal, error) {
 }
 
 func open(path string, file *os.File, c *config) (*Journal, error) {
-	if err := lock(file); err != nil {
+	if err := lock(file); errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("%w: %s", err, path)
+	} else if err != nil {
 		return nil, fmt.Errorf("journal: %s: %w", path, err)
 	}
 	end, last, err := cutTail(path, file)
