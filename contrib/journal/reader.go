@@ -8,6 +8,12 @@ import (
 	"os"
 )
 
+// Four layers read a journal. blocks reads one block and judges it. A reader goes from block to
+// block, takes them apart into lines, and checks their sequence. readConfig.next waits for more
+// where the file is followed, and readConfig.lines makes an iterator of that. Read, Recover,
+// Manifests and the plan of a replay range over it; Open, Verify and the replay itself use the
+// reader.
+
 // A reader reads the lines of a journal, block after block.
 type reader struct {
 	path   string
