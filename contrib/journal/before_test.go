@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -108,4 +109,43 @@ func TestBeforeRefusesWhatIsNoDelivery(t *testing.T) {
 		return nil
 	}))
 	require.ErrorIs(t, h.Handle(context.Background(), eventbus.NewEvent("order", nil, "")), journal.ErrNotStored)
+}
+
+// What Close has written and synced is stored, and its handler is called, though the journal
+// is closed by then.
+func TestBeforeCallsTheHandlerOfWhatCloseHasSynced(t *testing.T) {
+	j := open(t, tempPath(t))
+	bus := newBus(t)
+	j.Record(bus)
+	called := 0
+	orders.Subscribe(bus, func(context.Context, order) error { return j.Close() }, eventbus.WithPriority(1))
+	orders.Subscribe(bus, func(context.Context, order) error { called++; return nil }, eventbus.Use(j.Before()))
+	require.NoError(t, orders.Publish(limited(t), bus, order{"A1"}))
+	step(t, bus)
+	require.Equal(t, 1, called)
+	require.NoError(t, orders.Publish(limited(t), bus, order{"A2"}))
+	step(t, bus)
+	require.Equal(t, 1, called, "it is not stored")
+}
+
+// A handler whose time ends while its event is being stored is not called: the bus has
+// reported that it failed, and is at another event.
+func TestBeforeBehindAsyncThatHasGivenUp(t *testing.T) {
+	path := tempPath(t)
+	j := open(t, path, journal.WithErrorHandler(func(error) {}))
+	bus := newBus(t)
+	j.Record(bus)
+	var called atomic.Int64
+	send := eventbus.HandlerFunc(func(context.Context, eventbus.Event) error { called.Add(1); return nil })
+	bus.Subscribe("slow", eventbus.Async(j.Before()(send), 20*time.Millisecond))
+	block, blocked := make(chan struct{}), make(chan struct{})
+	ctx := limited(t)
+	require.NoError(t, bus.Start(ctx))
+	require.ErrorIs(t, bus.PublishWait(ctx, eventbus.OrderQueue, eventbus.Event{Type: "slow", Data: slowJSON{blocked, block}}), eventbus.ErrHandlerTimeout)
+	require.ErrorIs(t, bus.PublishWait(ctx, eventbus.OrderQueue, eventbus.Event{Type: "slow", Data: math.NaN()}), eventbus.ErrHandlerTimeout)
+	close(block)
+	require.NoError(t, bus.Shutdown(ctx), "it waits for the abandoned calls")
+	require.Zero(t, called.Load())
+	require.NoError(t, j.Close())
+	require.Len(t, read(t, path), 2)
 }

@@ -5,17 +5,22 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 )
 
+// encoder returns the encoder of all blocks: to make one takes long.
+var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<16))
+})
+
 // block returns lines as a block, made as the format says and not by this package.
 func block(t testing.TB, lines string) []byte {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	enc, err := encoder()
 	require.NoError(t, err)
-	defer enc.Close()
 	frame := enc.EncodeAll([]byte(lines), nil)
 	table := crc32.MakeTable(crc32.Castagnoli)
 	b := binary.LittleEndian.AppendUint32(nil, 0x184D2A5E)

@@ -10,9 +10,10 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// A Codec says how the payloads of a type are stored. Its functions are called by one
-// goroutine at a time, but may be called while others use the payload: they must not
-// change it. A panic of theirs is an error.
+// A Codec says how the payloads of a type are stored. Each [Journal], and each call of [Replay]
+// and [Pending], calls its functions on one goroutine; several of these may do so at a time.
+// They may be called while others use the payload: they must not change it. A panic of theirs
+// is an error.
 type Codec[T any] struct {
 	Encode func(data T) ([]byte, error)
 	Decode func(stored []byte) (T, error)
@@ -52,7 +53,7 @@ func newPayload[T any](what string, topic eventbus.Topic[T], codecs []Codec[T]) 
 	if err != nil {
 		panic(fmt.Sprintf("journal: %s: %v", what, err))
 	}
-	isJSON, isOwn := codec.ContentType == contentTypeJSON, len(codecs) == 0
+	isJSON, isDefault := codec.ContentType == contentTypeJSON, len(codecs) == 0
 	return payload{
 		info: TopicInfo{topic.Type(), topic.Queue(), codec.ContentType},
 		encode: func(data any) ([]byte, error) {
@@ -62,7 +63,7 @@ func newPayload[T any](what string, topic eventbus.Topic[T], codecs []Codec[T]) 
 			}
 			stored, err := codec.Encode(typed)
 			switch {
-			case err != nil || isOwn: // encoding/json leaves no white space
+			case err != nil || isDefault: // encoding/json leaves no white space
 				return stored, err
 			case isJSON:
 				return compactJSON(stored)

@@ -7,9 +7,13 @@ import "fmt"
 // killed leaves, is no damage.
 type DamageError struct {
 	Path   string
-	Offset int64  // where the damage begins, in bytes
-	Next   int64  // where the next whole block begins; 0 if there is none, or if the rest cannot be read by this package
-	Reason string // what is wrong there
+	Offset int64 // where the damage begins, in bytes
+
+	// Next is where the next whole block begins, on which Recover reads. It is Offset if records
+	// are missing ahead of the block there, which is whole itself, and 0 if nothing that can be
+	// read follows.
+	Next   int64
+	Reason string // what is wrong at Offset
 }
 
 // Error names the file, the offset and what is wrong there.

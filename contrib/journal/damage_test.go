@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"slices"
 	"testing"
@@ -62,8 +63,8 @@ func TestOpenCutsATornTail(t *testing.T) {
 			tails = append(tails, make([]byte, end-cut), make([]byte, 2000))
 		}
 		for _, tail := range tails {
-			if len(tail) > 0 && len(tail) < 4 {
-				continue // so few zeros could be data
+			if len(tail) > 0 && end-cut < 4 {
+				continue // so few zeros could be data, unless they begin with a sector: see TestOpenCutsWhatAPowerCutLeaves
 			}
 			path := tempPath(t)
 			require.NoError(t, os.WriteFile(path, append(slices.Clone(b[:cut]), tail...), 0o600))
@@ -228,6 +229,25 @@ func TestFollowWaitsForRecords(t *testing.T) {
 	require.Len(t, f.stopAt(t, 60), 60)
 }
 
+// The end of its context ends a reader that follows a file, though there is more to be read.
+func TestFollowEndsWithItsContext(t *testing.T) {
+	path := tempPath(t)
+	writeBlocks(t, path, 5)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var last uint64
+	for r, err := range journal.Read(path, journal.Follow(ctx)) {
+		require.NoError(t, err)
+		if last = r.N; last == 3 {
+			cancel()
+		}
+	}
+	require.EqualValues(t, 4, last, "a block holds two")
+	for range journal.Read(path, journal.Follow(ctx)) {
+		require.Fail(t, "the context had ended before")
+	}
+}
+
 // A file that is cut while it is read is an error, and not an end.
 func TestFollowTellsOfACut(t *testing.T) {
 	path := tempPath(t)
@@ -278,4 +298,22 @@ func TestReadRefusesALaterVersion(t *testing.T) {
 	_, err = journal.Replay(limited(t), newBus(t), path)
 	require.ErrorContains(t, err, "version 2")
 	require.NotErrorIs(t, err, eventbus.ErrRunning)
+}
+
+// A header that is right and names a length that no block has is damage, and nothing is made
+// to hold so much. Nor is it a torn tail, though the file ends inside.
+func TestReadRefusesABlockThatIsTooLong(t *testing.T) {
+	path := tempPath(t)
+	b := block(t, `{"manifest":{"version":1,"session":1,"start":5}}`+"\n")
+	long := binary.LittleEndian.AppendUint32(nil, 0x184D2A5E)
+	long = binary.LittleEndian.AppendUint32(long, 12)
+	long = binary.LittleEndian.AppendUint32(long, 1<<32-1)
+	long = binary.LittleEndian.AppendUint32(long, 0)
+	long = binary.LittleEndian.AppendUint32(long, crc32.Checksum(long, crc32.MakeTable(crc32.Castagnoli)))
+	require.NoError(t, os.WriteFile(path, append(b, long...), 0o600))
+	_, err := journal.Open(path)
+	var damage *journal.DamageError
+	require.ErrorAs(t, err, &damage)
+	require.EqualValues(t, len(b), damage.Offset)
+	require.Contains(t, damage.Reason, "the block takes 4294967295 bytes, want ")
 }

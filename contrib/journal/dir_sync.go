@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"io"
 	"os"
 	"runtime"
 )
@@ -18,5 +17,3 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
-
-func isEnd(err error) bool { return errors.Is(err, io.EOF) }

@@ -16,13 +16,16 @@
 //
 //   - [Journal.Record] drops nothing: where the disk is too slow, the bus is.
 //   - What [Journal.Before] or [Journal.Sync] has let pass survives the process and the
-//     machine. The rest survives the process after the flush interval at most, and the
-//     machine after the next sync.
+//     machine. The rest survives the process after the flush interval, longer while the writer
+//     is busy with a sync, and the machine after the next sync.
 //   - No handler behind Before acts on what is not stored, whatever fails.
-//   - Records are numbered without gaps, over all sessions of a file. None is there twice.
+//   - Records are numbered without gaps, over all sessions of a file. None is there twice,
+//     unless Before is combined with eventbus.WithLast.
 //   - What a writer that was killed had not finished is cut off, and nothing else ever is.
 //     Damage is an error that says where, and [Recover] reads on behind it.
-//   - [Replay] calls the handlers in the recorded order if one goroutine ran the bus.
+//   - [Replay] calls the handlers in the recorded order if one goroutine ran the bus. One case
+//     is excepted: an event from outside that came between two publishes of one handler on one
+//     queue comes after both.
 //   - [Pending] lists the intents without an outcome.
 //
 // # What is not promised

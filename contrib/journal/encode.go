@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/eventbus-go/eventbus"
@@ -12,7 +11,6 @@ import (
 // be traced to it.
 func (w *writer) encode(it *item) {
 	w.n++
-	w.buffered++
 	e := &it.event
 	r := Record{N: w.n, Session: w.session, Queue: it.queue, Seq: it.seq, Type: e.Type, Source: e.Source, Cause: causeOf(it.cause)}
 	var err error
@@ -76,5 +74,3 @@ func causeOf(c *eventbus.Cause) *Cause {
 	rootTime, _ := nanoseconds(c.Root.Time) // 0 if it does not fit: the root's own record says so
 	return &Cause{c.Queue, c.Seq, Origin{c.Root.Queue, c.Root.Seq, eventbus.EventType(clip(string(c.Root.Type))), rootTime}, c.Hops}
 }
-
-var errNoDelivery = errors.New("the context is not that of a handler")

@@ -33,6 +33,7 @@ const (
 	maxData   = 8 << 20   // a payload that is longer is an error
 	maxName   = 64 << 10  // a type, a source, or the text of an error; six times that in JSON, at worst
 	maxBlock  = flushSize + maxData + 4*6*maxName + 1024
+	maxFrame  = 2 * maxBlock // more than any block takes when it is compressed
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -64,19 +65,31 @@ func newEncoder() (*zstd.Encoder, error) {
 
 // A fault is why there is no block at an offset.
 type fault struct {
-	torn   bool // the rest of the file is what a writer had not finished
+	kind   faultKind
 	reason string
+	end    int64 // where the block ends, of a badFrame
 }
+
+// A faultKind says how much of a block is there.
+type faultKind int
+
+const (
+	cutOff    faultKind = iota // the file ends inside the block: its writer had not finished it
+	badHeader                  // the header, or a part of it, is wrong
+	badFrame                   // the header is right, and the checksum of the frame wrong
+	foreign                    // the checksums are right, but this package writes no such block
+)
 
 // blocks reads the blocks of a file.
 type blocks struct {
 	file io.ReaderAt
 	dec  *zstd.Decoder
+	head [headerSize]byte
 	buf  []byte // of compressed frames
 }
 
 func newBlocks(file io.ReaderAt) (*blocks, error) {
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*maxBlock))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxFrame))
 	if err != nil {
 		return nil, err
 	}
@@ -91,39 +104,56 @@ func (b *blocks) read(at, size int64) (lines []byte, next int64, f *fault, err e
 	if at >= size {
 		return nil, at, nil, io.EOF
 	}
-	var h [headerSize]byte
-	head := h[:min(headerSize, size-at)]
+	head := b.head[:min(headerSize, size-at)]
 	if err := readAt(b.file, head, at); err != nil {
 		return nil, at, nil, err
 	}
-	if len(head) < headerSize {
-		return nil, at, shortHeader(head), nil
+	length, sum, f := judgeHeader(head, size-at)
+	if f != nil {
+		return nil, at, f, nil
 	}
-	length, sum, ok := readHeader(h[:])
-	switch {
-	case !ok:
-		return nil, at, &fault{reason: "there is no block's header"}, nil
-	case length > size-at-headerSize:
-		return nil, at, &fault{torn: true, reason: "the file ends inside a block"}, nil
-	}
-	if int64(cap(b.buf)) < length {
-		b.buf = make([]byte, length)
-	}
-	b.buf = b.buf[:length]
-	if err := readAt(b.file, b.buf, at+headerSize); err != nil {
+	next = at + headerSize + length
+	if err := b.readFrame(at+headerSize, length); err != nil {
 		return nil, at, nil, err
 	}
 	if crc32.Checksum(b.buf, castagnoli) != sum {
-		return nil, at, &fault{reason: "the block's checksum is wrong"}, nil
+		return nil, at, &fault{kind: badFrame, reason: "the block's checksum is wrong", end: next}, nil
 	}
 	lines, err = b.dec.DecodeAll(b.buf, nil)
 	if err == nil {
 		err = checkLines(lines)
 	}
 	if err != nil {
-		return nil, at, &fault{reason: err.Error()}, nil
+		return nil, at, &fault{kind: foreign, reason: err.Error()}, nil
 	}
-	return lines, at + headerSize + length, nil, nil
+	return lines, next, nil, nil
+}
+
+// judgeHeader returns the length and the checksum of the zstd frame behind a header, with so
+// many bytes of the file from the header on, or what is wrong with it.
+func judgeHeader(head []byte, left int64) (length int64, sum uint32, f *fault) {
+	if len(head) < headerSize {
+		return 0, 0, shortHeader(head)
+	}
+	length, sum, ok := readHeader(head)
+	switch {
+	case !ok:
+		return 0, 0, &fault{kind: badHeader, reason: "there is no block's header"}
+	case length > maxFrame:
+		return 0, 0, &fault{kind: foreign, reason: fmt.Sprintf("the block takes %d bytes, want %d at most", length, maxFrame)}
+	case length > left-headerSize:
+		return 0, 0, &fault{kind: cutOff, reason: "the file ends inside a block"}
+	}
+	return length, sum, nil
+}
+
+// readFrame reads a zstd frame into b.buf.
+func (b *blocks) readFrame(at, length int64) error {
+	if int64(cap(b.buf)) < length {
+		b.buf = make([]byte, length)
+	}
+	b.buf = b.buf[:length]
+	return readAt(b.file, b.buf, at)
 }
 
 // magic begins every block.
@@ -133,8 +163,11 @@ var magic = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(ni
 // text file of a few bytes, must not be taken for what a writer had not finished: Open
 // would cut it away.
 func shortHeader(head []byte) *fault {
-	n := min(len(head), len(magic))
-	return &fault{torn: bytes.Equal(head[:n], magic[:n]), reason: "the file ends inside a block's header"}
+	f := &fault{kind: badHeader, reason: "the file ends inside a block's header"}
+	if n := min(len(head), len(magic)); bytes.Equal(head[:n], magic[:n]) {
+		f.kind = cutOff
+	}
+	return f
 }
 
 // readAt fills p. A file that has become shorter meanwhile is an error.
@@ -182,30 +215,4 @@ func (b *blocks) find(at, size int64) (int64, error) {
 		at++
 	}
 	return size, nil
-}
-
-// sector is what a disk writes in one piece.
-const sector = 512
-
-// hasHole reports whether a part of the file from at on was never written: zeros to its end,
-// or a sector of zeros. After a power cut a file can be as long as it was, and lack what
-// was not synced. Compressed JSON has no such runs.
-func hasHole(file io.ReaderAt, at, size int64) (bool, error) {
-	buf := make([]byte, 1<<16)
-	run := int64(0)
-	for at < size {
-		part := buf[:min(int64(len(buf)), size-at)]
-		if err := readAt(file, part, at); err != nil {
-			return false, err
-		}
-		for _, c := range part {
-			if c != 0 {
-				run = 0
-			} else if run++; run == sector {
-				return true, nil
-			}
-		}
-		at += int64(len(part))
-	}
-	return run >= 4, nil // as long as a frame's checksum
 }

@@ -29,21 +29,21 @@ type handover struct {
 	room      sync.Cond // there is room, or err is set
 	items     []item
 	limit     int
-	put       uint64        // items put so far
-	last      [3]deliveryOf // what was put last, by queue
-	refused   [3]refusal    // what was not stored last, by queue
-	waiters   []waiter      // who waits until something is durable
-	synced    uint64        // up to which position items are durable
-	manifest  *Manifest     // to be written before the next items
-	resting   bool          // the writer waits for the bell, and nothing else
-	closing   bool          // Close has been called
-	lost      uint64        // items that were not stored
-	unencoded uint64        // items that were stored without their payload
-	err       error         // why nothing more is stored; ErrClosed after Close
+	put       uint64     // items put so far
+	last      [3]turn    // what was put last, by queue; its number only grows
+	refused   [3]refusal // what was not stored last, by queue
+	waiters   []waiter   // who waits until something is durable
+	synced    uint64     // up to which position items are durable
+	manifest  *Manifest  // to be written before the next items
+	resting   bool       // the writer waits for the bell, and nothing else
+	closing   bool       // Close has been called
+	lost      uint64     // items that were not written
+	unencoded uint64     // items that were written without their payload
+	err       error      // why nothing more is stored; errEnded after Close
 }
 
-// A deliveryOf tells one event's turn from another's of the same queue.
-type deliveryOf struct {
+// A turn is an event's in its queue, as the bus numbers them.
+type turn struct {
 	seq uint64
 	typ eventbus.EventType
 	pos uint64 // its position; 0 if it was refused
@@ -72,30 +72,19 @@ func newHandover(limit int, m *Manifest) *handover {
 // room.
 func (h *handover) hand(it *item) (pos uint64, err error) {
 	h.mu.Lock()
-	last := &h.last[it.queue]
-	known := last.seq == it.seq && last.typ == it.event.Type
-	if known && last.pos != 0 {
-		pos, err = last.pos, h.err
-		h.mu.Unlock()
-		return pos, err
-	}
-	for len(h.items) >= h.limit && h.err == nil && !h.closing {
+	for {
+		// Each time around, since another event of the queue may have been put meanwhile: the
+		// bus goes on without a handler that Async has given up.
+		if pos, done, err := h.knownLocked(it); done {
+			h.mu.Unlock()
+			return pos, err
+		}
+		if len(h.items) < h.limit {
+			break
+		}
 		h.room.Wait()
 	}
-	if err := h.refusesLocked(); err != nil {
-		if !known {
-			h.lost++
-		}
-		*last = deliveryOf{seq: it.seq, typ: it.event.Type}
-		h.mu.Unlock()
-		return 0, err
-	}
-	h.items = append(h.items, *it)
-	h.put++
-	pos = h.put
-	*last = deliveryOf{it.seq, it.event.Type, pos}
-	wake := h.resting || len(h.items) == (h.limit+1)/2
-	h.resting = false
+	pos, wake := h.putLocked(it)
 	h.mu.Unlock()
 	if wake {
 		h.ring()
@@ -103,10 +92,40 @@ func (h *handover) hand(it *item) (pos uint64, err error) {
 	return pos, nil
 }
 
+// knownLocked reports whether it need not or must not be put, and then what hand returns.
+func (h *handover) knownLocked(it *item) (pos uint64, done bool, err error) {
+	last := &h.last[it.queue]
+	again := last.seq == it.seq && last.typ == it.event.Type
+	refused := h.refusesLocked()
+	switch {
+	case it.seq < last.seq:
+		return 0, true, errAbandoned
+	case again && last.pos != 0: // whether it is stored, await says, also after Close
+		return last.pos, true, nil
+	case refused == nil:
+		return 0, false, nil
+	case !again:
+		h.lost++
+		*last = turn{seq: it.seq, typ: it.event.Type}
+	}
+	return 0, true, refused
+}
+
+// putLocked puts an item, for which there is room, and reports whether the writer must be
+// woken.
+func (h *handover) putLocked(it *item) (pos uint64, wake bool) {
+	h.items = append(h.items, *it)
+	h.put++
+	h.last[it.queue] = turn{it.seq, it.event.Type, h.put}
+	wake = h.resting || len(h.items) == (h.limit+1)/2
+	h.resting = false
+	return h.put, wake
+}
+
 // refusesLocked returns why nothing is accepted, nil if it is.
 func (h *handover) refusesLocked() error {
 	if h.err == nil && h.closing {
-		return errClosed
+		return errEnded
 	}
 	return h.err
 }
@@ -193,22 +212,26 @@ func (h *handover) complete(pos uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.synced = pos
-	rest := h.waiters[:0]
+	left := h.waiters[:0]
 	for _, w := range h.waiters {
 		if w.pos <= pos {
 			w.done <- nil // of capacity 1, and sent to once
 		} else {
-			rest = append(rest, w)
+			left = append(left, w)
 		}
 	}
-	clear(h.waiters[len(rest):])
-	h.waiters = rest
+	clear(h.waiters[len(left):])
+	h.waiters = left
 }
 
-// end says that nothing more is stored, for err. So many items that were taken are lost.
+// end says that nothing more is stored, for err. So many items that were taken are lost. Only
+// the first end counts: an error handler may end the writer's goroutine while that fails.
 func (h *handover) end(err error, lost uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.err != nil {
+		return
+	}
 	h.err = err
 	h.lost += lost + uint64(len(h.items))
 	h.items = nil
@@ -263,7 +286,7 @@ func (h *handover) close() {
 func (h *handover) failure() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.err == errClosed {
+	if h.err == errEnded {
 		return nil
 	}
 	return h.err

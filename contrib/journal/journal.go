@@ -14,17 +14,19 @@ import (
 )
 
 var (
-	// ErrNotStored says that an event is not, and will not be, in the journal: the writer has
-	// failed, its payload cannot be encoded, or the journal is closed. The error wraps why.
+	// ErrNotStored says that an event is not known to be in the journal: the writer has failed,
+	// its payload cannot be encoded, or the journal is closed. The error wraps why. If a sync
+	// has failed, the event may be in the file, and survive or not.
 	ErrNotStored = errors.New("journal: not stored")
 
 	// ErrClosed says that [Journal.Close] has been called.
 	ErrClosed = errors.New("journal: closed")
 
 	// ErrLocked says that a process, perhaps this one, has the file open already.
-	ErrLocked = errors.New("another Journal, perhaps of another process, writes it")
+	ErrLocked = errors.New("journal: another Journal, perhaps of another process, writes it")
 
-	errClosed = fmt.Errorf("%w: %w", ErrNotStored, ErrClosed)
+	// errEnded is what a journal that was closed refuses events with.
+	errEnded = fmt.Errorf("%w: %w", ErrNotStored, ErrClosed)
 )
 
 // A Journal writes a file. Make one with [Open] and end it with [Journal.Close]. Its methods
@@ -47,7 +49,9 @@ type Journal struct {
 //
 // What a writer that was killed had not finished at the end of the file is cut off. A file
 // that is damaged elsewhere is left as it is, with a [*DamageError]: move it away to record
-// on, and read it with [Recover].
+// on, and read it with [Recover]. A power cut can leave that, too, where several blocks had
+// not been synced, if the disk has written a later one and not an earlier one. Nothing that
+// [Journal.Before] or [Journal.Sync] has let pass is missing then.
 //
 // The file begins to grow with [Journal.Record], the first event or Close.
 func Open(path string, opts ...Option) (*Journal, error) {
@@ -68,7 +72,9 @@ func Open(path string, opts ...Option) (*Journal, error) {
 }
 
 func open(path string, file *os.File, c *config) (*Journal, error) {
-	if err := lock(file); err != nil {
+	if err := lock(file); errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("%w: %s", err, path)
+	} else if err != nil {
 		return nil, fmt.Errorf("journal: %s: %w", path, err)
 	}
 	end, last, err := cutTail(path, file)
@@ -120,8 +126,8 @@ func cutTail(path string, file *os.File) (end int64, last sequence, err error) {
 }
 
 // Sync returns when all events that the tap was called with by now are on the disk, so that
-// they survive a power cut, or an error that wraps [ErrNotStored] if they never will be. An
-// event whose payload cannot be encoded does not count. When ctx ends, Sync returns its error.
+// they survive a power cut, or an error that wraps [ErrNotStored] if that will not be known of
+// all. An event whose payload cannot be encoded does not count. When ctx ends, Sync returns its error.
 // After Close it returns nil if all is stored. ctx must not be nil.
 func (j *Journal) Sync(ctx context.Context) error {
 	if ctx == nil {
@@ -158,8 +164,8 @@ type Stats struct {
 	Records   uint64 // written
 	Bytes     int64  // of the whole file
 	Waiting   int    // events that were handed over and that the writer has not taken
-	Failed    uint64 // events that are not stored
-	Unencoded uint64 // events that are stored without their payload, since it cannot be encoded
+	Failed    uint64 // events that were not written; those that a failed sync leaves in doubt are not among them
+	Unencoded uint64 // events that were written without their payload, since it cannot be encoded
 }
 
 // Stats returns what the journal has done. After Close it returns the final counts.

@@ -90,7 +90,7 @@ func TestOpenLocksTheFile(t *testing.T) {
 	j := open(t, path)
 	_, err := journal.Open(path)
 	require.ErrorIs(t, err, journal.ErrLocked)
-	require.ErrorContains(t, err, path)
+	require.EqualError(t, err, "journal: another Journal, perhaps of another process, writes it: "+path)
 	require.NoError(t, j.Close())
 	again, err := journal.Open(path)
 	require.NoError(t, err, "Close gives up the lock")
@@ -98,7 +98,12 @@ func TestOpenLocksTheFile(t *testing.T) {
 }
 
 func TestOpenRefusesWhatIsNoJournal(t *testing.T) {
-	for _, text := range []string{"a", "some notes", "a text that is longer than a header, and no journal at all"} {
+	zeros := string(make([]byte, 3000))
+	for _, text := range []string{
+		"a", "some notes", "a text that is longer than a header, and no journal at all",
+		"a database" + zeros + "its pages", "a program" + zeros, "its name\x00\x00\x00\x00",
+		zeros + "an image, behind an empty sector", "\x5e" + zeros + "a number, and more", "\x5e\x2a\x4d\x18\x0c\x00\x00\x00" + zeros + "more",
+	} {
 		path := tempPath(t)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := journal.Open(path)
@@ -107,6 +112,13 @@ func TestOpenRefusesWhatIsNoJournal(t *testing.T) {
 		left, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Equal(t, text, string(left), "it is left alone")
+		for _, err := range journal.Read(path) {
+			require.ErrorAs(t, err, &damage)
+		}
+		report, err := journal.Verify(path)
+		require.NoError(t, err)
+		require.Zero(t, report.Torn)
+		require.Len(t, report.Damage, 1)
 	}
 	_, err := journal.Open(filepath.Join(t.TempDir(), "none", "day.journal"))
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -120,6 +132,7 @@ func TestOpenRefusesInvalidOptions(t *testing.T) {
 		"WithBuffer: the number of events is 0, want 1 to 16777216":      journal.WithBuffer(0),
 		"WithErrorHandler: the function is nil":                          journal.WithErrorHandler(nil),
 		"WithMeta: json: unsupported type: chan int":                     journal.WithMeta(make(chan int)),
+		"WithMeta: it takes 9000002 bytes, want 8388608 at most":         journal.WithMeta(string(make8(9_000_000))),
 		"WithTopic: given twice for tick":                                journal.WithTopic(ticks),
 		"a TopicOption is empty; make it with WithTopic":                 journal.TopicOption{},
 	} {
@@ -153,7 +166,10 @@ func TestMisusePanics(t *testing.T) {
 		"journal: Pending: the intent is empty; make it with By":                          func() { _, _ = journal.Pending("", journal.Key[order]{}) },
 		"journal: Pending: an outcome is nil":                                             func() { _, _ = journal.Pending("", journal.By(orders, id), nil) },
 		"journal: Pending: an outcome is empty; make it with By":                          func() { _, _ = journal.Pending("", journal.By(orders, id), journal.Key[fill]{}) },
-		"journal: Pending: order is the intent and an outcome":                            func() { _, _ = journal.Pending("", journal.By(orders, id), journal.By(orders, id)) },
+		"journal: Pending: fill is an outcome twice": func() {
+			_, _ = journal.Pending("", journal.By(orders, id), journal.By(fills, fillID), journal.By(fills, fillID))
+		},
+		"journal: Pending: order is the intent and an outcome": func() { _, _ = journal.Pending("", journal.By(orders, id), journal.By(orders, id)) },
 	} {
 		require.PanicsWithValue(t, want, misuse)
 	}
@@ -318,12 +334,25 @@ func TestJournalOutlivesGoexitInACodec(t *testing.T) {
 	j := open(t, tempPath(t), journal.WithErrorHandler(func(err error) { told <- err }))
 	bus := newBus(t)
 	j.Record(bus)
-	require.NoError(t, bus.Publish(limited(t), eventbus.DataQueue, eventbus.Event{Type: "wild", Data: exiting{}}))
+	for range 3 {
+		require.NoError(t, bus.Publish(limited(t), eventbus.DataQueue, eventbus.Event{Type: "wild", Data: exiting{}}))
+	}
 	step(t, bus)
 	require.ErrorIs(t, j.Sync(limited(t)), journal.ErrNotStored)
 	require.ErrorIs(t, j.Close(), journal.ErrNotStored)
 	require.ErrorIs(t, await(t, told), journal.ErrNotStored)
 	require.False(t, errors.Is(j.Close(), journal.ErrClosed))
+	require.EqualValues(t, 3, j.Stats().Failed, "the one at hand, and those behind it")
+}
+
+// A manifest that no reader would accept is not written: it would hide the records behind it.
+func TestJournalFailsRatherThanWriteTooLargeABlock(t *testing.T) {
+	path := tempPath(t)
+	topic := eventbus.NewTopic[tick](eventbus.EventType(make8(11_000_000)), eventbus.DataQueue)
+	j, err := journal.Open(path, journal.WithTopic(topic), journal.WithErrorHandler(func(error) {}))
+	require.NoError(t, err)
+	require.ErrorContains(t, j.Close(), "no reader accepts it")
+	require.Empty(t, read(t, path))
 }
 
 type exiting struct{}

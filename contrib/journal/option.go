@@ -98,8 +98,9 @@ func (p *payloads) add(one payload) error {
 	return nil
 }
 
-// WithFlushInterval sets how long an event may wait, at most, until it is written: what a
-// process that is killed loses of what [Journal.Before] and [Journal.Sync] do not cover.
+// WithFlushInterval sets how long an event may wait until it is written, and as long again as
+// the writer is busy with a sync at that moment: what a process that is killed loses of what
+// [Journal.Before] and [Journal.Sync] do not cover.
 // Longer intervals compress better. 0 writes as soon as the writer is free. Without this
 // option it is 100 ms.
 func WithFlushInterval(d time.Duration) Option {
@@ -151,12 +152,15 @@ func WithErrorHandler(f func(error)) Option {
 }
 
 // WithMeta puts v, as encoding/json encodes it, into the manifest: what the program was,
-// and its parameters. Read it with [Manifests].
+// and its parameters. It takes 8 MiB of JSON at most. Read it with [Manifests].
 func WithMeta(v any) Option {
 	return journalOption(func(c *config) error {
 		meta, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("WithMeta: %w", err)
+		}
+		if len(meta) > maxData {
+			return fmt.Errorf("WithMeta: it takes %d bytes, want %d at most", len(meta), maxData)
 		}
 		c.meta = meta
 		return nil

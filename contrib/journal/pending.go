@@ -29,11 +29,8 @@ func By[T any](topic eventbus.Topic[T], id func(T) string, codec ...Codec[T]) Ke
 	return Key[T]{newPayload("By", topic, codec), id}
 }
 
-// read returns the payload of a record and its identifier.
+// read returns the payload of a record, which was recorded, and its identifier.
 func (k Key[T]) read(r *Record) (data T, id string, err error) {
-	if r.Error != "" {
-		return data, "", fmt.Errorf("the payload of %s was not recorded: %s", r.Type, r.Error)
-	}
 	if len(r.Data) > 0 {
 		decoded, err := k.payload.decode(r.Data)
 		if err != nil {
@@ -74,26 +71,16 @@ type Intent[T any] struct {
 // been pending already takes the place of the first, as an order that is changed does.
 //
 // Call Pending before [Open], or beside a Journal. A torn tail is nothing that was acted on.
-// If the file is damaged the error is a [*DamageError], since an outcome may be missing; one
-// that cannot be decoded is an error, too. An outcome of the type of the intent panics.
+// Nor is an intent whose payload could not be encoded, so that its record has an Error: Before
+// has not let it pass, and Pending passes over it. An outcome of that kind ends nothing, so its
+// intent stays in the list. If the file is damaged the error is a [*DamageError], since an
+// outcome may be missing; a payload that cannot be decoded is an error, too. An outcome of the
+// type of the intent, and two of one type, panic.
 func Pending[T any](path string, intent Key[T], outcomes ...Outcome) ([]Intent[T], error) {
 	if intent.id == nil {
 		panic("journal: Pending: the intent is empty; make it with By")
 	}
-	s := pendingSet[T]{intent: intent, outcomes: make(map[eventbus.EventType]func(*Record) (string, error)), at: make(map[string]int)}
-	for _, o := range outcomes {
-		if o == nil {
-			panic("journal: Pending: an outcome is nil")
-		}
-		t, read := o.source()
-		if t == "" {
-			panic("journal: Pending: an outcome is empty; make it with By")
-		}
-		if t == intent.payload.info.Type {
-			panic(fmt.Sprintf("journal: Pending: %s is the intent and an outcome", t))
-		}
-		s.outcomes[t] = read
-	}
+	s := newPendingSet(intent, outcomes)
 	for r, err := range Read(path) {
 		if err != nil {
 			return nil, err
@@ -114,7 +101,30 @@ type pendingSet[T any] struct {
 	at       map[string]int // the index of each that is pending, by identifier
 }
 
+func newPendingSet[T any](intent Key[T], outcomes []Outcome) *pendingSet[T] {
+	s := &pendingSet[T]{intent: intent, outcomes: make(map[eventbus.EventType]func(*Record) (string, error)), at: make(map[string]int)}
+	for _, o := range outcomes {
+		if o == nil {
+			panic("journal: Pending: an outcome is nil")
+		}
+		t, read := o.source()
+		switch {
+		case t == "":
+			panic("journal: Pending: an outcome is empty; make it with By")
+		case t == intent.payload.info.Type:
+			panic(fmt.Sprintf("journal: Pending: %s is the intent and an outcome", t))
+		case s.outcomes[t] != nil:
+			panic(fmt.Sprintf("journal: Pending: %s is an outcome twice", t))
+		}
+		s.outcomes[t] = read
+	}
+	return s
+}
+
 func (s *pendingSet[T]) add(r *Record) error {
+	if r.Error != "" { // Before has let no intent pass without its payload; an outcome says of nothing that it ended
+		return nil
+	}
 	if r.Type == s.intent.payload.info.Type {
 		data, id, err := s.intent.read(r)
 		switch {

@@ -19,8 +19,8 @@ type readConfig struct {
 const followInterval = 20 * time.Millisecond
 
 // Follow makes [Read] wait at the end of the file for what is recorded next, until ctx
-// ends, which ends the iteration without an error. It looks every 20 ms. ctx must not be
-// nil.
+// ends, which ends the iteration without an error, at the latest behind the records of one
+// block. It looks every 20 ms. ctx must not be nil.
 func Follow(ctx context.Context) ReadOption {
 	if ctx == nil {
 		panic("journal: Follow: the context is nil")
@@ -80,7 +80,7 @@ func (c readConfig) lines(path string, parse func([]byte) (line, error)) iter.Se
 		defer r.close()
 		for {
 			l, err := c.next(r)
-			if errors.Is(err, io.EOF) {
+			if isEnd(err) {
 				return
 			}
 			var damage *DamageError
@@ -99,13 +99,16 @@ const patience = 5
 // next returns the next line. If the file is followed, it waits for that.
 func (c readConfig) next(r *reader) (line, error) {
 	for tries := 0; ; tries++ {
+		if c.follow != nil && len(r.lines) == 0 && c.follow.Err() != nil {
+			return line{}, io.EOF
+		}
 		before := *r
 		l, err := r.next()
 		var damage *DamageError
 		switch {
 		case c.follow == nil || err == nil:
 			return l, err
-		case errors.Is(err, io.EOF):
+		case isEnd(err):
 			tries = 0
 		case !errors.As(err, &damage) || tries == patience:
 			return l, err

@@ -8,6 +8,12 @@ import (
 	"os"
 )
 
+// Four layers read a journal. blocks reads one block and judges it. A reader goes from block to
+// block, takes them apart into lines, and checks their sequence. readConfig.next waits for more
+// where the file is followed, and readConfig.lines makes an iterator of that. Read, Recover,
+// Manifests and the plan of a replay range over it; Open, Verify and the replay itself use the
+// reader.
+
 // A reader reads the lines of a journal, block after block.
 type reader struct {
 	path   string
@@ -96,7 +102,7 @@ func (r *reader) nextBlock() error {
 	}
 	lines, next, fault, err := r.blocks.read(r.at, size)
 	switch {
-	case errors.Is(err, io.EOF) || fault != nil && fault.torn:
+	case isEnd(err) || fault != nil && fault.kind == cutOff:
 		return io.EOF
 	case err != nil:
 		return fmt.Errorf("journal: %s: %w", r.path, err)
@@ -107,24 +113,26 @@ func (r *reader) nextBlock() error {
 	return nil
 }
 
-// skip goes on behind a fault. What was never written, at the end of the file, is a torn
-// tail: io.EOF. Anything else is damage.
+// skip goes on behind a fault. What a writer had not finished, at the end of the file, is a
+// torn tail: io.EOF. Anything else is damage.
 func (r *reader) skip(f *fault, size int64) error {
 	next, err := r.blocks.find(r.at+1, size)
-	if err != nil {
+	torn := false
+	if err == nil && next == size {
+		torn, err = r.blocks.isTorn(f, r.at, size)
+	}
+	switch {
+	case err != nil:
 		return fmt.Errorf("journal: %s: %w", r.path, err)
+	case torn:
+		return io.EOF
 	}
 	damage := &DamageError{Path: r.path, Offset: r.at, Next: next, Reason: f.reason}
 	if next == size {
-		hole, err := hasHole(r.file, r.at, size)
-		switch {
-		case err != nil:
-			return fmt.Errorf("journal: %s: %w", r.path, err)
-		case hole:
-			return io.EOF
-		}
 		damage.Next = 0
 	}
 	r.from, r.at, r.sequence.jumps = r.at, next, true
 	return damage
 }
+
+func isEnd(err error) bool { return errors.Is(err, io.EOF) }

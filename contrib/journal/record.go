@@ -16,7 +16,7 @@ type Record struct {
 	Seq     uint64             `json:"seq"`              // Delivery.Seq: the event's number in its queue, anew in each session
 	Type    eventbus.EventType `json:"type"`             // of the event
 	Source  string             `json:"source,omitempty"` // of the event
-	Time    int64              `json:"time"`             // Event.Time in ns since 1970; 0 if the event has none
+	Time    int64              `json:"time"`             // Event.Time in ns since 1970; 0 if the event has none, or exactly time.Unix(0, 0), which is lost
 	Cause   *Cause             `json:"cause,omitempty"`  // nil for an event from outside
 	Error   string             `json:"error,omitempty"`  // why the payload could not be encoded, and is missing
 	Data    json.RawMessage    `json:"data,omitempty"`   // the payload, as the codec of its type encodes it; empty for nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -34,7 +35,8 @@ type Replayed struct {
 // [eventbus.Bus.RunUntilIdle]. What handlers had published is not published again: they do it
 // anew. bus has WithCauses, the queues and handlers of the recorded one, and usually a
 // [Clock]; it is not started and its queues are empty. The payloads come from the codecs of
-// [WithTopic]. Each event has the Source and the Time it had.
+// [WithTopic]. Each event has the Source and the Time it had, but for a Time of exactly
+// time.Unix(0, 0), which the journal does not tell from none.
 //
 // Events are handled in the recorded order if the recorded bus had WithSingleThread or was
 // stepped, and handlers do the same again. One case cannot be kept: an event from outside
@@ -73,6 +75,14 @@ func Replay(ctx context.Context, bus *eventbus.Bus, path string, opts ...ReplayO
 	}
 	r := &replay{replayConfig: c, bus: bus, plan: plan}
 	return r.run(ctx, path)
+}
+
+// inReplay says that err ended a replay, unless it names this package already.
+func inReplay(err error) error {
+	if strings.HasPrefix(err.Error(), "journal: ") {
+		return err
+	}
+	return fmt.Errorf("journal: Replay: %w", err)
 }
 
 // checkIdle returns an error unless bus can be stepped and holds nothing. From then on a
@@ -121,18 +131,18 @@ type replay struct {
 	window window
 	done   Replayed
 
-	ended     context.Context // ends with the replay's context, or with err
-	end       context.CancelFunc
-	err       error // why the replay ends early
-	paced     bool  // the session has had an event with a time
-	began     time.Time
-	firstTime int64
+	ctx       context.Context // ends with that of Replay, or with failure
+	cancel    context.CancelFunc
+	failure   error     // why the tap ends the replay
+	paced     bool      // the session has had an event with a time
+	firstShow time.Time // when the first of these was shown
+	firstTime int64     // its time
 }
 
 // run replays the sessions of the plan.
 func (r *replay) run(ctx context.Context, path string) (Replayed, error) {
-	r.ended, r.end = context.WithCancel(ctx)
-	defer r.end()
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	defer r.cancel()
 	file, err := openReader(path, parseLine)
 	if err != nil {
 		return Replayed{}, err
@@ -146,7 +156,7 @@ func (r *replay) run(ctx context.Context, path string) (Replayed, error) {
 		r.window.begin(s)
 		r.paced = false
 		if err := r.session(); err != nil {
-			return r.done, fmt.Errorf("journal: Replay: %w", err)
+			return r.done, inReplay(err)
 		}
 		r.done.Sessions++
 	}
@@ -160,11 +170,11 @@ func (r *replay) session() error {
 		if !more || err != nil {
 			return err
 		}
-		handled, err := r.bus.RunUntilIdle(r.ended)
+		handled, err := r.bus.RunUntilIdle(r.ctx)
 		r.done.Handled += uint64(handled)
 		switch {
-		case r.err != nil:
-			return r.err
+		case r.failure != nil:
+			return r.failure
 		case err != nil:
 			return err
 		}
@@ -196,9 +206,9 @@ func (r *replay) publishNext() (more bool, err error) {
 
 // begin is the tap: an event begins, and its handlers are called next.
 func (r *replay) begin(ctx context.Context, e eventbus.Event) error {
-	if r.err == nil {
-		if r.err = r.beginEvent(ctx, e); r.err != nil {
-			r.end()
+	if r.failure == nil {
+		if r.failure = r.beginEvent(ctx, e); r.failure != nil {
+			r.cancel()
 		}
 	}
 	return nil
@@ -259,14 +269,14 @@ func (r *replay) show(rec *recorded) {
 		return
 	}
 	if !r.paced {
-		r.paced, r.began, r.firstTime = true, time.Now(), rec.Time
+		r.paced, r.firstShow, r.firstTime = true, time.Now(), rec.Time
 	}
-	due := r.began.Add(time.Duration(float64(rec.Time-r.firstTime) / r.speed))
+	due := r.firstShow.Add(time.Duration(float64(rec.Time-r.firstTime) / r.speed))
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-r.ended.Done():
+	case <-r.ctx.Done():
 	}
 }
 

@@ -32,7 +32,7 @@ type plan struct {
 // newPlan reads the journal at path, and returns an error if it cannot be replayed.
 func newPlan(path string, c *replayConfig) (*plan, error) {
 	p := &plan{payloads: c.payloads, caused: make(map[uint64]bool), before: make(map[place]limits)}
-	var outside [3]bool // the last event of the queue was from outside
+	var queues [3]planQueue
 	found := false
 	for l, err := range (readConfig{}).lines(path, parseLine) {
 		switch {
@@ -46,9 +46,9 @@ func newPlan(path string, c *replayConfig) (*plan, error) {
 		}
 		if n := len(p.sessions); n == 0 || p.sessions[n-1] != l.Session {
 			p.sessions = append(p.sessions, l.Session)
-			outside = [3]bool{}
+			queues = [3]planQueue{}
 		}
-		if err := p.add(&l.Record, &outside); err != nil {
+		if err := p.add(&l.Record, &queues[l.Queue]); err != nil {
 			return nil, fmt.Errorf("journal: Replay: %s: record %d: %w", path, l.N, err)
 		}
 	}
@@ -58,21 +58,30 @@ func newPlan(path string, c *replayConfig) (*plan, error) {
 	return p, nil
 }
 
-func (p *plan) add(r *Record, outside *[3]bool) error {
+// A planQueue is what the plan must know of a queue's records so far.
+type planQueue struct {
+	outside bool      // one came from outside that before does not cover yet
+	causes  [3]uint64 // whose handler published last to this queue: the number of the event, by its own queue
+}
+
+// add adds a record of a queue. The events of a queue are handled one after the other, and
+// so what one of them has published to another queue comes there in one piece, as far as
+// events of the same queue are concerned.
+func (p *plan) add(r *Record, q *planQueue) error {
 	p.last = r.N
 	if r.FromOutside() {
-		outside[r.Queue] = true
+		q.outside = true
 		return p.check(r)
 	}
 	p.caused[r.Session] = true
-	if outside[r.Queue] {
-		outside[r.Queue] = false
+	first := q.causes[r.Cause.Queue] != r.Cause.Seq
+	q.causes[r.Cause.Queue] = r.Cause.Seq
+	if q.outside && first { // what comes from outside after its first publish to the queue comes too late
+		q.outside = false
 		cause := place{r.Session, r.Cause.Queue, r.Cause.Seq}
 		before := p.before[cause]
-		if before[r.Queue] == 0 { // what comes from outside after its first publish to the queue comes too late
-			before[r.Queue] = r.N
-			p.before[cause] = before
-		}
+		before[r.Queue] = r.N
+		p.before[cause] = before
 	}
 	return nil
 }

@@ -248,6 +248,7 @@ func TestReplayNeedsCauses(t *testing.T) {
 		_, err := journal.Replay(limited(t), again, path, replayTopics()...)
 		require.ErrorIs(t, err, journal.ErrNoCauses)
 		require.ErrorContains(t, err, "WithFeedOnly")
+		require.NotContains(t, err.Error()[1:], "journal:", "it names the package once")
 		require.LessOrEqual(t, len(placed), 2)
 	})
 	t.Run("replayed without", func(t *testing.T) {

@@ -1,11 +1,6 @@
 package journal
 
-import (
-	"errors"
-	"io"
-
-	"github.com/eventbus-go/eventbus"
-)
+import "github.com/eventbus-go/eventbus"
 
 // A recorded event is a record in the window.
 type recorded struct {
@@ -89,7 +84,7 @@ func (w *window) read() (*recorded, error) {
 	for {
 		l, err := w.reader.next()
 		switch {
-		case errors.Is(err, io.EOF):
+		case isEnd(err):
 			return nil, nil
 		case err != nil:
 			return nil, err

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -12,7 +13,7 @@ import (
 // Record records all events of bus from now on: it subscribes a tap named "journal" with
 // the highest priority, so that what acts on an event comes after it. The tap hands the
 // event over to the writer, which encodes it later: as everywhere on the bus, nobody may
-// change the payload of an event that is published. It takes some 0.1 µs. While as many
+// change the payload of an event that is published. It takes 0.1 to 0.2 µs. While as many
 // events wait as [WithBuffer] says, it blocks, and drops none: a disk that is too slow slows
 // the bus down. Once the journal has failed or is closed, the tap fails, with an error that
 // wraps [ErrNotStored], and the other handlers still run, but for those behind
@@ -61,7 +62,14 @@ func (j *Journal) tap(ctx context.Context, e eventbus.Event) error {
 // An event is recorded once, though the tap of [Journal.Record] and several handlers behind
 // Before see it. Without Record, Before alone records. It takes as long as a sync of the
 // disk; handlers of several queues share one. It does not end with the handler's context,
-// since nobody could say then whether the event is stored.
+// since nobody could say then whether the event is stored. If it is behind eventbus.Async,
+// whose time ends meanwhile, the handler is not called, and the error wraps
+// [eventbus.ErrHandlerTimeout]; the event may be stored. Give the time limit to the handler
+// alone, as eventbus.WithHandlerTimeout does: it begins when the event is stored.
+//
+// It must not be combined with eventbus.WithLast: the event that a late joiner gets is recorded
+// then for a second time, with a number of its own in the queue. [Replay] would publish it
+// again, and Pending take an order that was filled for one that is open.
 //
 // Give it to [eventbus.Use], or to eventbus.WithMiddleware, of the bus that the journal
 // records and of no other. An empty type panics.
@@ -95,7 +103,17 @@ func (j *Journal) store(ctx context.Context, e eventbus.Event) error {
 	if err := <-j.handover.await(pos); err != nil {
 		return err
 	}
-	// The next event of the queue begins when this handler is done, so the last refusal of
-	// the queue is of this event or of an earlier one.
-	return j.handover.refusalOf(d.Queue, pos)
+	refused := j.handover.refusalOf(d.Queue, pos)
+	// The next event of the queue begins when this handler is done, so the last refusal of the
+	// queue is of this event or of an earlier one. That does not hold once Async has given the
+	// handler up, and so it is asked now whether that had happened by the line above.
+	if _, ok := eventbus.DeliveryFrom(ctx); !ok {
+		return errAbandoned
+	}
+	return refused
 }
+
+var (
+	errNoDelivery = errors.New("the context is not that of a handler")
+	errAbandoned  = fmt.Errorf("journal: Before: the handler is not called: %w", eventbus.ErrHandlerTimeout)
+)

@@ -2,7 +2,7 @@ package journal
 
 import (
 	"errors"
-	"io"
+	"fmt"
 )
 
 // A Report is what [Verify] has found.
@@ -23,39 +23,56 @@ type Report struct {
 // reading the file; damage is none. A file that is being written may be verified: what has not
 // been finished yet counts as torn.
 func Verify(path string) (Report, error) {
-	var report Report
+	var v verifier
 	r, err := openReader(path, parseLine)
 	if err != nil {
-		return report, err
+		return v.Report, err
 	}
 	defer r.close()
-	var last, session uint64
 	for {
 		l, err := r.next()
 		var damage *DamageError
 		switch {
-		case errors.Is(err, io.EOF):
-			info, err := r.file.Stat()
-			if err == nil {
-				report.Size, report.Torn = info.Size(), info.Size()-r.at
-			}
-			return report, err
+		case isEnd(err):
+			return v.end(r)
 		case errors.As(err, &damage):
-			report.Damage = append(report.Damage, damage)
+			v.Damage = append(v.Damage, damage)
 		case err != nil:
-			return report, err
-		case l.Manifest != nil:
-			if l.Manifest.Session != session {
-				session = l.Manifest.Session
-				report.Sessions++
-			}
+			return v.Report, err
 		default:
-			report.Records++
-			report.Missing += l.N - last - 1
-			last = l.N
-			if l.Error != "" {
-				report.Unencoded++
-			}
+			v.add(l)
 		}
 	}
+}
+
+// A verifier is the report so far.
+type verifier struct {
+	Report
+	last, session uint64
+}
+
+func (v *verifier) add(l line) {
+	if m := l.Manifest; m != nil {
+		if m.Session != v.session {
+			v.session = m.Session
+			v.Sessions++
+		}
+		return
+	}
+	v.Records++
+	v.Missing += l.N - v.last - 1
+	v.last = l.N
+	if l.Error != "" {
+		v.Unencoded++
+	}
+}
+
+// end returns the report at the end of what can be read.
+func (v *verifier) end(r *reader) (Report, error) {
+	info, err := r.file.Stat()
+	if err != nil {
+		return v.Report, fmt.Errorf("journal: %w", err)
+	}
+	v.Size, v.Torn = info.Size(), info.Size()-r.at
+	return v.Report, nil
 }

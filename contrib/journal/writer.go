@@ -25,7 +25,10 @@ var _ storage = (*os.File)(nil)
 // A writer takes events from the hand-over, encodes them, and writes blocks. It has one
 // goroutine, which alone touches its fields but for the counters.
 //
-// Invariant: the file ends at end with a whole block, but while write runs.
+// Invariants: the file ends at end with a whole block, but while write runs. written, encoded
+// and taken are positions of items, as hand returns them: of what was written last, what was
+// encoded last, and what was taken last. written <= encoded <= taken; lines are those of the
+// items behind written, up to encoded, and perhaps a manifest.
 type writer struct {
 	config   *config
 	handover *handover
@@ -39,12 +42,12 @@ type writer struct {
 	n        uint64
 	session  uint64
 	lines    []byte // not written yet
-	buffered uint64 // records in lines
 	block    []byte
 	spare    []item // for the processors to put items into
-	encoded  uint64 // the position up to which items are in lines or written
-	written  uint64 // the position up to which items are written
-	unsynced bool   // something was written after the last sync
+	taken    uint64
+	encoded  uint64
+	written  uint64
+	unsynced bool // something was written after the last sync
 	told     map[eventbus.EventType]bool
 
 	records atomic.Uint64 // written
@@ -58,7 +61,7 @@ func (w *writer) run() {
 	ended := false
 	defer func() {
 		if !ended { // a codec or an error handler has called runtime.Goexit
-			w.fail(errors.New("the writer's goroutine was ended"), 0)
+			w.fail(errors.New("the writer's goroutine was ended"))
 		}
 		w.enc.Close()
 	}()
@@ -78,11 +81,11 @@ func (w *writer) step() (goOn bool) {
 		job := w.handover.take(w.spare)
 		w.spare = nil
 		if err := w.do(job); err != nil {
-			w.fail(err, w.buffered)
+			w.fail(err)
 			return false
 		}
 		if job.closing {
-			w.handover.end(errClosed, 0)
+			w.handover.end(errEnded, 0)
 			return false
 		}
 		clear(job.items) // lets go of the payloads
@@ -105,13 +108,12 @@ func (w *writer) do(job work) error {
 		}
 		w.due = true // a reader that follows the file learns at once what it reads
 	}
-	first := job.last - uint64(len(job.items)) + 1
+	w.taken = job.last
 	for i := range job.items {
-		w.encoded = first + uint64(i)
+		w.encoded++
 		w.encode(&job.items[i])
 		if len(w.lines) >= flushSize {
 			if err := w.write(); err != nil {
-				w.buffered += uint64(len(job.items) - i - 1)
 				return err
 			}
 		}
@@ -143,6 +145,9 @@ func (w *writer) write() error {
 	if len(w.lines) == 0 {
 		return nil
 	}
+	if len(w.lines) > maxBlock { // such as of a manifest with topics without end
+		return fmt.Errorf("a block holds %d bytes, want %d at most: no reader accepts it", len(w.lines), maxBlock)
+	}
 	w.block = w.enc.EncodeAll(w.lines, append(w.block[:0], make([]byte, headerSize)...))
 	putHeader(w.block)
 	if _, err := w.file.WriteAt(w.block, w.end); err != nil {
@@ -150,8 +155,8 @@ func (w *writer) write() error {
 	}
 	w.end += int64(len(w.block))
 	w.bytes.Store(w.end)
-	w.records.Add(w.buffered)
-	w.lines, w.buffered, w.written, w.unsynced = w.lines[:0], 0, w.encoded, true
+	w.records.Add(w.encoded - w.written)
+	w.lines, w.written, w.unsynced = w.lines[:0], w.encoded, true
 	if w.config.sync == SyncEveryFlush {
 		return w.sync()
 	}
@@ -171,10 +176,10 @@ func (w *writer) sync() error {
 	return nil
 }
 
-// fail ends the journal for err. So many events that were taken are lost.
-func (w *writer) fail(err error, lost uint64) {
+// fail ends the journal for err. What was taken and not written is lost.
+func (w *writer) fail(err error) {
 	err = fmt.Errorf("%w: %w", ErrNotStored, err)
-	w.handover.end(err, lost)
+	w.handover.end(err, w.taken-w.written)
 	w.report(err)
 }
 

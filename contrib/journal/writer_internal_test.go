@@ -160,3 +160,32 @@ func TestSyncOfWhatIsDurable(t *testing.T) {
 	require.NoError(t, <-h.await(1))
 	require.EqualError(t, <-h.await(2), "full")
 }
+
+// An event whose handler Async has given up while it waited for room is not put behind the
+// next one of its queue, which would be put twice then.
+func TestHandOverOfAnAbandonedEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandover(1, nil)
+		hand := func(seq uint64) (uint64, error) { return h.hand(&item{event: eventbus.Event{Type: "order"}, seq: seq}) }
+		_, err := hand(4)
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() {
+			_, err := hand(5)
+			done <- err
+		}()
+		synctest.Wait() // it waits for room
+		h.mu.Lock()
+		h.limit = 3
+		h.mu.Unlock()
+		sixth, err := hand(6)
+		require.NoError(t, err)
+		h.take(nil)
+		require.ErrorIs(t, <-done, eventbus.ErrHandlerTimeout)
+		again, err := hand(6)
+		require.NoError(t, err)
+		require.Equal(t, sixth, again)
+		_, err = hand(5)
+		require.ErrorIs(t, err, eventbus.ErrHandlerTimeout)
+	})
+}

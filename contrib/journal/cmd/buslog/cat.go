@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,11 +56,17 @@ func (i *instant) Set(s string) error {
 	return nil
 }
 
-func cat(ctx context.Context, args []string, out, errs io.Writer) error {
-	var s selection
+// A catCommand is what the flags of cat say.
+type catCommand struct {
+	selection
+	asJSON, follow bool
+}
+
+// flags returns the flags that fill c.
+func (c *catCommand) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet("cat", flag.ContinueOnError)
 	flags.Func("type", "print these types alone, separated by commas", func(v string) error {
-		s.types = append(s.types, strings.Split(v, ",")...)
+		c.types = append(c.types, strings.Split(v, ",")...)
 		return nil
 	})
 	flags.Func("queue", "print these queues alone: data, signal, order, separated by commas", func(v string) error {
@@ -67,21 +75,29 @@ func cat(ctx context.Context, args []string, out, errs io.Writer) error {
 			if err != nil {
 				return err
 			}
-			s.queues = append(s.queues, q)
+			c.queues = append(c.queues, q)
 		}
 		return nil
 	})
-	flags.Uint64Var(&s.session, "session", 0, "print one session alone")
-	flags.Var(&s.from, "from", "print events from this `time` on: RFC 3339, or ns since 1970")
-	flags.Var(&s.to, "to", "print events before this `time`")
-	asJSON := flags.Bool("json", false, "print the records as JSON")
-	follow := flags.Bool("follow", false, "wait for what is recorded next, until interrupted")
-	rest, err := parse(flags, args, errs, "FILE")
+	flags.Uint64Var(&c.session, "session", 0, "print one session alone")
+	flags.Var(&c.from, "from", "print events from this `time` on: RFC 3339, or ns since 1970")
+	flags.Var(&c.to, "to", "print events before this `time`")
+	flags.BoolVar(&c.asJSON, "json", false, "print the records as JSON")
+	flags.BoolVar(&c.follow, "follow", false, "wait for what is recorded next, until interrupted")
+	return flags
+}
+
+func cat(ctx context.Context, args []string, out, errs io.Writer) error {
+	var c catCommand
+	rest, err := parse(c.flags(), args, errs, "FILE")
 	if err != nil {
 		return err
 	}
 	var opts []journal.ReadOption
-	if *follow {
+	if c.follow {
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+		defer stop()
+		context.AfterFunc(ctx, stop) // a second interrupt ends the process, in case nobody reads what it prints
 		opts = append(opts, journal.Follow(ctx))
 	}
 	w := bufio.NewWriter(out)
@@ -90,13 +106,13 @@ func cat(ctx context.Context, args []string, out, errs io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if !s.has(&r) {
+		if !c.has(&r) {
 			continue
 		}
-		if err := printRecord(w, &r, *asJSON); err != nil {
+		if err := printRecord(w, &r, c.asJSON); err != nil {
 			return err
 		}
-		if *follow {
+		if c.follow {
 			w.Flush()
 		}
 	}

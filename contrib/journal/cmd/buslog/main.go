@@ -6,6 +6,8 @@
 //	buslog why [-id FIELD] FILE N|ID
 //	buslog verify FILE
 //
+// why holds some 100 bytes in memory for each event of the session up to the record.
+//
 // It exits with 0 if all is well, with 1 if the file cannot be read or is damaged, or what
 // was asked for is not in it, and with 2 if it is called wrongly.
 package main
@@ -17,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 )
 
 const usage = `usage: buslog COMMAND [FLAGS] FILE
@@ -36,10 +37,7 @@ type command func(ctx context.Context, args []string, out, errs io.Writer) error
 var commands = map[string]command{"cat": cat, "stats": stats, "why": why, "verify": verify}
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // A usageError says that buslog was called wrongly.

@@ -5,9 +5,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +24,15 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/day.journal and what buslog prints of it anew")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// childEnv tells the test binary that it is buslog itself.
+const childEnv = "BUSLOG_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // day is a journal that a version of the package has written: later ones must read it.
 const day = "testdata/day.journal"
@@ -181,4 +192,84 @@ func (w *watched) Write(p []byte) (int, error) {
 		w.cancel()
 	}
 	return n, err
+}
+
+// why finds an identifier with characters that encoding/json escapes.
+func TestBuslogWhyFindsEscapedIdentifiers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "orders.journal")
+	j, err := journal.Open(path)
+	require.NoError(t, err)
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	j.Record(bus)
+	ids := []string{"A1", "R&D-1", "<2>", `"3"`, `4\5`, "ü6"}
+	for _, id := range ids {
+		require.NoError(t, bus.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "order", Data: map[string]string{"id": id}}))
+	}
+	_, err = bus.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+	for i, id := range ids {
+		require.Contains(t, call("why", "-id", "id", path, id), fmt.Sprintf("order %d  order", i+1), id)
+	}
+	require.Contains(t, call("why", "-id", "id", path, "7"), "no payload has id 7")
+}
+
+// An interrupt ends a command, though nobody reads what it prints: cat -follow alone catches
+// it, to end with status 0, and a second one ends that, too.
+func TestBuslogEndsWhenInterrupted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be interrupted there")
+	}
+	path := filepath.Join(t.TempDir(), "long.journal")
+	j, err := journal.Open(path)
+	require.NoError(t, err)
+	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	j.Record(bus)
+	for range 500 { // of 1000 bytes: more than a pipe holds
+		require.NoError(t, bus.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "tick", Data: strings.Repeat("x", 1000)}))
+	}
+	_, err = bus.RunUntilIdle(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+
+	for name, c := range map[string]struct {
+		args   []string
+		read   bool // the output is read after the interrupt
+		status int  // -1 for a signal
+	}{
+		"cat":                         {[]string{"cat", path}, false, -1},
+		"cat -follow":                 {[]string{"cat", "-follow", path}, true, 0},
+		"cat -follow without readers": {[]string{"cat", "-follow", path}, false, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, os.Args[0], c.args...)
+			cmd.Env = append(os.Environ(), childEnv+"=1")
+			out, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			_, err = io.ReadFull(out, make([]byte, 1000))
+			require.NoError(t, err)
+			require.NoError(t, cmd.Process.Signal(os.Interrupt))
+			if c.read {
+				_, err = io.Copy(io.Discard, out)
+				require.NoError(t, err)
+			} else {
+				go func() { // until it has ended
+					for ctx.Err() == nil && cmd.Process.Signal(os.Interrupt) == nil {
+						time.Sleep(10 * time.Millisecond)
+					}
+				}()
+			}
+			state, err := cmd.Process.Wait()
+			require.NoError(t, err)
+			require.NoError(t, ctx.Err(), "it goes on")
+			require.Equal(t, c.status, state.ExitCode())
+			cancel()
+			_ = cmd.Wait()
+		})
+	}
 }

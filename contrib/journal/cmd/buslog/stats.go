@@ -24,14 +24,13 @@ type kind struct {
 // A count is of one kind.
 type count struct {
 	kind
-	events, outside, unencoded uint64
-	bytes                      int
-	first, last                int64 // times; 0 if none has one
+	events, outside, unencoded, bytes uint64
+	first, last                       int64 // times; 0 if none has one
 }
 
 func (c *count) add(r *journal.Record) {
 	c.events++
-	c.bytes += len(r.Data)
+	c.bytes += uint64(len(r.Data))
 	if r.FromOutside() {
 		c.outside++
 	}
@@ -106,7 +105,7 @@ func printStats(out io.Writer, manifests []journal.Manifest, counts map[kind]*co
 	for _, c := range sorted {
 		payload := "-"
 		if n := c.events - c.unencoded; n > 0 {
-			payload = fmt.Sprintf("%d B", uint64(c.bytes)/n)
+			payload = fmt.Sprintf("%d B", c.bytes/n)
 		}
 		fmt.Fprintf(w, "%v\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", c.queue, plain(string(c.typ)), c.events, c.outside, c.rate(), payload, when(c.first), when(c.last))
 	}
