@@ -27,7 +27,7 @@ type Replayed struct {
 	// handled in the same order, by queue, type and whether they came from outside; payloads
 	// are not compared.
 	Diverged uint64
-	First    Record // the record that was the next when they first differed; zero if the journal had none
+	First    Record // the first record that was the next when they differed; zero if the journal had none left
 }
 
 // Replay publishes the events of a journal that came from outside to bus and lets it handle
@@ -318,7 +318,7 @@ func (r *replay) publish(rec *recorded) error {
 // diverge notes that the next record of the journal was not handled next.
 func (r *replay) diverge() {
 	r.done.Diverged++
-	if r.done.Diverged == 1 {
+	if r.done.First.N == 0 {
 		if next, err := r.window.head(); err == nil && next != nil {
 			r.done.First = next.Record
 		}

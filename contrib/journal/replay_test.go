@@ -333,3 +333,28 @@ func TestReplayCountsWhatDiverges(t *testing.T) {
 	require.EqualValues(t, 1, done.Diverged)
 	require.Len(t, again, len(live)+1)
 }
+
+// The first record that was not the next is told, though the session before it has ended
+// with an event more than it had that day.
+func TestReplayTellsTheFirstRecordThatDiverges(t *testing.T) {
+	path := tempPath(t)
+	recordTrades(t, path, 1)
+	recordTrades(t, path, 50)
+	var first journal.Record
+	for _, r := range read(t, path) {
+		if r.Session == 2 && r.Type == signals.Type() {
+			first = r
+			break
+		}
+	}
+	bus, session := newBus(t), 0
+	ticks.Subscribe(bus, func(ctx context.Context, k tick) error { // one order more in the first session, no signal in the second
+		if session++; session == 1 {
+			return orders.Publish(ctx, bus, order{ID: "more"})
+		}
+		return nil
+	})
+	done, err := journal.Replay(limited(t), bus, path, replayTopics(journal.WithFeedOnly())...)
+	require.NoError(t, err)
+	require.Equal(t, first, done.First)
+}
