@@ -47,7 +47,10 @@ const (
 	codeStreamNotFound     = 10059
 	codeStoreFailed        = 10077
 	codeStreamOffline      = 10118
+	codeInProcess          = 10158 // the same message id is being replicated: an earlier try of this publish
 	codeLastSeqUnavailable = 10163
+	codeTooManyRequests    = 10167
+	codeOfflineReason      = 10194
 	codeTooManyBatches     = 10210
 )
 
@@ -73,7 +76,8 @@ func judge(err error) (fate, error) {
 // permanent: to try again would be to spin.
 func judgeAPI(api *jetstream.APIError, err error) (fate, error) {
 	switch api.ErrorCode {
-	case codeIncomplete, codeClusterNotAvail, codeNotLeader, codeStreamOffline, codeLastSeqUnavailable, codeTooManyBatches:
+	case codeIncomplete, codeClusterNotAvail, codeNotLeader, codeStreamOffline, codeOfflineReason, codeInProcess, codeLastSeqUnavailable,
+		codeTooManyRequests, codeTooManyBatches:
 		return temporary, err
 	case codeInsufficient, codeMemoryExceeded, codeStorageExceeded, codeAccountExceeded:
 		return permanent, fmt.Errorf("%w: %w", ErrFull, err)
