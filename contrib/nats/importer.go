@@ -123,7 +123,7 @@ func (im *Importer) run() {
 			im.stop(im.about(err))
 			break
 		}
-		if im.consumer.last > before {
+		if im.consumer.last != before {
 			wait = firstWait
 			trouble.over()
 		}
@@ -211,14 +211,14 @@ func (im *Importer) take(m jetstream.Msg, want uint64) error {
 		return fmt.Errorf("message %d of the session came in place of %d", md.Sequence.Consumer, want)
 	}
 	seq := md.Sequence.Stream
-	if seq > im.consumer.last {
+	if !im.consumer.isDone(seq, md.Timestamp) {
 		if err := im.checkGap(seq); err != nil {
 			return err
 		}
 		if err := im.handle(m, md); err != nil {
 			return err
 		}
-		im.consumer.last = seq
+		im.consumer.noteDone(seq, md.Timestamp)
 	}
 	return m.Ack()
 }
@@ -228,7 +228,7 @@ func (im *Importer) take(m jetstream.Msg, want uint64) error {
 // If they are there, the server has sent seq too early, and the session begins again.
 func (im *Importer) checkGap(seq uint64) error {
 	last := im.consumer.last
-	if last == 0 || seq == last+1 {
+	if last == 0 || seq <= last+1 { // less than that: the stream has lost its end, and grown again
 		return nil
 	}
 	first, err := im.consumer.firstAfterLast(im.cut)
