@@ -56,12 +56,7 @@ func TestNodeCloseEndsImportersFirst(t *testing.T) {
 	im := importTo(t, topic, b)
 	receive(t, begun)
 	closed := inBackground(func() error { return n.Close(within(t, patience)) })
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if _, err := eventbusnats.Open(within(t, patience), n, placed); errors.Is(err, eventbusnats.ErrClosed) {
-			break // it has begun
-		}
-		require.True(t, time.Now().Before(deadline), "Close does not begin")
-	}
+	awaitClosing(t, n)
 	require.ErrorIs(t, n.Close(within(t, 50*time.Millisecond)), context.DeadlineExceeded, "a second call waits for the first")
 	close(goOn)
 	require.NoError(t, receive(t, closed))
@@ -105,4 +100,48 @@ func TestNodeCloseAnswersPublishes(t *testing.T) {
 	n = newNodeAt(t, dir)
 	list, _ := stored.all()
 	require.ElementsMatch(t, list, storedNumbers(t, n, openTopic(t, n)))
+}
+
+// A handler that Close waits for can still publish: else it would fail for Close's sake, and
+// its event would come again though it was acted on.
+func TestNodeCloseLetsImportedHandlersPublish(t *testing.T) {
+	dir := t.TempDir()
+	n := newNodeAt(t, dir)
+	topic, b := openTopic(t, n), newBus(t)
+	sent, err := eventbusnats.Open(within(t, patience), n, exported)
+	require.NoError(t, err)
+	begun, goOn := make(chan struct{}, 1), make(chan struct{})
+	placed.Subscribe(b, func(ctx context.Context, o order) error {
+		begun <- struct{}{}
+		<-goOn
+		_, err := sent.Publish(ctx, o)
+		return err
+	})
+	publish(t, topic, 0, 1)
+	importTo(t, topic, b)
+	receive(t, begun)
+	closed := inBackground(func() error { return n.Close(within(t, patience)) })
+	awaitClosing(t, n)
+	close(goOn)
+	require.NoError(t, receive(t, closed))
+	_, err = sent.Publish(within(t, patience), newOrder(1))
+	require.ErrorIs(t, err, eventbusnats.ErrClosed)
+
+	n = newNodeAt(t, dir)
+	require.Equal(t, []int{0}, storedNumbers(t, n, openTopic(t, n)))
+	require.Len(t, inStream(t, n, sent.Stream()), 1)
+	c, err := tools(t, n).Consumer(within(t, patience), placedStream, "broker")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, c.CachedInfo().AckFloor.Stream, "its event is acknowledged")
+}
+
+// awaitClosing waits until Close has begun.
+func awaitClosing(t *testing.T, n *eventbusnats.Node) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := eventbusnats.Open(within(t, patience), n, placed); errors.Is(err, eventbusnats.ErrClosed) {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "Close does not begin")
+	}
 }

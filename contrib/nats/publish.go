@@ -28,7 +28,7 @@ type Stored struct {
 //     configured otherwise,
 //   - [ErrNoStream] if the stream was deleted,
 //   - [ErrInvalidData] if the codec or the id fails,
-//   - [ErrClosed] after [Node.Close] has begun,
+//   - [ErrClosed] after [Node.Close] has closed the importers,
 //   - ctx's error if that ends first.
 //
 // After the last two the event may be stored all the same: to publish it again with the
@@ -51,7 +51,7 @@ func (t *Topic[T]) publish(ctx context.Context, data T) (Stored, error) {
 		return Stored{}, err
 	}
 	defer n.end()
-	ack, err := t.stream.store(ctx, m, retry{quit: n.closing})
+	ack, err := t.stream.store(ctx, m, retry{quit: n.refuses})
 	if err != nil {
 		return Stored{}, err
 	}

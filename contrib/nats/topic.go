@@ -13,8 +13,8 @@ import (
 )
 
 // A Topic is an event type whose events can leave the process: a stream. Get one from
-// [Open]. All methods may be called concurrently. After [Node.Close] they return
-// [ErrClosed].
+// [Open]. All methods may be called concurrently. From the beginning of [Node.Close] on
+// they return [ErrClosed], Publish from when the importers are closed.
 type Topic[T any] struct {
 	topic  eventbus.Topic[T]
 	stream *stream
