@@ -35,9 +35,10 @@ func WithWindow(n int) ExportOption {
 }
 
 // OnExportError sets who is told what goes wrong: temporary failures, once for each kind
-// and every ten seconds, and the [*ExportError] that ends the exporter. It is called on the
-// exporter's goroutine, which stores nothing meanwhile. Its panics are contained. Without
-// it errors are logged to [log/slog.Default]. nil panics in [Topic.Export].
+// and every ten seconds, and the [*ExportError] that ends the exporter, for which Close
+// does not wait. It is called on the exporter's goroutine, which stores nothing meanwhile:
+// it must not call Close of the exporter, of an importer or of the node, nor wait for one.
+// Its panics are contained. Without it errors are logged to [log/slog.Default]. nil panics in [Topic.Export].
 func OnExportError(f func(error)) ExportOption {
 	return func(c *exportConfig) error {
 		if f == nil {

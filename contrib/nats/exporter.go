@@ -27,7 +27,7 @@ type Exporter struct {
 	slots chan struct{}
 	wake  chan struct{} // something is in queue, or closing is set
 	ended chan struct{} // closed when nothing is stored any more; err is set before
-	done  chan struct{} // closed when run has returned
+	done  chan struct{} // closed when all is known: err, and that run stores nothing more
 
 	cut    context.Context // ends when Close waits no longer
 	cutOff context.CancelCauseFunc
@@ -110,7 +110,6 @@ func (x *Exporter) refuse(err error) {
 // run stores what is in the queue until the exporter is closed and the queue empty, or a
 // failure is permanent.
 func (x *Exporter) run() {
-	defer close(x.done)
 	trouble := newTrouble(x.config.onError, func(err error) error {
 		return fmt.Errorf("eventbusnats: the export of %q waits to be tried again: %w", x.eventType, err)
 	})
@@ -119,6 +118,7 @@ func (x *Exporter) run() {
 		batch, closing := x.next(p)
 		if len(batch) == 0 {
 			if closing && x.end(nil) {
+				close(x.done)
 				return
 			}
 			<-x.wake
@@ -180,6 +180,7 @@ func (x *Exporter) fail(rest []pending, err error) {
 		x.queue = nil
 		return e
 	})
+	close(x.done) // Close must not wait for the error handler, which may call it
 	report(x.config.onError, e)
 }
 
@@ -239,8 +240,10 @@ func (x *Exporter) Flush(ctx context.Context) error {
 // until all that was accepted is stored. When ctx ends first, it stores nothing more and
 // returns an [*ExportError] with what is not stored, which wraps ctx's error. If the
 // exporter has ended before, Close returns the error of that end. A later call returns the
-// result of the first one. Close must not be called inside a handler that gets the topic's
-// events: it would wait for itself until ctx ends.
+// result of the first one. Of several calls, also that of [Node.Close], the first context
+// to end counts for all. Close must not be called inside a handler that gets the topic's
+// events, nor inside the function of [OnExportError], which must not wait for it either:
+// Close waits for them until ctx ends.
 func (x *Exporter) Close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { x.cutOff(context.Cause(ctx)) })()
 	x.subscription.Unsubscribe()
@@ -256,7 +259,13 @@ func (x *Exporter) Close(ctx context.Context) error {
 	case x.wake <- struct{}{}:
 	default:
 	}
-	<-x.done
-	x.stream.node.removeExporter(x)
+	defer x.stream.node.removeExporter(x)
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+		if !awaitCut(x.done) {
+			return fmt.Errorf("eventbusnats: the export of %q: its error handler does not return: %w", x.eventType, context.Cause(ctx))
+		}
+	}
 	return x.Err()
 }

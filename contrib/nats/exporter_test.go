@@ -259,6 +259,39 @@ func TestExportContainsItsErrorHandler(t *testing.T) {
 	require.ErrorIs(t, x.Close(within(t, patience)), eventbusnats.ErrFull)
 }
 
+// Close in the error handler, which is not allowed, ends: with what has ended the exporter, or
+// with its context.
+func TestExporterCloseEndsInItsErrorHandler(t *testing.T) {
+	topic, b := openTopic(t, newNode(t), eventbusnats.WithMaxBytes(100)), newBus(t)
+	closed := make(chan error, 1)
+	var x *eventbusnats.Exporter
+	x = export(t, topic, b, eventbusnats.OnExportError(func(error) { closed <- x.Close(context.Background()) }))
+	publishOn(t, b, 0, 1)
+	require.ErrorIs(t, receive(t, closed), eventbusnats.ErrFull)
+}
+
+// An error handler that does not return keeps Close no longer than its context, give or take
+// the time for what is cut off.
+func TestExporterCloseEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	servers, urls := startServers(t, 1)
+	n := connectTo(t, urls)
+	topic, b := openTopic(t, n), newBus(t)
+	told, goOn := make(chan struct{}, 1), make(chan struct{})
+	x := export(t, topic, b, eventbusnats.OnExportError(func(error) { told <- struct{}{}; <-goOn }))
+	servers[0].kill()
+	publishOn(t, b, 0, 1)
+	receive(t, told)
+	err := receive(t, inBackground(func() error { return x.Close(within(t, 10*time.Millisecond)) }))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "its error handler does not return")
+	close(goOn)
+	<-told // the last one
+	var e *eventbusnats.ExportError
+	require.ErrorAs(t, x.Close(within(t, patience)), &e)
+	require.Len(t, e.Unstored, 1)
+}
+
 // Where an event alone takes long, what waits in the window is stored together: an exporter
 // spends one answer, and one sync, on many events.
 func TestExportStoresManyTogether(t *testing.T) {

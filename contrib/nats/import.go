@@ -85,8 +85,9 @@ func WithUnhandled() ImportOption {
 // OnImportError sets who is told what goes wrong: each attempt that fails, each
 // [*DeadLetterError], gaps ([ErrMissed]), a consumer or server that is gone, and why an
 // importer has ended by itself. What is tried again is told once for each kind and every
-// ten seconds. It is called on the importer's goroutine, which goes on after it. Its
-// panics are contained. Without it errors are logged to [log/slog.Default]. nil panics in
+// ten seconds. It is called on the importer's goroutine, which goes on after it: it must
+// not call Close of the importer, of an exporter or of the node, nor wait for one. Its panics are
+// contained. Without it errors are logged to [log/slog.Default]. nil panics in
 // [Topic.Import].
 func OnImportError(f func(error)) ImportOption {
 	return func(c *importConfig) error {

@@ -59,8 +59,10 @@ func (im *Importer) Err() error {
 // done and its acknowledgement has got to the server, and returns nil. A wait before the
 // next attempt ends at once: the event comes again to the next importer of the group. When
 // ctx ends first, Close returns its error; the handlers go on, and the event comes again.
+// Of several calls, also that of [Node.Close], the first context to end counts for all.
 // Close of an importer that has ended returns nil. It must not be called inside a handler,
-// for which it would wait until ctx ends.
+// nor inside the function of [OnImportError], which must not wait for it either: Close
+// waits for them until ctx ends.
 func (im *Importer) Close(ctx context.Context) error {
 	im.stop(nil)
 	select {
@@ -72,7 +74,7 @@ func (im *Importer) Close(ctx context.Context) error {
 		}
 	}
 	im.cutOff(context.Cause(ctx))
-	<-im.done
+	awaitCut(im.done)
 	return fmt.Errorf("eventbusnats: the import of %q for group %q: the event at hand is not done: %w", im.eventType, im.group, context.Cause(ctx))
 }
 

@@ -140,6 +140,20 @@ func closeEach[P interface {
 	return list
 }
 
+// cutTimeout is how long Close waits at most for what it has cut off: that ends at once,
+// unless the user's error handler does not return.
+const cutTimeout = 2 * time.Second
+
+// awaitCut waits until what was cut off is done. It reports whether that is so.
+func awaitCut(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-time.After(cutTimeout):
+		return isClosed(done)
+	}
+}
+
 // awaitPublishes waits until no publish is in flight, or ctx ends.
 func (n *Node) awaitPublishes(ctx context.Context) error {
 	select {
