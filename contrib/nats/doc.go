@@ -7,7 +7,13 @@
 //	bus, err := eventbus.New(eventbus.WithCarry(eventbusnats.Carry))
 //	importer, err := orders.Import(ctx, bus, "broker")
 //	stored, err := orders.Publish(ctx, Order{ID: "o1"})
+//
+//	err = importer.Close(ctx)
+//	err = bus.Shutdown(ctx)
 //	err = node.Close(ctx)
+//
+// A program ends in that order: then no handler is cut off, and exporters store what the
+// buses have handled to the end.
 //
 // # What is promised
 //

@@ -145,3 +145,34 @@ func awaitClosing(t *testing.T, n *eventbusnats.Node) {
 		require.True(t, time.Now().Before(deadline), "Close does not begin")
 	}
 }
+
+// A program whose bus both imports and exports loses nothing if it closes its importers,
+// shuts the bus down and closes the node.
+func TestNodeCloseAfterTheBusStoresAll(t *testing.T) {
+	dir := t.TempDir()
+	n := newNodeAt(t, dir)
+	topic, b := openTopic(t, n), newBus(t)
+	answers, err := eventbusnats.Open(within(t, patience), n, exported)
+	require.NoError(t, err)
+	handled := newRecorder[int]()
+	placed.Subscribe(b, func(ctx context.Context, o order) error {
+		handled.add(o.N)
+		return exported.Publish(ctx, b, o)
+	})
+	x, err := answers.Export(b)
+	require.NoError(t, err)
+	publish(t, topic, 0, 100)
+	im := importTo(t, topic, b)
+	handled.awaitN(t, 20)
+	require.NoError(t, im.Close(within(t, patience)))
+	require.NoError(t, b.Shutdown(within(t, patience)))
+	require.NoError(t, n.Close(within(t, patience)))
+	require.NoError(t, x.Err())
+	list, _ := handled.all()
+	n = newNodeAt(t, dir)
+	require.Equal(t, list, storedNumbers(t, n, answers))
+	openTopic(t, n)
+	c, err := tools(t, n).Consumer(within(t, patience), placedStream, "broker")
+	require.NoError(t, err)
+	require.EqualValues(t, len(list), c.CachedInfo().AckFloor.Stream)
+}
