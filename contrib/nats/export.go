@@ -51,7 +51,8 @@ func OnExportError(f func(error)) ExportOption {
 
 // WithSubscribeOptions adds options to the exporter's subscription, such as
 // [eventbus.OnQueue], [eventbus.WhereData] or [eventbus.WithPriority]. Its name is
-// "nats export" unless they say otherwise.
+// "nats export" unless they say otherwise. With [eventbus.WithHandlerTimeout], a call that
+// waits for room for too long fails, and its event is not stored.
 func WithSubscribeOptions(opts ...eventbus.SubscribeOption) ExportOption {
 	return func(c *exportConfig) error {
 		c.subscribe = append(c.subscribe, opts...)

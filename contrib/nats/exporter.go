@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -59,18 +60,19 @@ func newExporter(s *stream, bus *eventbus.Bus, eventType string, c exportConfig)
 
 // accept puts the event at hand into the window and waits for room in it.
 func (x *Exporter) accept(ctx context.Context, encode func(eventbus.Event) (pending, error)) error {
-	d, _ := eventbus.DeliveryFrom(ctx)
+	d, ok := eventbus.DeliveryFrom(ctx)
+	if !ok {
+		return errGivenUp
+	}
 	p, err := encode(d.Event)
 	if err != nil {
 		return fmt.Errorf("eventbusnats: export: %w", err)
 	}
-	select {
-	case x.slots <- struct{}{}:
-	case <-x.ended:
-		return x.endError()
+	if err := x.takeSlot(ctx); err != nil {
+		return err
 	}
-	if !x.enqueue(p) {
-		return x.endError()
+	if err := x.enqueue(ctx, p); err != nil {
+		return err
 	}
 	select {
 	case x.wake <- struct{}{}:
@@ -79,22 +81,61 @@ func (x *Exporter) accept(ctx context.Context, encode func(eventbus.Event) (pend
 	return nil
 }
 
-// enqueue reports whether p is in the queue. After the end nobody would take it out.
-func (x *Exporter) enqueue(p pending) bool {
+// lookEvery is how often a call whose context has ended looks whether it was given up.
+const lookEvery = 100 * time.Millisecond
+
+// takeSlot waits for room in the window. The end of ctx alone does not end the wait, as
+// after a shutdown that waits no longer, but a call that is given up leaves: its context
+// ends a moment before.
+func (x *Exporter) takeSlot(ctx context.Context) error {
+	done := ctx.Done()
+	for look := (<-chan time.Time)(nil); ; look = time.After(lookEvery) {
+		select {
+		case x.slots <- struct{}{}:
+			return nil
+		case <-x.ended:
+			return x.endError()
+		case <-done:
+			done = nil
+		case <-look:
+		}
+		if _, ok := eventbus.DeliveryFrom(ctx); !ok {
+			return errGivenUp
+		}
+	}
+}
+
+// enqueue puts p into the queue and the slot to use, or gives the slot back.
+func (x *Exporter) enqueue(ctx context.Context, p pending) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if isClosed(x.ended) {
-		return false
+		return x.endErrorLocked() // nobody would take it out, nor the slot
+	}
+	// The next call begins after this one was given up, and so after this question, or it
+	// comes to the queue behind this one.
+	if _, ok := eventbus.DeliveryFrom(ctx); !ok {
+		<-x.slots
+		return errGivenUp
 	}
 	x.queue = append(x.queue, p)
 	x.accepted++
-	return true
+	return nil
 }
+
+// errGivenUp is the error of a call of which the bus has reported by now that it failed.
+var errGivenUp = fmt.Errorf("eventbusnats: export: the call was given up: %w", eventbus.ErrHandlerTimeout)
 
 // endError is the error of calls after the end. It holds no events: those are told once.
 func (x *Exporter) endError() error {
-	if err := x.Err(); err != nil {
-		return &ExportError{Type: x.eventType, Err: err.(*ExportError).Err}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.endErrorLocked()
+}
+
+func (x *Exporter) endErrorLocked() error {
+	if x.err != nil {
+		return &ExportError{Type: x.eventType, Err: x.err.Err}
 	}
 	return &ExportError{Type: x.eventType, Err: errExporterClosed}
 }

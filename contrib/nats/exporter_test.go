@@ -238,6 +238,30 @@ func TestExportTakesSubscribeOptions(t *testing.T) {
 	require.Equal(t, []int{0, 2, 4}, storedNumbers(t, n, topic))
 }
 
+// A call that the bus gives up, with WithHandlerTimeout, was reported as failed: its event is
+// not stored later, out of order.
+func TestExportForgetsACallThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	servers, urls := startServers(t, 1)
+	n := connectTo(t, urls)
+	topic, b := openTopic(t, n), newBus(t)
+	x := export(t, topic, b, eventbusnats.WithWindow(1), eventbusnats.WithSubscribeOptions(eventbus.WithHandlerTimeout(20*time.Millisecond)))
+	servers[0].kill()
+	require.NoError(t, placed.PublishWait(within(t, patience), b, newOrder(0)))
+	for i := range 10 {
+		require.ErrorIs(t, placed.PublishWait(within(t, patience), b, newOrder(1+i)), eventbus.ErrHandlerTimeout)
+	}
+	servers[0].start(t)
+	flush(t, b, x)
+	for n := 11; n < 20; n++ {
+		for placed.PublishWait(within(t, patience), b, newOrder(n)) != nil {
+			require.NoError(t, x.Err()) // the server takes longer than the handler's time
+		}
+	}
+	flush(t, b, x)
+	require.Equal(t, append([]int{0}, numbers(11, 20)...), storedNumbers(t, n, topic))
+}
+
 func TestExportPanicsOnMisuse(t *testing.T) {
 	topic, b := openTopic(t, newNode(t)), newBus(t)
 	for want, opt := range map[string]eventbusnats.ExportOption{
