@@ -91,7 +91,7 @@ func (c *exportConfig) apply(bus *eventbus.Bus, opts []ExportOption) error {
 // [Exporter.Close] tell, and each further event fails its handler call with it, which the
 // bus reports. An event that cannot be encoded, or is too large, fails its own call alone.
 //
-// The error wraps [ErrClosed] if the node is closed. Export refuses a bus that an importer
+// The error wraps [ErrClosed] if the node is closed: nothing was subscribed then. Export refuses a bus that an importer
 // of the same node and topic publishes on. It panics if bus is nil or an option is invalid,
 // and where [eventbus.Topic.Subscribe] does.
 func (t *Topic[T]) Export(bus *eventbus.Bus, opts ...ExportOption) (*Exporter, error) {
@@ -100,16 +100,18 @@ func (t *Topic[T]) Export(bus *eventbus.Bus, opts ...ExportOption) (*Exporter, e
 		panic("eventbusnats: Export: " + err.Error())
 	}
 	x := newExporter(t.stream, bus, string(t.topic.Type()), c)
-	x.subscription = t.topic.Subscribe(bus, func(ctx context.Context, data T) error {
-		return x.accept(ctx, func(e eventbus.Event) (pending, error) {
-			m, err := t.message(data, e.Source, e.Time)
-			return pending{m, e}, err
-		})
-	}, c.subscribe...)
+	// What the subscription accepts must be stored or handed back: the node is asked first.
 	if err := t.stream.node.add(nil, x); err != nil {
-		x.refuse(err)
 		return nil, fmt.Errorf("eventbusnats: Export %q: %w", t.topic.Type(), err)
 	}
+	x.subscribe(func() *eventbus.Subscription {
+		return t.topic.Subscribe(bus, func(ctx context.Context, data T) error {
+			return x.accept(ctx, func(e eventbus.Event) (pending, error) {
+				m, err := t.message(data, e.Source, e.Time)
+				return pending{m, e}, err
+			})
+		}, c.subscribe...)
+	})
 	go x.run()
 	return x, nil
 }

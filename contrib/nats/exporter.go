@@ -23,7 +23,8 @@ type Exporter struct {
 	bus          *eventbus.Bus
 	eventType    eventbus.EventType
 	config       exportConfig
-	subscription *eventbus.Subscription // set before run begins and the node knows of it
+	subscription *eventbus.Subscription // set before subscribed is closed; nil if that failed
+	subscribed   chan struct{}
 
 	slots chan struct{}
 	wake  chan struct{} // something is in queue, or closing is set
@@ -51,7 +52,7 @@ type pending struct {
 func newExporter(s *stream, bus *eventbus.Bus, eventType string, c exportConfig) *Exporter {
 	x := &Exporter{
 		stream: s, bus: bus, eventType: eventbus.EventType(eventType), config: c,
-		slots: make(chan struct{}, c.window), wake: make(chan struct{}, 1),
+		subscribed: make(chan struct{}), slots: make(chan struct{}, c.window), wake: make(chan struct{}, 1),
 		ended: make(chan struct{}), done: make(chan struct{}), progress: make(chan struct{}),
 	}
 	x.cut, x.cutOff = context.WithCancelCause(context.Background())
@@ -142,10 +143,18 @@ func (x *Exporter) endErrorLocked() error {
 
 var errExporterClosed = errors.New("the exporter is closed")
 
-// refuse ends an exporter that was not added to its node.
-func (x *Exporter) refuse(err error) {
-	x.end(func() *ExportError { return &ExportError{Type: x.eventType, Err: err} })
-	x.subscription.Unsubscribe()
+// subscribe sets the subscription. The node knows of the exporter, and may close it
+// meanwhile. If f panics, as on misuse, the exporter has ended.
+func (x *Exporter) subscribe(f func() *eventbus.Subscription) {
+	defer close(x.subscribed)
+	defer func() {
+		if x.subscription == nil {
+			x.end(nil)
+			close(x.done)
+			x.stream.node.removeExporter(x)
+		}
+	}()
+	x.subscription = f()
 }
 
 // run stores what is in the queue until the exporter is closed and the queue empty, or a
@@ -287,11 +296,14 @@ func (x *Exporter) Flush(ctx context.Context) error {
 // Close waits for them until ctx ends.
 func (x *Exporter) Close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { x.cutOff(context.Cause(ctx)) })()
-	x.subscription.Unsubscribe()
-	select {
-	case <-x.subscription.Done():
-	case <-ctx.Done(): // a call that has begun gets an error
-	case <-x.ended:
+	<-x.subscribed
+	if x.subscription != nil {
+		x.subscription.Unsubscribe()
+		select {
+		case <-x.subscription.Done():
+		case <-ctx.Done(): // a call that has begun gets an error
+		case <-x.ended:
+		}
 	}
 	x.mu.Lock()
 	x.closing = true

@@ -3,6 +3,7 @@ package eventbusnats_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -236,6 +237,44 @@ func TestExportTakesSubscribeOptions(t *testing.T) {
 	publishOn(t, b, 0, 5)
 	flush(t, b, x)
 	require.Equal(t, []int{0, 2, 4}, storedNumbers(t, n, topic))
+}
+
+// An Export that is refused has accepted nothing, and one that panics leaves nothing behind
+// that Close would wait for.
+func TestExportSubscribesNothingWhenRefused(t *testing.T) {
+	n := newNode(t)
+	topic, b := openTopic(t, n), newBus(t)
+	im := importTo(t, topic, b)
+	stop := make(chan struct{})
+	published := inBackground(func() (err error) {
+		for !isClosed(stop) && err == nil {
+			if err = placed.PublishWait(t.Context(), b, newOrder(0)); errors.Is(err, eventbus.ErrUnhandled) {
+				err = nil
+				continue
+			}
+			err = fmt.Errorf("a handler took it: %v", err)
+		}
+		return err
+	})
+	for range 200 {
+		_, err := topic.Export(b)
+		require.ErrorContains(t, err, "circles")
+	}
+	close(stop)
+	require.NoError(t, receive(t, published))
+	closeImporter(t, im)
+
+	require.Panics(t, func() { _, _ = topic.Export(b, eventbusnats.WithSubscribeOptions(eventbus.WithHandlerTimeout(-1))) })
+	require.NoError(t, n.Close(within(t, patience)))
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // A call that the bus gives up, with WithHandlerTimeout, was reported as failed: its event is
