@@ -78,7 +78,9 @@ func TestDeadLettersHoldWhatCannotBeDecoded(t *testing.T) {
 	require.Zero(t, l[0].Message.Attempt)
 	require.Contains(t, l[0].Reason, "cannot be decoded")
 
-	panics, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec[order](panickingCodec{eventbusnats.JSON[order]()}))
+	panicking := eventbusnats.JSON[order]()
+	panicking.Decode = func([]byte) (order, error) { panic("no idea") }
+	panics, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec(panicking))
 	require.NoError(t, err)
 	_, err = panics.Import(within(t, patience), b, "other", impatient(4, told)...)
 	require.NoError(t, err)
@@ -87,10 +89,6 @@ func TestDeadLettersHoldWhatCannotBeDecoded(t *testing.T) {
 	require.Len(t, l, 3)
 	require.Contains(t, l[2].Reason, "the codec panicked: no idea")
 }
-
-type panickingCodec struct{ eventbusnats.Codec[order] }
-
-func (panickingCodec) Decode([]byte) (order, error) { panic("no idea") }
 
 // An event that is too old when its turn comes is a dead letter at once.
 func TestDeadLettersHoldWhatHasExpired(t *testing.T) {

@@ -102,20 +102,17 @@ func TestPublishReturnsAtOnceWithoutAStream(t *testing.T) {
 	require.Less(t, time.Since(begun), 5*time.Second)
 }
 
-// brokenCodec fails in each way.
-type brokenCodec struct{ eventbusnats.Codec[order] }
-
-func (brokenCodec) Encode(o order) ([]byte, error) {
-	if o.N == 1 {
-		panic("the codec is broken")
-	}
-	return nil, errors.New("no such bytes")
-}
-
 // What cannot be made a message fails alone.
 func TestPublishRefusesInvalidData(t *testing.T) {
 	n := newNode(t)
-	broken, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec[order](brokenCodec{eventbusnats.JSON[order]()}))
+	codec := eventbusnats.JSON[order]()
+	codec.Encode = func(o order) ([]byte, error) {
+		if o.N == 1 {
+			panic("the codec is broken")
+		}
+		return nil, errors.New("no such bytes")
+	}
+	broken, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec(codec))
 	require.NoError(t, err)
 	_, err = broken.Publish(within(t, patience), newOrder(0))
 	require.ErrorIs(t, err, eventbusnats.ErrInvalidData)

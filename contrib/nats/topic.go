@@ -57,11 +57,11 @@ func WithID[T any](id func(data T) string) TopicOption {
 }
 
 // WithCodec sets how payloads become bytes; without it that is [JSON]. T must be that of
-// [Open], and codec must not be nil, else Open panics.
+// [Open], and codec must have all its fields, else Open panics.
 func WithCodec[T any](codec Codec[T]) TopicOption {
 	return func(c *topicConfig) error {
-		if codec == nil {
-			return errors.New("WithCodec: the codec is nil")
+		if err := codec.check(); err != nil {
+			return fmt.Errorf("WithCodec: %w", err)
 		}
 		c.codec = codec
 		return nil
@@ -181,7 +181,7 @@ func (t *Topic[T]) setUp(n *Node, opts []TopicOption) error {
 func (t *Topic[T]) take(c topicConfig) error {
 	var ok bool
 	if t.codec, ok = c.codec.(Codec[T]); !ok {
-		return fmt.Errorf("WithCodec: the codec is a %T, want a %T", c.codec, (*Codec[T])(nil))
+		return fmt.Errorf("WithCodec: the codec is a %T, want a %T", c.codec, t.codec)
 	}
 	if t.id, ok = c.id.(func(T) string); !ok && c.id != nil {
 		return fmt.Errorf("WithID: the function is a %T, want a %T", c.id, t.id)
@@ -211,7 +211,7 @@ func (t *Topic[T]) message(data T, source string, at time.Time) (*nats.Msg, erro
 	}
 	m := &nats.Msg{Subject: t.stream.subject}
 	if err := protect("the id or codec", func() (err error) {
-		e.id, e.contentType = t.idOf(data), t.codec.ContentType()
+		e.id, e.contentType = t.idOf(data), t.codec.ContentType
 		m.Data, err = t.codec.Encode(data)
 		return err
 	}); err != nil {
