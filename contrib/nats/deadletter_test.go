@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
@@ -208,6 +209,36 @@ func TestDeadLettersOmitDataWithoutRoom(t *testing.T) {
 	require.Empty(t, l[0].Data)
 	require.Equal(t, len(large), l[0].Omitted)
 	require.EqualValues(t, 1, l[0].Message.Sequence)
+}
+
+// A message whose headers leave no room for those of the letter is buried without them.
+func TestDeadLettersDropHeadersWithoutRoom(t *testing.T) {
+	for name, h := range map[string]nats.Header{
+		"foreign":    {"Trace": {strings.Repeat("x", 65_400)}},
+		"id":         {"ce-id": {strings.Repeat("x", 65_400)}, "ce-time": {"2001-02-03T04:05:06Z"}},
+		"time":       {"ce-time": {strings.Repeat("x", 65_400)}},
+		"message id": {"Nats-Msg-Id": {strings.Repeat("x", 65_400)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			topic, b := openTopic(t, n), newBus(t)
+			told := newRecorder[error]()
+			_, err := tools(t, n).PublishMsg(within(t, patience), &nats.Msg{Subject: "eventbus.order=2Eplaced", Header: h, Data: []byte("no JSON")})
+			require.NoError(t, err)
+			importTo(t, topic, b, impatient(1, told)...)
+			var d *eventbusnats.DeadLetterError
+			require.ErrorAs(t, told.awaitN(t, 1)[0], &d)
+			l := letters(t, topic)
+			require.Len(t, l, 1)
+			require.EqualValues(t, 1, l[0].Message.Sequence)
+			require.Equal(t, "no JSON", string(l[0].Data))
+			require.Contains(t, l[0].Reason, "cannot be decoded")
+			if name == "id" {
+				require.Equal(t, strings.Repeat("x", 1024)+"…", l[0].Message.ID)
+				require.Equal(t, 2001, l[0].Time.Year())
+			}
+		})
+	}
 }
 
 func TestDeadLettersOfATopicThatNobodyImports(t *testing.T) {

@@ -46,6 +46,7 @@ const (
 	codeMessageTooLarge    = 10054
 	codeStreamNotFound     = 10059
 	codeStoreFailed        = 10077
+	codeHeadersTooLarge    = 10097
 	codeStreamOffline      = 10118
 	codeInProcess          = 10158 // the same message id is being replicated: an earlier try of this publish
 	codeLastSeqUnavailable = 10163
@@ -81,7 +82,7 @@ func judgeAPI(api *jetstream.APIError, err error) (fate, error) {
 		return temporary, err
 	case codeInsufficient, codeMemoryExceeded, codeStorageExceeded, codeAccountExceeded:
 		return permanent, fmt.Errorf("%w: %w", ErrFull, err)
-	case codeMessageTooLarge:
+	case codeMessageTooLarge, codeHeadersTooLarge:
 		return permanent, fmt.Errorf("%w: %w", ErrTooLarge, err)
 	case codeStreamNotFound:
 		return permanent, fmt.Errorf("%w: %w", ErrNoStream, err)

@@ -30,6 +30,7 @@ func TestJudge(t *testing.T) {
 		{api(10077, "message to large"), permanent, ErrTooLarge},
 		{api(10077, "store is closed"), permanent, nil},
 		{api(10054, "message size exceeds maximum allowed"), permanent, ErrTooLarge},
+		{api(10097, "header size exceeds maximum allowed of 64k"), permanent, ErrTooLarge},
 		{api(10059, "stream not found"), permanent, ErrNoStream},
 		{api(10109, "invalid operation on sealed stream"), permanent, nil},
 		{api(10008, "JetStream system temporarily unavailable"), temporary, nil},

@@ -25,7 +25,7 @@ type Stored struct {
 //
 //   - [ErrFull] if the stream or the disk is full,
 //   - [ErrTooLarge] if the message is larger than the server takes, 1 MiB unless it is
-//     configured otherwise,
+//     configured otherwise, or its headers are, with the id and the source: 64 KiB,
 //   - [ErrNoStream] if the stream was deleted,
 //   - [ErrInvalidData] if the codec or the id fails,
 //   - [ErrClosed] after [Node.Close] has closed the importers,

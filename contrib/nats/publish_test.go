@@ -83,8 +83,17 @@ func TestPublishReturnsAtOnceFromAFullServer(t *testing.T) {
 // A message over the server's limit is refused before it is sent: the server would cut the
 // connection.
 func TestPublishRefusesWhatIsTooLarge(t *testing.T) {
-	topic := openTopic(t, newNode(t))
+	n := newNode(t)
+	topic := openTopic(t, n)
 	_, err := topic.Publish(within(t, patience), order{ID: strings.Repeat("x", 1<<20)})
+	require.ErrorIs(t, err, eventbusnats.ErrTooLarge)
+	require.ErrorContains(t, err, "its headers have ")
+	_, err = topic.Publish(within(t, patience), order{ID: strings.Repeat("x", 40<<10)})
+	require.ErrorIs(t, err, eventbusnats.ErrTooLarge, "headers: the id is there twice")
+	codec := eventbusnats.JSON[order]()
+	codec.Encode = func(order) ([]byte, error) { return make([]byte, 1<<20), nil }
+	large := openTopic(t, n, eventbusnats.WithCodec(codec))
+	_, err = large.Publish(within(t, patience), newOrder(0))
 	require.ErrorIs(t, err, eventbusnats.ErrTooLarge)
 	require.ErrorContains(t, err, "the server takes 1048576")
 	publish(t, topic, 0, 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"time"
@@ -114,10 +115,20 @@ func (s *stream) judge(ctx context.Context, err error) (fate, error) {
 	return temporary, err
 }
 
-// checkSize refuses a message before it is sent, which the server would cut the
+// maxHeaders is how many bytes of headers the server stores: it counts them in 16 bits.
+const maxHeaders = math.MaxUint16
+
+// headerSize returns how long the headers of a message are on the wire.
+func headerSize(m *nats.Msg) int { return m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data) }
+
+// checkSize refuses a message before it is sent, which the server would refuse, or cut the
 // connection for.
 func (s *stream) checkSize(m *nats.Msg) error {
-	if size, limit := int64(m.Size()-len(m.Subject)), s.node.out.MaxPayload(); size > limit {
+	headers := headerSize(m)
+	if headers > maxHeaders {
+		return fmt.Errorf("%w: its headers have %d bytes, the server takes %d: its source or id is long", ErrTooLarge, headers, maxHeaders)
+	}
+	if size, limit := int64(headers+len(m.Data)), s.node.out.MaxPayload(); size > limit {
 		return fmt.Errorf("%w: it has %d bytes with its headers, the server takes %d", ErrTooLarge, size, limit)
 	}
 	return nil
