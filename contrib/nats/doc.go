@@ -26,7 +26,8 @@
 //     stored among the dead letters; so each event is handled at least once.
 //   - A second importer of a group is refused.
 //   - Permanent failures return at once: [ErrFull], [ErrTooLarge], [ErrNoStream].
-//     Temporary ones are tried again until the context ends.
+//     Temporary ones are tried again until the context ends. A disk that fails is one of
+//     them: the server does not answer then, and only its log says why.
 //   - [Open] creates what is absent and refuses what differs. Nothing is ever updated or
 //     deleted.
 //   - [Node.Close] lets what is in flight end, and answers it.

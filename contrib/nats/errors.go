@@ -92,7 +92,8 @@ func judgeAPI(api *jetstream.APIError, err error) (fate, error) {
 	return permanent, err
 }
 
-// judgeStore judges the one code under which the server tells all that its store says.
+// judgeStore judges the one code under which the server tells all that its store says. "no
+// space" comes from the creation of a stream; a publish that the disk refuses is not answered.
 func judgeStore(api *jetstream.APIError, err error) error {
 	switch {
 	case strings.Contains(api.Description, "message to large"): // as the server spells it

@@ -26,7 +26,7 @@ func TestJudge(t *testing.T) {
 		{api(10047, "insufficient storage resources available"), permanent, ErrFull},
 		{api(10002, "resource limits exceeded for account"), permanent, ErrFull},
 		{api(10077, "maximum bytes exceeded"), permanent, ErrFull},
-		{api(10077, "write x: no space left on device"), permanent, ErrFull},
+		{api(10077, "mkdir x: no space left on device"), permanent, ErrFull},
 		{api(10077, "message to large"), permanent, ErrTooLarge},
 		{api(10077, "store is closed"), permanent, nil},
 		{api(10054, "message size exceeds maximum allowed"), permanent, ErrTooLarge},
