@@ -24,8 +24,31 @@ func TestConnectRefusesWhatItCannotUse(t *testing.T) {
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	require.True(t, s.ReadyForConnections(patience))
 	_, err = eventbusnats.Connect(within(t, patience), s.ClientURL())
-	require.ErrorContains(t, err, "eventbusnats: Connect nats://127.0.0.1:")
-	require.ErrorContains(t, err, "the server has no JetStream for this account")
+	require.ErrorContains(t, err, "eventbusnats: Connect: the server has no JetStream for this account")
+
+	_, err = eventbusnats.Connect(ended(), s.ClientURL())
+	require.ErrorIs(t, err, context.Canceled)
+	var none context.Context // a caller's mistake must not panic
+	_, err = eventbusnats.Connect(none, s.ClientURL())
+	require.ErrorContains(t, err, "the context is nil")
+}
+
+// The errors of Connect are logged, and URLs may hold passwords.
+func TestConnectTellsNoPassword(t *testing.T) {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, Username: "desk", Password: "secret"})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(patience))
+	host := s.Addr().String()
+	for _, u := range []string{
+		"nats://desk:secret@" + host, "nats://desk:secret@127.0.0.1:1", "nats://desk:wrong-secret@" + host,
+		"nats://desk:secret@" + host + "\x7f", "nats://desk:%zzsecret@" + host, "nats://desk:secret@127.0.0.1:port", "nats://desk@[secret:1",
+	} {
+		_, err := eventbusnats.Connect(within(t, patience), u)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "secret")
+	}
 }
 
 // The options of Connect are added to those of the package.
