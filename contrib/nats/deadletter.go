@@ -67,7 +67,8 @@ func (im *Importer) bury(m jetstream.Msg, msg Message, why error) error {
 
 // letter makes the dead letter of a message: the same headers and data, with what went
 // wrong, as far as there is room. Its id is that of the event's place, so that a second
-// burial, after a crash between the first and its acknowledgement, is a duplicate.
+// burial, after a crash between the first and its acknowledgement, is a duplicate if it comes
+// within the window of WithDuplicates.
 func (im *Importer) letter(m jetstream.Msg, msg Message, why error) *nats.Msg {
 	h := nats.Header{}
 	for key, values := range m.Headers() {

@@ -18,9 +18,11 @@
 // # What is promised
 //
 //   - [Topic.Publish] returns nil once the event is stored. All its retries have one
-//     message id, so that the stream keeps the event once.
+//     message id, so that the stream keeps the event once within the window of
+//     [WithDuplicates].
 //   - [Topic.Export] stores a bus's events in the order in which they were handled, each
-//     once, up to the first that cannot be stored, and hands back the rest.
+//     once within the window of [WithDuplicates], up to the first that cannot be stored,
+//     and hands back the rest.
 //   - [Topic.Import] publishes stored events in the order of the stream, one at a time. It
 //     acknowledges an event after all handlers have succeeded, or after the event is
 //     stored among the dead letters; so each event is handled at least once.
@@ -39,9 +41,12 @@
 //   - What "stored" means is up to the server. An embedded one syncs its files every
 //     100 ms: a killed process loses nothing, a power cut what was stored in the last
 //     100 ms. [WithSyncAlways] loses nothing, and costs a sync a publish. In a cluster,
-//     [WithReplicas] of 3 keeps what the majority has in memory.
+//     [WithReplicas] of 3 keeps what the majority has in memory. Without WithReplicas an
+//     event is on one machine, and its power cut loses what was stored since the last
+//     sync, by NATS's own default up to two minutes before.
 //   - Duplicates are found within a window, of two minutes without [WithDuplicates]. A
-//     Publish that is tried again for longer than that may store the event twice.
+//     Publish or an Export that is tried again for longer than that may store the event
+//     twice.
 //   - Nothing is ordered between topics, nor between different publishers.
 //   - The package has no consensus of its own, and no more than one importer works for a
 //     group. While the network of a cluster is cut in two, each part may have one.

@@ -85,7 +85,9 @@ func (c *exportConfig) apply(bus *eventbus.Bus, opts []ExportOption) error {
 // ends, until there is room, and the bus's queue fills up and does what its rule says. A
 // nil from the handler means that the event is in the window, not that it is stored.
 //
-// While failures are temporary, the exporter tries again, and nothing is lost. When one is
+// While failures are temporary, the exporter tries again, and nothing is lost. Each event
+// is stored once within the window of [WithDuplicates]; one that is tried for longer than
+// that may be stored twice. When a failure is
 // permanent ([ErrFull], [ErrNoStream]), the exporter ends: the first event that could not be
 // stored and those behind it are in an [*ExportError], which [OnExportError] and
 // [Exporter.Close] tell, and each further event fails its handler call with it, which the

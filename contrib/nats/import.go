@@ -133,8 +133,9 @@ func (c *importConfig) apply(bus *eventbus.Bus, group string, opts []ImportOptio
 //   - The bus is shut down: the importer ends. The event is not acknowledged and comes again.
 //
 // A dead letter is stored in a stream of its own, see [Topic.DeadLetters], before the event
-// is acknowledged; while that stream is full, the importer waits. While handlers run for
-// long, the server is told so.
+// is acknowledged. After a crash between the two it is buried again, and is there twice if
+// that is after the window of [WithDuplicates]. While that stream is full, the importer
+// waits. While handlers run for long, the server is told so.
 //
 // When the consumer is deleted, or the server is gone, the importer tells [OnImportError],
 // makes the consumer anew where it was, and goes on. A group has one importer: if

@@ -109,7 +109,9 @@ func WithMaxAge(d time.Duration) TopicOption {
 }
 
 // WithReplicas sets on how many servers of a cluster each event is stored before it counts
-// as stored; without it 1. [Open] panics unless n is 1, 3 or 5.
+// as stored; without it 1: a power cut of that machine loses what it has not synced, by
+// NATS's own default all since up to two minutes ago, and the topic waits while the machine
+// is away. [Open] panics unless n is 1, 3 or 5.
 func WithReplicas(n int) TopicOption {
 	return func(c *topicConfig) error {
 		if n != 1 && n != 3 && n != 5 {
