@@ -84,4 +84,9 @@ func TestClaimOfTheDeadIsTaken(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, time.Since(begun), 10*time.Second)
 	c.release()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err = newClaim(ctx, conn, "subject", func(error) {})
+	require.ErrorIs(t, err, context.DeadlineExceeded, "the caller has not waited for long enough to know")
 }
