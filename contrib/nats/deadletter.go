@@ -55,6 +55,9 @@ func (im *Importer) bury(m jetstream.Msg, msg Message, why error) error {
 			report(im.config.onError, im.about(&DeadLetterError{msg, why}))
 			return nil
 		}
+		if im.isClosing() {
+			return errClosing // Close ends the tries: that is no trouble
+		}
 		trouble.report(err)
 		if errors.Is(err, ErrNoStream) {
 			_ = im.dead.open(im.cut, im.limits) // if it fails, so does the next store

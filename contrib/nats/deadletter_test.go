@@ -161,6 +161,33 @@ func TestDeadLettersAreStoredBeforeTheAcknowledgement(t *testing.T) {
 	require.Equal(t, "o0", letters(t, topic)[0].Message.ID)
 }
 
+// Close during a burial that is tried again is no trouble: nothing of it is told.
+func TestDeadLettersTellNothingOfClose(t *testing.T) {
+	t.Parallel()
+	servers, urls := startServers(t, 1)
+	topic, b := openTopic(t, connectTo(t, urls)), newBus(t)
+	failing, goOn := make(chan struct{}), make(chan struct{})
+	placed.Subscribe(b, func(context.Context, order) error {
+		close(failing)
+		<-goOn
+		return errHandler
+	})
+	told := newRecorder[error]()
+	publish(t, topic, 0, 1)
+	im := importTo(t, topic, b, impatient(1, told)...)
+	receive(t, failing)
+	servers[0].kill()
+	close(goOn)
+	told.await(t, "the burial fails", func(list []error) bool {
+		return len(list) > 0 && strings.Contains(list[len(list)-1].Error(), "is not stored yet")
+	})
+	closeImporter(t, im)
+	list, _ := told.all()
+	for _, err := range list {
+		require.NotErrorIs(t, err, eventbusnats.ErrClosed)
+	}
+}
+
 // A stream of dead letters that was deleted is made anew.
 func TestDeadLettersHaveTheirStreamAgain(t *testing.T) {
 	n := newNode(t)
