@@ -42,17 +42,21 @@ func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	var last error // what was wrong, if the context's end does not tell
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		fate, err := n.callOnce(ctx, call)
+		if err != nil && (last == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
+			last = err
+		}
 		switch {
 		case err == nil:
 			return nil
 		case n.cut.Err() != nil:
-			return closedAfter(err)
+			return closedAfter(last)
 		case fate == permanent:
 			return err
 		case ctx.Err() != nil:
-			return ended(ctx, err)
+			return ended(ctx, last)
 		}
 		if err := r.pause(ctx, wait, err); err != nil {
 			return err
@@ -77,12 +81,20 @@ func (r retry) pause(ctx context.Context, d time.Duration, last error) error {
 
 func closedAfter(last error) error { return fmt.Errorf("%w; the last try: %w", ErrClosed, last) }
 
+// errNoAnswer stands for the end of a try's own context, so that it is not taken for that of
+// the caller's.
+var errNoAnswer = fmt.Errorf("no answer within %v", callTimeout)
+
 // callOnce makes a call that ends after callTimeout, and when Close waits no longer.
 func (n *Node) callOnce(ctx context.Context, call func(ctx context.Context) (fate, error)) (fate, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	try, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.cut, cancel)()
-	return call(ctx)
+	fate, err := call(try)
+	if fate == temporary && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = errNoAnswer
+	}
+	return fate, err
 }
 
 var errNilContext = errors.New("the context is nil")
