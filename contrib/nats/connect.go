@@ -98,6 +98,7 @@ func connectionOptions(log *slog.Logger) []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectBufSize(-1),
+		nats.FlusherTimeout(callTimeout), // a write that heeds no context, to a peer that reads nothing
 		nats.PingInterval(pingInterval),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Warn("eventbusnats: a connection", "error", err)
