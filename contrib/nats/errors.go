@@ -25,11 +25,11 @@ var (
 	ErrUndecodable = errors.New("eventbusnats: the message cannot be decoded")
 )
 
-// A fate is what a failed call to the server means for the next try.
-type fate int
+// A verdict is what a failed call to the server means for the next try.
+type verdict int
 
 const (
-	temporary fate = iota // the next try may succeed
+	temporary verdict = iota // the next try may succeed
 	permanent             // it will not
 	unclear               // nobody listens: the stream was deleted, or has no leader at present
 )
@@ -57,7 +57,7 @@ const (
 
 // judge tells what err, from a call to the server, means for the next try. The error that
 // it returns wraps err and, where there is one, a sentinel.
-func judge(err error) (fate, error) {
+func judge(err error) (verdict, error) {
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api):
@@ -75,7 +75,7 @@ func judge(err error) (fate, error) {
 
 // judgeAPI judges an answer of the server. An answer that is not known to be temporary is
 // permanent: to try again would be to spin.
-func judgeAPI(api *jetstream.APIError, err error) (fate, error) {
+func judgeAPI(api *jetstream.APIError, err error) (verdict, error) {
 	switch api.ErrorCode {
 	case codeIncomplete, codeClusterNotAvail, codeNotLeader, codeStreamOffline, codeOfflineReason, codeInProcess, codeLastSeqUnavailable,
 		codeTooManyRequests, codeTooManyBatches:

@@ -19,7 +19,7 @@ func TestJudge(t *testing.T) {
 	}
 	for _, c := range []struct {
 		err  error
-		want fate
+		want verdict
 		is   error
 	}{
 		{api(10023, "insufficient resources"), permanent, ErrFull},

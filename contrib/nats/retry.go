@@ -25,17 +25,17 @@ func (n *Node) manage(ctx context.Context, call func(ctx context.Context) error)
 	if isClosed(n.closing) {
 		return ErrClosed
 	}
-	return n.try(ctx, retry{quit: n.closing}, func(ctx context.Context) (fate, error) {
-		fate, err := judge(call(ctx))
+	return n.try(ctx, retry{quit: n.closing}, func(ctx context.Context) (verdict, error) {
+		verdict, err := judge(call(ctx))
 		if errors.Is(err, ErrDiffers) || errors.Is(err, ErrGroupInUse) || errors.Is(err, errTooOld) {
-			fate = permanent
+			verdict = permanent
 		}
-		return fate, err
+		return verdict, err
 	})
 }
 
 // try makes a call until it returns nil, or an error that is not temporary.
-func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) (fate, error)) error {
+func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) (verdict, error)) error {
 	if ctx == nil {
 		return errNilContext
 	}
@@ -44,7 +44,7 @@ func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) 
 	}
 	var last error // what was wrong, if the context's end does not tell
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		fate, err := n.callOnce(ctx, call)
+		verdict, err := n.callOnce(ctx, call)
 		if err != nil && (last == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
 			last = err
 		}
@@ -53,7 +53,7 @@ func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) 
 			return nil
 		case n.cut.Err() != nil:
 			return closedAfter(last)
-		case fate == permanent:
+		case verdict == permanent:
 			return err
 		case ctx.Err() != nil:
 			return ended(ctx, last)
@@ -86,15 +86,15 @@ func closedAfter(last error) error { return fmt.Errorf("%w; the last try: %w", E
 var errNoAnswer = fmt.Errorf("no answer within %v", callTimeout)
 
 // callOnce makes a call that ends after callTimeout, and when Close waits no longer.
-func (n *Node) callOnce(ctx context.Context, call func(ctx context.Context) (fate, error)) (fate, error) {
+func (n *Node) callOnce(ctx context.Context, call func(ctx context.Context) (verdict, error)) (verdict, error) {
 	try, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.cut, cancel)()
-	fate, err := call(try)
-	if fate == temporary && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+	verdict, err := call(try)
+	if verdict == temporary && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = errNoAnswer
 	}
-	return fate, err
+	return verdict, err
 }
 
 var errNilContext = errors.New("the context is nil")

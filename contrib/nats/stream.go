@@ -92,7 +92,7 @@ func differences(what string, fields []string, has, want any) error {
 
 // store stores m and tries temporary failures again, always with m's message id.
 func (s *stream) store(ctx context.Context, m *nats.Msg, r retry) (ack *jetstream.PubAck, err error) {
-	err = s.node.try(ctx, r, func(ctx context.Context) (fate, error) {
+	err = s.node.try(ctx, r, func(ctx context.Context) (verdict, error) {
 		ack, err = s.node.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
 		if err == nil {
 			return permanent, nil
@@ -104,10 +104,10 @@ func (s *stream) store(ctx context.Context, m *nats.Msg, r retry) (ack *jetstrea
 
 // judge judges the failure of a publish. When nobody listens to the subject, the stream has
 // no leader at present or was deleted: only the one who knows all streams can tell.
-func (s *stream) judge(ctx context.Context, err error) (fate, error) {
-	fate, err := judge(err)
-	if fate != unclear {
-		return fate, err
+func (s *stream) judge(ctx context.Context, err error) (verdict, error) {
+	verdict, err := judge(err)
+	if verdict != unclear {
+		return verdict, err
 	}
 	if _, lookUpErr := s.node.js.Stream(ctx, s.name); errors.Is(lookUpErr, jetstream.ErrStreamNotFound) {
 		return permanent, fmt.Errorf("%w: %s", ErrNoStream, s.name)
