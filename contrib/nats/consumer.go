@@ -35,7 +35,8 @@ func (c *consumer) noteDone(seq uint64, storedAt time.Time) {
 }
 
 const (
-	// Less than 256 messages ahead, and the consumer stalls for two heartbeats now and then.
+	// With less than 256 messages ahead the consumer stalls for two heartbeats now and then.
+	// They are in memory: 256 MiB if each is as large as the server takes by default.
 	prefetch  = 256
 	heartbeat = 500 * time.Millisecond
 	expiry    = 2 * time.Second // of a request for messages; at least two heartbeats

@@ -56,7 +56,11 @@
 //
 // A topic of the type order.placed has the stream EVENTBUS_order=2Eplaced with the
 // subject eventbus.order=2Eplaced, and its dead letters have EVENTBUSDEAD_order=2Eplaced.
-// A group is a durable consumer of the stream, with its name escaped in the same way.
+// A group is a durable consumer of the stream, with its name escaped in the same way, and
+// its importer listens at eventbusimporter.EVENTBUS_order=2Eplaced.group. Where permissions
+// are locked, allow to publish to eventbus.>, eventbusdead.>, eventbusimporter.>, $JS.API.>,
+// $JS.ACK.> and _INBOX.>, and to subscribe to eventbusimporter.> and _INBOX.>.
+//
 // Messages are CloudEvents 1.0 in the binary mode of its NATS binding: ce-id, ce-source,
 // ce-type, ce-time, ce-specversion and ce-datacontenttype are headers, and the data is the
 // payload.

@@ -18,8 +18,8 @@ type exportConfig struct {
 	subscribe []eventbus.SubscribeOption
 }
 
-// As many as the data queue holds: then the network may stall for as long as the queue
-// takes to fill, and once more.
+// The window is as large as the data queue by default: a stall of the network fills the
+// window first and the queue after it, so that the exporter doubles how long a stall may be.
 const defaultWindow = 1000
 
 // WithWindow sets how many events an exporter keeps that are not stored yet; without it

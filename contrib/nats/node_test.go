@@ -51,6 +51,42 @@ func TestConnectTellsNoPassword(t *testing.T) {
 	}
 }
 
+// The subjects that the documentation names are all that a user must be allowed.
+func TestConnectWithLockedPermissions(t *testing.T) {
+	allowed := &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{"eventbus.>", "eventbusdead.>", "eventbusimporter.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"eventbusimporter.>", "_INBOX.>"}},
+	}
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncInterval: seldom,
+		Users: []*server.User{{Username: "desk", Password: "secret", Permissions: allowed}},
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(patience))
+	refused := newRecorder[error]()
+	n, err := eventbusnats.Connect(within(t, patience), s.ClientURL(), nats.UserInfo("desk", "secret"),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused.add(err) }))
+	require.NoError(t, err)
+	topic, b := openTopic(t, n), newBus(t)
+	x := export(t, topic, b)
+	placed.Subscribe(b, func(context.Context, order) error { return nil })
+	publishOn(t, b, 0, 600)
+	flush(t, b, x)
+	to, told := newBus(t), newRecorder[error]()
+	placed.Subscribe(to, func(context.Context, order) error { return errHandler })
+	im := importTo(t, topic, to, impatient(1, told)...)
+	told.awaitN(t, 3)
+	_, err = topic.Import(within(t, patience), newBus(t), "broker")
+	require.ErrorIs(t, err, eventbusnats.ErrGroupInUse)
+	closeImporter(t, im)
+	require.NotEmpty(t, letters(t, topic))
+	require.NoError(t, n.Close(within(t, patience)))
+	list, _ := refused.all()
+	require.Empty(t, list)
+}
+
 // The options of Connect are added to those of the package.
 func TestConnectTakesOptions(t *testing.T) {
 	_, urls := startServers(t, 1)

@@ -13,7 +13,8 @@ const (
 	lastWait    = time.Second
 )
 
-// A retry says what ends and who hears of a call that is tried again and again.
+// A retry says of a call that is tried again what else ends the tries, beside its context,
+// and who is told of the failures in between.
 type retry struct {
 	quit    <-chan struct{} // closed: no further try, ErrClosed
 	trouble func(error)     // told of the temporary failures; nil if nobody is to be

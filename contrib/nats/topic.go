@@ -82,9 +82,11 @@ func WithSource(source string) TopicOption {
 }
 
 // WithMaxBytes sets how large the stream may become on the disk, and that of the dead
-// letters too; without it 1 GiB. A full stream refuses what is published with [ErrFull]:
-// nothing is deleted to make room but what is older than [WithMaxAge]. 0 or less panics
-// in [Open].
+// letters too; without it 1 GiB. The server reserves it from its store when the stream is
+// made: of the topic by [Open], and as much again of its dead letters by [Topic.Import].
+// Both fail with [ErrFull] if the store has less. A full stream refuses what is published
+// with [ErrFull]: nothing is deleted to make room but what is older than [WithMaxAge]. 0 or
+// less panics in [Open].
 func WithMaxBytes(n int64) TopicOption {
 	return func(c *topicConfig) error {
 		if n <= 0 {
@@ -138,7 +140,9 @@ func WithDuplicates(window time.Duration) TopicOption {
 // Open opens the stream of a topic, which it creates if there is none. If there is one that
 // differs from what topic and opts ask for, the error wraps [ErrDiffers] and names each
 // field with what it has and what is wanted: the stream stays as it is, since an update
-// could delete events. Change it with the server's tools, or open it as it is.
+// could delete events. Change it with the server's tools, or open it as it is. The error
+// wraps [ErrFull] if the server's store has no room for what [WithMaxBytes] reserves, and
+// [ErrClosed] if the node is closed.
 //
 // Temporary failures, as while a cluster elects a leader, are tried again until ctx ends.
 // Open panics if n is nil, topic is the zero Topic or an option is invalid. Several
