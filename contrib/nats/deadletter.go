@@ -35,7 +35,7 @@ type DeadLetterError struct {
 
 // Error names the event, how often it was tried and the cause.
 func (e *DeadLetterError) Error() string {
-	return fmt.Sprintf("%s, is a dead letter after %d attempts: %v", e.Message, e.Message.Attempt, e.Err)
+	return fmt.Sprintf("%s is a dead letter after %d attempts: %v", e.Message, e.Message.Attempt, e.Err)
 }
 
 // Unwrap returns Err.
@@ -46,7 +46,7 @@ func (e *DeadLetterError) Unwrap() error { return e.Err }
 func (im *Importer) bury(m jetstream.Msg, msg Message, why error) error {
 	letter := im.letter(m, msg, why)
 	trouble := newTrouble(im.config.onError, func(err error) error {
-		return im.about(fmt.Errorf("the dead letter of %s, is not stored yet: %w", msg, err))
+		return im.about(fmt.Errorf("the dead letter of %s is not stored yet: %w", msg, err))
 	})
 	r := retry{quit: im.closing, trouble: trouble.report}
 	for {

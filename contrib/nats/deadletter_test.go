@@ -147,7 +147,7 @@ func TestDeadLettersAreStoredBeforeTheAcknowledgement(t *testing.T) {
 	}
 	publish(t, topic, 0, 2)
 	importTo(t, topic, b, impatient(1, told)...)
-	require.ErrorContains(t, awaitError(t, told, eventbusnats.ErrFull), `the dead letter of event "o0", sequence 1, is not stored yet`)
+	require.ErrorContains(t, awaitError(t, told, eventbusnats.ErrFull), `the dead letter of event "o0" (sequence 1) is not stored yet`)
 	list, _ := handled.all()
 	require.Equal(t, []int{0}, list)
 	c, err := tools(t, n).Consumer(within(t, patience), placedStream, "broker")

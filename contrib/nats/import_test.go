@@ -115,7 +115,7 @@ func TestImportRetriesInPlace(t *testing.T) {
 	list := told.awaitN(t, 2)
 	require.Len(t, list, 2)
 	require.ErrorIs(t, list[1], errHandler)
-	require.ErrorContains(t, list[1], `event "o1", sequence 2, attempt 2 of 3 failed`)
+	require.ErrorContains(t, list[1], `event "o1" (sequence 2), attempt 2 of 3 failed`)
 	require.Empty(t, letters(t, topic))
 }
 

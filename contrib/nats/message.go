@@ -29,7 +29,7 @@ type Message struct {
 }
 
 // String names the event by its id and sequence.
-func (m Message) String() string { return fmt.Sprintf("event %q, sequence %d", m.ID, m.Sequence) }
+func (m Message) String() string { return fmt.Sprintf("event %q (sequence %d)", m.ID, m.Sequence) }
 
 type messageKey struct{}
 
