@@ -17,7 +17,7 @@ import (
 
 // A stored message is a CloudEvent in the binary mode of the NATS binding: the SDK of
 // CloudEvents reads it, whether it was published or exported, alone or in a batch.
-func TestMessagesAreCloudEvents(t *testing.T) {
+func TestPublishStoresCloudEvents(t *testing.T) {
 	n := newNode(t)
 	csv := eventbusnats.JSON[order]()
 	csv.ContentType = "text/csv;header=absent"

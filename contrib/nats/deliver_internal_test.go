@@ -14,7 +14,7 @@ import (
 func failure(err error) error { return &eventbus.HandlerError{Handler: "risk", Err: err} }
 
 // The outcome on each error of a PublishWait.
-func TestDecide(t *testing.T) {
+func TestImportDecidesByTheError(t *testing.T) {
 	expired := &eventbus.HandlerError{Err: fmt.Errorf("%w: it is old", eventbus.ErrExpired)} // no handler got it
 	for _, c := range []struct {
 		name      string

@@ -30,8 +30,8 @@ type verdict int
 
 const (
 	temporary verdict = iota // the next try may succeed
-	permanent             // it will not
-	unclear               // nobody listens: the stream was deleted, or has no leader at present
+	permanent                // it will not
+	unclear                  // nobody listens: the stream was deleted, or has no leader at present
 )
 
 // Error codes of the server that this package tells apart.

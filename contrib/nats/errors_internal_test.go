@@ -13,7 +13,7 @@ import (
 )
 
 // What a failed call means for the next try.
-func TestJudge(t *testing.T) {
+func TestPublishJudgesErrors(t *testing.T) {
 	api := func(code jetstream.ErrorCode, text string) error {
 		return fmt.Errorf("nats: %w", &jetstream.APIError{Code: 503, ErrorCode: code, Description: text})
 	}
