@@ -75,6 +75,7 @@ func TestImportClaimKeepsOthersOut(t *testing.T) {
 
 // One that listens and does not answer, as just after its death, is not waited for for long.
 func TestImportClaimOfTheDeadIsTaken(t *testing.T) {
+	t.Parallel()
 	conn := claimConn(t)
 	silent, err := conn.Subscribe("subject", func(*nats.Msg) {})
 	require.NoError(t, err)

@@ -131,6 +131,7 @@ func TestDeadLettersHoldWhatNobodyTakes(t *testing.T) {
 // While a dead letter cannot be stored, its event is not acknowledged, and no later one is
 // begun.
 func TestDeadLettersAreStoredBeforeTheAcknowledgement(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	topic, b := openTopic(t, n, eventbusnats.WithMaxBytes(4096)), newBus(t)
 	handled, told := newRecorder[int](), newRecorder[error]()
@@ -190,6 +191,7 @@ func TestDeadLettersTellNothingOfClose(t *testing.T) {
 
 // A stream of dead letters that was deleted is made anew.
 func TestDeadLettersHaveTheirStreamAgain(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	topic, b := openTopic(t, n), newBus(t)
 	placed.Subscribe(b, func(context.Context, order) error { return errHandler })

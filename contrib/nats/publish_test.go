@@ -26,6 +26,7 @@ func TestPublishStoresBeforeItReturns(t *testing.T) {
 
 // Within the window an id is stored once; without WithID each publish has one of its own.
 func TestPublishStoresAnIDOnce(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	topic := openTopic(t, n, eventbusnats.WithDuplicates(time.Second))
 	publish(t, topic, 0, 2)
