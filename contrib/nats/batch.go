@@ -55,7 +55,7 @@ func (s *stream) storeAll(ctx context.Context, ms []*nats.Msg, p *pace, r retry)
 
 // storeBatch stores messages as a batch, without retries.
 func (s *stream) storeBatch(ctx context.Context, ms []*nats.Msg) error {
-	_, err := s.node.callOnce(ctx, func(ctx context.Context) (fate, error) {
+	_, err := s.node.callOnce(ctx, func(ctx context.Context) (verdict, error) {
 		id := nuid.Next()
 		last := len(ms) - 1
 		for i, m := range ms[:last] {

@@ -14,13 +14,13 @@ import (
 
 // Two importers of one group would each get some of its events, in no order. Whoever
 // imports holds a claim: it listens to a subject that is the group's, and answers who asks
-// there. So a claim needs no lease that would have to run out: it ends in the moment in
-// which the importer, its process or its connection ends.
+// there. The claim ends with the importer, its process or its connection: there is no lease
+// that would have to run out.
 //
-// Two that begin at once may both ask before either listens. So each asks again once it
-// listens, and the older claim answers the younger, which gives way. They ask again
-// whenever an importer starts over, which is what two importers of one group do to each
-// other, as after a network that was cut in two.
+// Two importers that begin at once may both ask before either listens. So each asks again
+// once it listens, and the older claim answers the younger, which gives way. Where a network
+// was cut in two, both parts may have an importer: each makes the other start over once they
+// meet, and an importer that starts over asks again.
 
 // claimTimeout is how long who asks waits for an answer, if somebody listens and does not
 // answer: one that has just died, and is still in the routing tables.
@@ -75,13 +75,15 @@ func newClaim(ctx context.Context, conn *nats.Conn, subject string, lose func(er
 
 // askFirst asks before this claim listens: whoever listens was here first.
 func (c *claim) askFirst(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	asking, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	answer, err := c.conn.RequestWithContext(ctx, c.subject, nil)
+	answer, err := c.conn.RequestWithContext(asking, c.subject, nil)
 	switch {
 	case err == nil:
 		return inUse(answer.Data)
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case ctx.Err() != nil: // the caller's time is over: that nobody has answered tells nothing
+		return ctx.Err()
+	case errors.Is(err, nats.ErrNoResponders), asking.Err() != nil:
 		return nil
 	}
 	return err

@@ -32,7 +32,7 @@ func listening(t *testing.T, conn *nats.Conn, since time.Time) (*claim, <-chan e
 }
 
 // Of two that begin at once, the younger gives way, whoever asks first.
-func TestClaimOfTheOlderStays(t *testing.T) {
+func TestImportClaimOfTheOlderStays(t *testing.T) {
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		conn := claimConn(t)
 		now := time.Now()
@@ -55,7 +55,7 @@ func TestClaimOfTheOlderStays(t *testing.T) {
 }
 
 // A claim that is held keeps later ones out; one that was released does not.
-func TestClaimKeepsOthersOut(t *testing.T) {
+func TestImportClaimKeepsOthersOut(t *testing.T) {
 	conn := claimConn(t)
 	never := func(err error) { t.Errorf("it is lost: %v", err) }
 	first, err := newClaim(t.Context(), conn, "subject", never)
@@ -74,7 +74,8 @@ func TestClaimKeepsOthersOut(t *testing.T) {
 }
 
 // One that listens and does not answer, as just after its death, is not waited for for long.
-func TestClaimOfTheDeadIsTaken(t *testing.T) {
+func TestImportClaimOfTheDeadIsTaken(t *testing.T) {
+	t.Parallel()
 	conn := claimConn(t)
 	silent, err := conn.Subscribe("subject", func(*nats.Msg) {})
 	require.NoError(t, err)
@@ -84,4 +85,9 @@ func TestClaimOfTheDeadIsTaken(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, time.Since(begun), 10*time.Second)
 	c.release()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err = newClaim(ctx, conn, "subject", func(error) {})
+	require.ErrorIs(t, err, context.DeadlineExceeded, "the caller has not waited for long enough to know")
 }

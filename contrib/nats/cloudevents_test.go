@@ -15,17 +15,14 @@ import (
 	eventbusnats "github.com/eventbus-go/eventbus/contrib/nats"
 )
 
-// csv is a codec that is not JSON.
-type csv struct{ eventbusnats.Codec[order] }
-
-func (csv) ContentType() string { return "text/csv;header=absent" }
-
 // A stored message is a CloudEvent in the binary mode of the NATS binding: the SDK of
 // CloudEvents reads it, whether it was published or exported, alone or in a batch.
-func TestMessagesAreCloudEvents(t *testing.T) {
+func TestPublishStoresCloudEvents(t *testing.T) {
 	n := newNode(t)
+	csv := eventbusnats.JSON[order]()
+	csv.ContentType = "text/csv;header=absent"
 	topic, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithID(orderID), eventbusnats.WithSource("//desk/strategy"),
-		eventbusnats.WithCodec[order](csv{eventbusnats.JSON[order]()}))
+		eventbusnats.WithCodec(csv))
 	require.NoError(t, err)
 	publish(t, topic, 0, 1)
 	b := newBus(t)

@@ -74,6 +74,10 @@ func (p *process) kill() {
 	_ = p.cmd.Wait() // it was killed
 }
 
+func (p *process) address() string {
+	return (&url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", p.client)}).String()
+}
+
 // freePorts returns ports that nobody listens at.
 func freePorts(t *testing.T, n int) (ports []int) {
 	for range n {

@@ -2,37 +2,51 @@ package eventbusnats
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
-// A Codec makes bytes of a topic's payloads and payloads of bytes. A topic calls it
-// concurrently. A panic of it is the error of that call.
-type Codec[T any] interface {
+// A Codec says how a topic's payloads become bytes and back. It has the fields of a
+// journal's codec, so that one pair of functions serves both. A topic calls the functions
+// concurrently. A panic of theirs is the error of that call. [Open] panics if a field is
+// missing.
+type Codec[T any] struct {
 	// Encode returns data as bytes, which are the topic's from then on.
-	Encode(data T) ([]byte, error)
+	Encode func(data T) ([]byte, error)
 
-	// Decode returns what Encode made b of. An error sends the message to the dead
-	// letters at once. b is the caller's again after the return.
-	Decode(b []byte) (T, error)
+	// Decode returns what Encode made stored of. An error sends the message to the dead
+	// letters at once. stored is the caller's again after the return.
+	Decode func(stored []byte) (T, error)
 
 	// ContentType is the media type of the bytes, such as application/json.
-	ContentType() string
+	ContentType string
 }
 
 // JSON returns the codec that a topic has without [WithCodec]: encoding/json, with
 // application/json as the content type.
-func JSON[T any]() Codec[T] { return jsonCodec[T]{} }
-
-type jsonCodec[T any] struct{}
-
-func (jsonCodec[T]) Encode(data T) ([]byte, error) { return json.Marshal(data) }
-
-func (jsonCodec[T]) Decode(b []byte) (data T, err error) {
-	err = json.Unmarshal(b, &data)
-	return data, err
+func JSON[T any]() Codec[T] {
+	return Codec[T]{
+		Encode: func(data T) ([]byte, error) { return json.Marshal(data) },
+		Decode: func(stored []byte) (data T, err error) {
+			err = json.Unmarshal(stored, &data)
+			return data, err
+		},
+		ContentType: "application/json",
+	}
 }
 
-func (jsonCodec[T]) ContentType() string { return "application/json" }
+// check returns an error if a field is missing.
+func (c Codec[T]) check() error {
+	switch {
+	case c.Encode == nil:
+		return errors.New("the codec has no Encode")
+	case c.Decode == nil:
+		return errors.New("the codec has no Decode")
+	case c.ContentType == "":
+		return errors.New(`the codec has no ContentType, such as "application/json"`)
+	}
+	return nil
+}
 
 // protect calls code that is not this package's. Its panic becomes an error that names
 // what panicked.

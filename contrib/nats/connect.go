@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,21 +26,38 @@ const (
 // the connections.
 //
 // Connect fails if no server answers, if it has no JetStream for the account, or if it is
-// older than 2.14. It waits for JetStream until ctx ends. Later, a connection that breaks
-// is made anew. Connect panics if urls is empty.
+// older than 2.14. Its errors never tell urls, which may hold a password. ctx bounds only
+// the wait for JetStream: to dial takes 2 s a server at most, or what [nats.Timeout] says.
+// Later, a connection that breaks is made anew. Connect panics if urls is empty.
+//
+// A topic has one replica unless [WithReplicas] says otherwise, also in a cluster.
 func Connect(ctx context.Context, urls string, opts ...nats.Option) (*Node, error) {
 	if urls == "" {
 		panic("eventbusnats: Connect: the URL is empty")
 	}
+	if ctx == nil {
+		return nil, fmt.Errorf("eventbusnats: Connect: %w", errNilContext)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("eventbusnats: Connect: %w", context.Cause(ctx))
+	}
 	n, err := connect(urls, slog.Default(), opts)
 	if err != nil {
-		return nil, fmt.Errorf("eventbusnats: Connect: %w", err)
+		return nil, fmt.Errorf("eventbusnats: Connect: %w", withoutURL(err))
 	}
 	if err := n.checkServer(ctx); err != nil {
 		n.disconnect()
-		return nil, fmt.Errorf("eventbusnats: Connect %s: %w", urls, err)
+		return nil, fmt.Errorf("eventbusnats: Connect: %w", err)
 	}
 	return n, nil
+}
+
+// withoutURL hides what cites a URL, or a part of it, which may hold a password.
+func withoutURL(err error) error {
+	if parse := (*url.Error)(nil); errors.As(err, &parse) {
+		return errors.New("a URL is invalid")
+	}
+	return err
 }
 
 // connect makes a node of two connections: the answers to publishes must not queue behind
@@ -80,6 +98,7 @@ func connectionOptions(log *slog.Logger) []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectBufSize(-1),
+		nats.FlusherTimeout(callTimeout), // a write that heeds no context, to a peer that reads nothing
 		nats.PingInterval(pingInterval),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Warn("eventbusnats: a connection", "error", err)

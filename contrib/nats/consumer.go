@@ -16,10 +16,27 @@ type consumer struct {
 
 	created time.Time // of the stream, to see that it was deleted and made anew
 	last    uint64    // the sequence of the last event that is done; 0 if none is known
+	lastAt  time.Time // the latest time at which an event was stored that this importer has done
+}
+
+// isDone reports whether a message was handled before, so that only its acknowledgement was
+// lost. The sequence alone does not tell: a server that loses the end of its stream in a
+// power cut gives the same sequences to other events, which it stores later.
+func (c *consumer) isDone(seq uint64, storedAt time.Time) bool {
+	return seq <= c.last && !storedAt.After(c.lastAt)
+}
+
+// noteDone notes that a message is done. last goes back when the stream has lost its end.
+func (c *consumer) noteDone(seq uint64, storedAt time.Time) {
+	c.last = seq
+	if storedAt.After(c.lastAt) { // leaders of a cluster have different clocks
+		c.lastAt = storedAt
+	}
 }
 
 const (
-	// Less than 256 messages ahead, and the consumer stalls for two heartbeats now and then.
+	// With less than 256 messages ahead the consumer stalls for two heartbeats now and then.
+	// They are in memory: 256 MiB if each is as large as the server takes by default.
 	prefetch  = 256
 	heartbeat = 500 * time.Millisecond
 	expiry    = 2 * time.Second // of a request for messages; at least two heartbeats
@@ -54,8 +71,9 @@ func (c *consumer) find(ctx context.Context) (jetstream.Consumer, error) {
 		return nil, err
 	}
 	if created := s.CachedInfo().Created; !created.Equal(c.created) {
-		c.created, c.last = created, 0 // sequences have begun anew
+		c.created, c.last, c.lastAt = created, 0, time.Time{} // sequences have begun anew
 	}
+	c.last = min(c.last, s.CachedInfo().State.LastSeq) // it is less if the server has lost the end
 	found, err := s.Consumer(ctx, c.durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return s.CreateConsumer(ctx, c.behindLast())

@@ -35,7 +35,7 @@ type DeadLetterError struct {
 
 // Error names the event, how often it was tried and the cause.
 func (e *DeadLetterError) Error() string {
-	return fmt.Sprintf("%s, is a dead letter after %d attempts: %v", e.Message, e.Message.Attempt, e.Err)
+	return fmt.Sprintf("%s is a dead letter after %d attempts: %v", e.Message, e.Message.Attempt, e.Err)
 }
 
 // Unwrap returns Err.
@@ -46,7 +46,7 @@ func (e *DeadLetterError) Unwrap() error { return e.Err }
 func (im *Importer) bury(m jetstream.Msg, msg Message, why error) error {
 	letter := im.letter(m, msg, why)
 	trouble := newTrouble(im.config.onError, func(err error) error {
-		return im.about(fmt.Errorf("the dead letter of %s, is not stored yet: %w", msg, err))
+		return im.about(fmt.Errorf("the dead letter of %s is not stored yet: %w", msg, err))
 	})
 	r := retry{quit: im.closing, trouble: trouble.report}
 	for {
@@ -54,6 +54,9 @@ func (im *Importer) bury(m jetstream.Msg, msg Message, why error) error {
 		if err == nil {
 			report(im.config.onError, im.about(&DeadLetterError{msg, why}))
 			return nil
+		}
+		if im.isClosing() {
+			return errClosing // Close ends the tries: that is no trouble
 		}
 		trouble.report(err)
 		if errors.Is(err, ErrNoStream) {
@@ -66,8 +69,9 @@ func (im *Importer) bury(m jetstream.Msg, msg Message, why error) error {
 }
 
 // letter makes the dead letter of a message: the same headers and data, with what went
-// wrong. Its id is that of the event's place, so that a second burial, after a crash
-// between the first and its acknowledgement, is a duplicate.
+// wrong, as far as there is room. Its id is that of the event's place, so that a second
+// burial, after a crash between the first and its acknowledgement, is a duplicate if it comes
+// within the window of WithDuplicates.
 func (im *Importer) letter(m jetstream.Msg, msg Message, why error) *nats.Msg {
 	h := nats.Header{}
 	for key, values := range m.Headers() {
@@ -75,14 +79,18 @@ func (im *Importer) letter(m jetstream.Msg, msg Message, why error) *nats.Msg {
 			h[key] = values
 		}
 	}
-	sequence := strconv.FormatUint(msg.Sequence, 10)
-	h.Set(headerMessageID, im.consumer.durable+"/"+sequence+"/"+escapeValue(msg.ID))
-	h.Set(headerReason, oneLine(why.Error()))
-	h.Set(headerGroup, escapeValue(msg.Group))
-	h.Set(headerStream, msg.Stream)
-	h.Set(headerSequence, sequence)
-	h.Set(headerAttempts, strconv.Itoa(msg.Attempt))
 	letter := &nats.Msg{Subject: im.dead.subject, Header: h, Data: m.Data()}
+	im.address(h, msg, why)
+	if headerSize(letter) > maxHeaders {
+		at := h.Get(headerTime)
+		clear(h)
+		if len(at) <= len(time.RFC3339Nano) {
+			h.Set(headerTime, at)
+		}
+		msg.ID = shorten(msg.ID)
+		h.Set(headerID, escapeValue(msg.ID))
+		im.address(h, msg, why)
+	}
 	if im.dead.checkSize(letter) != nil {
 		h.Set(headerOmitted, strconv.Itoa(len(letter.Data)))
 		letter.Data = nil // it stays in its stream, under its sequence
@@ -90,16 +98,33 @@ func (im *Importer) letter(m jetstream.Msg, msg Message, why error) *nats.Msg {
 	return letter
 }
 
+// address adds to the headers of a dead letter what it is about.
+func (im *Importer) address(h nats.Header, msg Message, why error) {
+	sequence := strconv.FormatUint(msg.Sequence, 10)
+	h.Set(headerMessageID, im.consumer.durable+"/"+sequence+"/"+escapeValue(msg.ID))
+	h.Set(headerReason, oneLine(why.Error()))
+	h.Set(headerGroup, escapeValue(msg.Group))
+	h.Set(headerStream, msg.Stream)
+	h.Set(headerSequence, sequence)
+	h.Set(headerAttempts, strconv.Itoa(msg.Attempt))
+}
+
 // oneLine makes a header's value of a text: one line, and not too long.
 func oneLine(s string) string {
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }), "; ")
+	return shorten(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }), "; "))
+}
+
+// shorten cuts what is long after maxReason bytes.
+func shorten(s string) string {
 	if len(s) > maxReason {
 		s = strings.ToValidUTF8(s[:maxReason], "") + "…"
 	}
 	return s
 }
 
-// A DeadLetter is an event that an importer has given up.
+// A DeadLetter is an event that an importer has given up. If the message's headers leave
+// no room for those of the letter, its Source and all headers of others are missing, and
+// its ID is cut after a kilobyte: look for them in the topic's stream then.
 type DeadLetter struct {
 	Message Message   // its place in the topic's stream, and how often it was tried
 	Reason  string    // the error, on one line, cut after a kilobyte

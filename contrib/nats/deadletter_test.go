@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventbus-go/eventbus"
@@ -78,7 +79,9 @@ func TestDeadLettersHoldWhatCannotBeDecoded(t *testing.T) {
 	require.Zero(t, l[0].Message.Attempt)
 	require.Contains(t, l[0].Reason, "cannot be decoded")
 
-	panics, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec[order](panickingCodec{eventbusnats.JSON[order]()}))
+	panicking := eventbusnats.JSON[order]()
+	panicking.Decode = func([]byte) (order, error) { panic("no idea") }
+	panics, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec(panicking))
 	require.NoError(t, err)
 	_, err = panics.Import(within(t, patience), b, "other", impatient(4, told)...)
 	require.NoError(t, err)
@@ -87,10 +90,6 @@ func TestDeadLettersHoldWhatCannotBeDecoded(t *testing.T) {
 	require.Len(t, l, 3)
 	require.Contains(t, l[2].Reason, "the codec panicked: no idea")
 }
-
-type panickingCodec struct{ eventbusnats.Codec[order] }
-
-func (panickingCodec) Decode([]byte) (order, error) { panic("no idea") }
 
 // An event that is too old when its turn comes is a dead letter at once.
 func TestDeadLettersHoldWhatHasExpired(t *testing.T) {
@@ -132,6 +131,7 @@ func TestDeadLettersHoldWhatNobodyTakes(t *testing.T) {
 // While a dead letter cannot be stored, its event is not acknowledged, and no later one is
 // begun.
 func TestDeadLettersAreStoredBeforeTheAcknowledgement(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	topic, b := openTopic(t, n, eventbusnats.WithMaxBytes(4096)), newBus(t)
 	handled, told := newRecorder[int](), newRecorder[error]()
@@ -148,7 +148,7 @@ func TestDeadLettersAreStoredBeforeTheAcknowledgement(t *testing.T) {
 	}
 	publish(t, topic, 0, 2)
 	importTo(t, topic, b, impatient(1, told)...)
-	require.ErrorContains(t, awaitError(t, told, eventbusnats.ErrFull), `the dead letter of event "o0", sequence 1, is not stored yet`)
+	require.ErrorContains(t, awaitError(t, told, eventbusnats.ErrFull), `the dead letter of event "o0" (sequence 1) is not stored yet`)
 	list, _ := handled.all()
 	require.Equal(t, []int{0}, list)
 	c, err := tools(t, n).Consumer(within(t, patience), placedStream, "broker")
@@ -162,8 +162,36 @@ func TestDeadLettersAreStoredBeforeTheAcknowledgement(t *testing.T) {
 	require.Equal(t, "o0", letters(t, topic)[0].Message.ID)
 }
 
+// Close during a burial that is tried again is no trouble: nothing of it is told.
+func TestDeadLettersTellNothingOfClose(t *testing.T) {
+	t.Parallel()
+	servers, urls := startServers(t, 1)
+	topic, b := openTopic(t, connectTo(t, urls)), newBus(t)
+	failing, goOn := make(chan struct{}), make(chan struct{})
+	placed.Subscribe(b, func(context.Context, order) error {
+		close(failing)
+		<-goOn
+		return errHandler
+	})
+	told := newRecorder[error]()
+	publish(t, topic, 0, 1)
+	im := importTo(t, topic, b, impatient(1, told)...)
+	receive(t, failing)
+	servers[0].kill()
+	close(goOn)
+	told.await(t, "the burial fails", func(list []error) bool {
+		return len(list) > 0 && strings.Contains(list[len(list)-1].Error(), "is not stored yet")
+	})
+	closeImporter(t, im)
+	list, _ := told.all()
+	for _, err := range list {
+		require.NotErrorIs(t, err, eventbusnats.ErrClosed)
+	}
+}
+
 // A stream of dead letters that was deleted is made anew.
 func TestDeadLettersHaveTheirStreamAgain(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	topic, b := openTopic(t, n), newBus(t)
 	placed.Subscribe(b, func(context.Context, order) error { return errHandler })
@@ -210,6 +238,36 @@ func TestDeadLettersOmitDataWithoutRoom(t *testing.T) {
 	require.Empty(t, l[0].Data)
 	require.Equal(t, len(large), l[0].Omitted)
 	require.EqualValues(t, 1, l[0].Message.Sequence)
+}
+
+// A message whose headers leave no room for those of the letter is buried without them.
+func TestDeadLettersDropHeadersWithoutRoom(t *testing.T) {
+	for name, h := range map[string]nats.Header{
+		"foreign":    {"Trace": {strings.Repeat("x", 65_400)}},
+		"id":         {"ce-id": {strings.Repeat("x", 65_400)}, "ce-time": {"2001-02-03T04:05:06Z"}},
+		"time":       {"ce-time": {strings.Repeat("x", 65_400)}},
+		"message id": {"Nats-Msg-Id": {strings.Repeat("x", 65_400)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			topic, b := openTopic(t, n), newBus(t)
+			told := newRecorder[error]()
+			_, err := tools(t, n).PublishMsg(within(t, patience), &nats.Msg{Subject: "eventbus.order=2Eplaced", Header: h, Data: []byte("no JSON")})
+			require.NoError(t, err)
+			importTo(t, topic, b, impatient(1, told)...)
+			var d *eventbusnats.DeadLetterError
+			require.ErrorAs(t, told.awaitN(t, 1)[0], &d)
+			l := letters(t, topic)
+			require.Len(t, l, 1)
+			require.EqualValues(t, 1, l[0].Message.Sequence)
+			require.Equal(t, "no JSON", string(l[0].Data))
+			require.Contains(t, l[0].Reason, "cannot be decoded")
+			if name == "id" {
+				require.Equal(t, strings.Repeat("x", 1024)+"…", l[0].Message.ID)
+				require.Equal(t, 2001, l[0].Time.Year())
+			}
+		})
+	}
 }
 
 func TestDeadLettersOfATopicThatNobodyImports(t *testing.T) {

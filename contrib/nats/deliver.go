@@ -11,11 +11,11 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// A verdict is what becomes of an event after a PublishWait.
-type verdict int
+// An outcome is what becomes of an event after a PublishWait.
+type outcome int
 
 const (
-	done    verdict = iota // acknowledge it
+	done    outcome = iota // acknowledge it
 	failed                 // try again, until there are no attempts left
 	waiting                // try again: it was no attempt, no handler was called
 	dead                   // it can never succeed
@@ -26,7 +26,7 @@ var errBusClosed = errors.New("the bus is shut down")
 
 // decide decides by the error of a PublishWait. The failure of a handler comes first: a
 // handler that publishes may itself fail with any error of a bus.
-func decide(err error, busClosed, acceptsUnhandled bool) verdict {
+func decide(err error, busClosed, acceptsUnhandled bool) outcome {
 	var h *eventbus.HandlerError
 	switch {
 	case err == nil:

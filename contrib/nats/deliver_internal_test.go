@@ -13,15 +13,15 @@ import (
 
 func failure(err error) error { return &eventbus.HandlerError{Handler: "risk", Err: err} }
 
-// The verdict on each error of a PublishWait.
-func TestDecide(t *testing.T) {
+// The outcome on each error of a PublishWait.
+func TestImportDecidesByTheError(t *testing.T) {
 	expired := &eventbus.HandlerError{Err: fmt.Errorf("%w: it is old", eventbus.ErrExpired)} // no handler got it
 	for _, c := range []struct {
 		name      string
 		err       error
 		busClosed bool
 		unhandled bool // whether WithUnhandled is given
-		want      verdict
+		want      outcome
 	}{
 		{name: "handled", want: done},
 		{name: "handled while the bus shuts down", busClosed: true, want: done},

@@ -25,13 +25,13 @@ var (
 	ErrUndecodable = errors.New("eventbusnats: the message cannot be decoded")
 )
 
-// A fate is what a failed call to the server means for the next try.
-type fate int
+// A verdict is what a failed call to the server means for the next try.
+type verdict int
 
 const (
-	temporary fate = iota // the next try may succeed
-	permanent             // it will not
-	unclear               // nobody listens: the stream was deleted, or has no leader at present
+	temporary verdict = iota // the next try may succeed
+	permanent                // it will not
+	unclear                  // nobody listens: the stream was deleted, or has no leader at present
 )
 
 // Error codes of the server that this package tells apart.
@@ -46,14 +46,18 @@ const (
 	codeMessageTooLarge    = 10054
 	codeStreamNotFound     = 10059
 	codeStoreFailed        = 10077
+	codeHeadersTooLarge    = 10097
 	codeStreamOffline      = 10118
+	codeInProcess          = 10158 // the same message id is being replicated: an earlier try of this publish
 	codeLastSeqUnavailable = 10163
+	codeTooManyRequests    = 10167
+	codeOfflineReason      = 10194
 	codeTooManyBatches     = 10210
 )
 
 // judge tells what err, from a call to the server, means for the next try. The error that
 // it returns wraps err and, where there is one, a sentinel.
-func judge(err error) (fate, error) {
+func judge(err error) (verdict, error) {
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api):
@@ -71,13 +75,14 @@ func judge(err error) (fate, error) {
 
 // judgeAPI judges an answer of the server. An answer that is not known to be temporary is
 // permanent: to try again would be to spin.
-func judgeAPI(api *jetstream.APIError, err error) (fate, error) {
+func judgeAPI(api *jetstream.APIError, err error) (verdict, error) {
 	switch api.ErrorCode {
-	case codeIncomplete, codeClusterNotAvail, codeNotLeader, codeStreamOffline, codeLastSeqUnavailable, codeTooManyBatches:
+	case codeIncomplete, codeClusterNotAvail, codeNotLeader, codeStreamOffline, codeOfflineReason, codeInProcess, codeLastSeqUnavailable,
+		codeTooManyRequests, codeTooManyBatches:
 		return temporary, err
 	case codeInsufficient, codeMemoryExceeded, codeStorageExceeded, codeAccountExceeded:
 		return permanent, fmt.Errorf("%w: %w", ErrFull, err)
-	case codeMessageTooLarge:
+	case codeMessageTooLarge, codeHeadersTooLarge:
 		return permanent, fmt.Errorf("%w: %w", ErrTooLarge, err)
 	case codeStreamNotFound:
 		return permanent, fmt.Errorf("%w: %w", ErrNoStream, err)
@@ -87,7 +92,8 @@ func judgeAPI(api *jetstream.APIError, err error) (fate, error) {
 	return permanent, err
 }
 
-// judgeStore judges the one code under which the server tells all that its store says.
+// judgeStore judges the one code under which the server tells all that its store says. "no
+// space" comes from the creation of a stream; a publish that the disk refuses is not answered.
 func judgeStore(api *jetstream.APIError, err error) error {
 	switch {
 	case strings.Contains(api.Description, "message to large"): // as the server spells it

@@ -29,7 +29,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	topic := eventbus.NewTopic[Order]("order.*", eventbus.OrderQueue)
+	topic := eventbus.NewTopic[Order]("order.placed", eventbus.OrderQueue)
 	orders, err := eventbusnats.Open(ctx, node, topic, eventbusnats.WithID(func(o Order) string { return o.ID }))
 	if err != nil {
 		log.Fatal(err)
@@ -61,14 +61,18 @@ func Example() {
 	if err := bus.Start(ctx); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := orders.Import(ctx, bus, "broker", eventbusnats.OnImportError(func(error) {})); err != nil {
+	importer, err := orders.Import(ctx, bus, "broker", eventbusnats.OnImportError(func(error) {}))
+	if err != nil {
 		log.Fatal(err)
 	}
 	<-done
-	if err := node.Close(ctx); err != nil { // acknowledges o2 first
+	if err := importer.Close(ctx); err != nil { // acknowledges o2 first
 		log.Fatal(err)
 	}
 	if err := bus.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := node.Close(ctx); err != nil {
 		log.Fatal(err)
 	}
 	// Output:

@@ -18,8 +18,8 @@ type exportConfig struct {
 	subscribe []eventbus.SubscribeOption
 }
 
-// As many as the data queue holds: then the network may stall for as long as the queue
-// takes to fill, and once more.
+// The window is as large as the data queue by default: a stall of the network fills the
+// window first and the queue after it, so that the exporter doubles how long a stall may be.
 const defaultWindow = 1000
 
 // WithWindow sets how many events an exporter keeps that are not stored yet; without it
@@ -35,9 +35,10 @@ func WithWindow(n int) ExportOption {
 }
 
 // OnExportError sets who is told what goes wrong: temporary failures, once for each kind
-// and every ten seconds, and the [*ExportError] that ends the exporter. It is called on the
-// exporter's goroutine, which stores nothing meanwhile. Its panics are contained. Without
-// it errors are logged to [log/slog.Default]. nil panics in [Topic.Export].
+// and every ten seconds, and the [*ExportError] that ends the exporter, for which Close
+// does not wait. It is called on the exporter's goroutine, which stores nothing meanwhile:
+// it must not call Close of the exporter, of an importer or of the node, nor wait for one.
+// Its panics are contained. Without it errors are logged to [log/slog.Default]. nil panics in [Topic.Export].
 func OnExportError(f func(error)) ExportOption {
 	return func(c *exportConfig) error {
 		if f == nil {
@@ -50,7 +51,8 @@ func OnExportError(f func(error)) ExportOption {
 
 // WithSubscribeOptions adds options to the exporter's subscription, such as
 // [eventbus.OnQueue], [eventbus.WhereData] or [eventbus.WithPriority]. Its name is
-// "nats export" unless they say otherwise.
+// "nats export" unless they say otherwise. With [eventbus.WithHandlerTimeout], a call that
+// waits for room for too long fails, and its event is not stored.
 func WithSubscribeOptions(opts ...eventbus.SubscribeOption) ExportOption {
 	return func(c *exportConfig) error {
 		c.subscribe = append(c.subscribe, opts...)
@@ -83,13 +85,15 @@ func (c *exportConfig) apply(bus *eventbus.Bus, opts []ExportOption) error {
 // ends, until there is room, and the bus's queue fills up and does what its rule says. A
 // nil from the handler means that the event is in the window, not that it is stored.
 //
-// While failures are temporary, the exporter tries again, and nothing is lost. When one is
+// While failures are temporary, the exporter tries again, and nothing is lost. Each event
+// is stored once within the window of [WithDuplicates]; one that is tried for longer than
+// that may be stored twice. When a failure is
 // permanent ([ErrFull], [ErrNoStream]), the exporter ends: the first event that could not be
 // stored and those behind it are in an [*ExportError], which [OnExportError] and
 // [Exporter.Close] tell, and each further event fails its handler call with it, which the
 // bus reports. An event that cannot be encoded, or is too large, fails its own call alone.
 //
-// The error wraps [ErrClosed] if the node is closed. Export refuses a bus that an importer
+// The error wraps [ErrClosed] if the node is closed: nothing was subscribed then. Export refuses a bus that an importer
 // of the same node and topic publishes on. It panics if bus is nil or an option is invalid,
 // and where [eventbus.Topic.Subscribe] does.
 func (t *Topic[T]) Export(bus *eventbus.Bus, opts ...ExportOption) (*Exporter, error) {
@@ -98,16 +102,18 @@ func (t *Topic[T]) Export(bus *eventbus.Bus, opts ...ExportOption) (*Exporter, e
 		panic("eventbusnats: Export: " + err.Error())
 	}
 	x := newExporter(t.stream, bus, string(t.topic.Type()), c)
-	x.subscription = t.topic.Subscribe(bus, func(ctx context.Context, data T) error {
-		return x.accept(ctx, func(e eventbus.Event) (pending, error) {
-			m, err := t.message(data, e.Source, e.Time)
-			return pending{m, e}, err
-		})
-	}, c.subscribe...)
+	// What the subscription accepts must be stored or handed back: the node is asked first.
 	if err := t.stream.node.add(nil, x); err != nil {
-		x.refuse(err)
 		return nil, fmt.Errorf("eventbusnats: Export %q: %w", t.topic.Type(), err)
 	}
+	x.subscribe(func() *eventbus.Subscription {
+		return t.topic.Subscribe(bus, func(ctx context.Context, data T) error {
+			return x.accept(ctx, func(e eventbus.Event) (pending, error) {
+				m, err := t.message(data, e.Source, e.Time)
+				return pending{m, e}, err
+			})
+		}, c.subscribe...)
+	})
 	go x.run()
 	return x, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -22,12 +23,13 @@ type Exporter struct {
 	bus          *eventbus.Bus
 	eventType    eventbus.EventType
 	config       exportConfig
-	subscription *eventbus.Subscription // set before run begins and the node knows of it
+	subscription *eventbus.Subscription // set before subscribed is closed; nil if that failed
+	subscribed   chan struct{}
 
 	slots chan struct{}
 	wake  chan struct{} // something is in queue, or closing is set
 	ended chan struct{} // closed when nothing is stored any more; err is set before
-	done  chan struct{} // closed when run has returned
+	done  chan struct{} // closed when all is known: err, and that run stores nothing more
 
 	cut    context.Context // ends when Close waits no longer
 	cutOff context.CancelCauseFunc
@@ -50,7 +52,7 @@ type pending struct {
 func newExporter(s *stream, bus *eventbus.Bus, eventType string, c exportConfig) *Exporter {
 	x := &Exporter{
 		stream: s, bus: bus, eventType: eventbus.EventType(eventType), config: c,
-		slots: make(chan struct{}, c.window), wake: make(chan struct{}, 1),
+		subscribed: make(chan struct{}), slots: make(chan struct{}, c.window), wake: make(chan struct{}, 1),
 		ended: make(chan struct{}), done: make(chan struct{}), progress: make(chan struct{}),
 	}
 	x.cut, x.cutOff = context.WithCancelCause(context.Background())
@@ -59,18 +61,19 @@ func newExporter(s *stream, bus *eventbus.Bus, eventType string, c exportConfig)
 
 // accept puts the event at hand into the window and waits for room in it.
 func (x *Exporter) accept(ctx context.Context, encode func(eventbus.Event) (pending, error)) error {
-	d, _ := eventbus.DeliveryFrom(ctx)
+	d, ok := eventbus.DeliveryFrom(ctx)
+	if !ok {
+		return errGivenUp
+	}
 	p, err := encode(d.Event)
 	if err != nil {
 		return fmt.Errorf("eventbusnats: export: %w", err)
 	}
-	select {
-	case x.slots <- struct{}{}:
-	case <-x.ended:
-		return x.endError()
+	if err := x.takeSlot(ctx); err != nil {
+		return err
 	}
-	if !x.enqueue(p) {
-		return x.endError()
+	if err := x.enqueue(ctx, p); err != nil {
+		return err
 	}
 	select {
 	case x.wake <- struct{}{}:
@@ -79,38 +82,84 @@ func (x *Exporter) accept(ctx context.Context, encode func(eventbus.Event) (pend
 	return nil
 }
 
-// enqueue reports whether p is in the queue. After the end nobody would take it out.
-func (x *Exporter) enqueue(p pending) bool {
+// lookEvery is how often a call whose context has ended looks whether it was given up.
+const lookEvery = 100 * time.Millisecond
+
+// takeSlot waits for room in the window. The end of ctx alone does not end the wait, as
+// after a shutdown that waits no longer, but a call that is given up leaves: its context
+// ends a moment before.
+func (x *Exporter) takeSlot(ctx context.Context) error {
+	done := ctx.Done()
+	for look := (<-chan time.Time)(nil); ; look = time.After(lookEvery) {
+		select {
+		case x.slots <- struct{}{}:
+			return nil
+		case <-x.ended:
+			return x.endError()
+		case <-done:
+			done = nil
+		case <-look:
+		}
+		if _, ok := eventbus.DeliveryFrom(ctx); !ok {
+			return errGivenUp
+		}
+	}
+}
+
+// enqueue puts p into the queue and the slot to use, or gives the slot back.
+func (x *Exporter) enqueue(ctx context.Context, p pending) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if isClosed(x.ended) {
-		return false
+		return x.endErrorLocked() // nobody would take it out, nor the slot
+	}
+	// The next call begins after this one was given up, and so after this question, or it
+	// comes to the queue behind this one.
+	if _, ok := eventbus.DeliveryFrom(ctx); !ok {
+		<-x.slots
+		return errGivenUp
 	}
 	x.queue = append(x.queue, p)
 	x.accepted++
-	return true
+	return nil
 }
+
+// errGivenUp is the error of a call of which the bus has reported by now that it failed.
+var errGivenUp = fmt.Errorf("eventbusnats: export: the call was given up: %w", eventbus.ErrHandlerTimeout)
 
 // endError is the error of calls after the end. It holds no events: those are told once.
 func (x *Exporter) endError() error {
-	if err := x.Err(); err != nil {
-		return &ExportError{Type: x.eventType, Err: err.(*ExportError).Err}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.endErrorLocked()
+}
+
+func (x *Exporter) endErrorLocked() error {
+	if x.err != nil {
+		return &ExportError{Type: x.eventType, Err: x.err.Err}
 	}
 	return &ExportError{Type: x.eventType, Err: errExporterClosed}
 }
 
 var errExporterClosed = errors.New("the exporter is closed")
 
-// refuse ends an exporter that was not added to its node.
-func (x *Exporter) refuse(err error) {
-	x.end(func() *ExportError { return &ExportError{Type: x.eventType, Err: err} })
-	x.subscription.Unsubscribe()
+// subscribe sets the subscription. The node knows of the exporter, and may close it
+// meanwhile. If f panics, as on misuse, the exporter has ended.
+func (x *Exporter) subscribe(f func() *eventbus.Subscription) {
+	defer close(x.subscribed)
+	defer func() {
+		if x.subscription == nil {
+			x.end(nil)
+			close(x.done)
+			x.stream.node.removeExporter(x)
+		}
+	}()
+	x.subscription = f()
 }
 
 // run stores what is in the queue until the exporter is closed and the queue empty, or a
 // failure is permanent.
 func (x *Exporter) run() {
-	defer close(x.done)
 	trouble := newTrouble(x.config.onError, func(err error) error {
 		return fmt.Errorf("eventbusnats: the export of %q waits to be tried again: %w", x.eventType, err)
 	})
@@ -119,6 +168,7 @@ func (x *Exporter) run() {
 		batch, closing := x.next(p)
 		if len(batch) == 0 {
 			if closing && x.end(nil) {
+				close(x.done)
 				return
 			}
 			<-x.wake
@@ -180,6 +230,7 @@ func (x *Exporter) fail(rest []pending, err error) {
 		x.queue = nil
 		return e
 	})
+	close(x.done) // Close must not wait for the error handler, which may call it
 	report(x.config.onError, e)
 }
 
@@ -239,15 +290,20 @@ func (x *Exporter) Flush(ctx context.Context) error {
 // until all that was accepted is stored. When ctx ends first, it stores nothing more and
 // returns an [*ExportError] with what is not stored, which wraps ctx's error. If the
 // exporter has ended before, Close returns the error of that end. A later call returns the
-// result of the first one. Close must not be called inside a handler that gets the topic's
-// events: it would wait for itself until ctx ends.
+// result of the first one. Of several calls, also that of [Node.Close], the first context
+// to end counts for all. Close must not be called inside a handler that gets the topic's
+// events, nor inside the function of [OnExportError], which must not wait for it either:
+// Close waits for them until ctx ends.
 func (x *Exporter) Close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { x.cutOff(context.Cause(ctx)) })()
-	x.subscription.Unsubscribe()
-	select {
-	case <-x.subscription.Done():
-	case <-ctx.Done(): // a call that has begun gets an error
-	case <-x.ended:
+	<-x.subscribed
+	if x.subscription != nil {
+		x.subscription.Unsubscribe()
+		select {
+		case <-x.subscription.Done():
+		case <-ctx.Done(): // a call that has begun gets an error
+		case <-x.ended:
+		}
 	}
 	x.mu.Lock()
 	x.closing = true
@@ -256,7 +312,13 @@ func (x *Exporter) Close(ctx context.Context) error {
 	case x.wake <- struct{}{}:
 	default:
 	}
-	<-x.done
-	x.stream.node.removeExporter(x)
+	defer x.stream.node.removeExporter(x)
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+		if !awaitCut(x.done) {
+			return fmt.Errorf("eventbusnats: the export of %q: its error handler does not return: %w", x.eventType, context.Cause(ctx))
+		}
+	}
 	return x.Err()
 }

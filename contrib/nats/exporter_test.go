@@ -3,6 +3,7 @@ package eventbusnats_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -238,6 +239,68 @@ func TestExportTakesSubscribeOptions(t *testing.T) {
 	require.Equal(t, []int{0, 2, 4}, storedNumbers(t, n, topic))
 }
 
+// An Export that is refused has accepted nothing, and one that panics leaves nothing behind
+// that Close would wait for.
+func TestExportSubscribesNothingWhenRefused(t *testing.T) {
+	n := newNode(t)
+	topic, b := openTopic(t, n), newBus(t)
+	im := importTo(t, topic, b)
+	stop := make(chan struct{})
+	published := inBackground(func() (err error) {
+		for !isClosed(stop) && err == nil {
+			if err = placed.PublishWait(t.Context(), b, newOrder(0)); errors.Is(err, eventbus.ErrUnhandled) {
+				err = nil
+				continue
+			}
+			err = fmt.Errorf("a handler took it: %v", err)
+		}
+		return err
+	})
+	for range 200 {
+		_, err := topic.Export(b)
+		require.ErrorContains(t, err, "circles")
+	}
+	close(stop)
+	require.NoError(t, receive(t, published))
+	closeImporter(t, im)
+
+	require.Panics(t, func() { _, _ = topic.Export(b, eventbusnats.WithSubscribeOptions(eventbus.WithHandlerTimeout(-1))) })
+	require.NoError(t, n.Close(within(t, patience)))
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// A call that the bus gives up, with WithHandlerTimeout, was reported as failed: its event is
+// not stored later, out of order.
+func TestExportForgetsACallThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	servers, urls := startServers(t, 1)
+	n := connectTo(t, urls)
+	topic, b := openTopic(t, n), newBus(t)
+	x := export(t, topic, b, eventbusnats.WithWindow(1), eventbusnats.WithSubscribeOptions(eventbus.WithHandlerTimeout(20*time.Millisecond)))
+	servers[0].kill()
+	require.NoError(t, placed.PublishWait(within(t, patience), b, newOrder(0)))
+	for i := range 10 {
+		require.ErrorIs(t, placed.PublishWait(within(t, patience), b, newOrder(1+i)), eventbus.ErrHandlerTimeout)
+	}
+	servers[0].start(t)
+	flush(t, b, x)
+	for n := 11; n < 20; n++ {
+		for placed.PublishWait(within(t, patience), b, newOrder(n)) != nil {
+			require.NoError(t, x.Err()) // the server takes longer than the handler's time
+		}
+	}
+	flush(t, b, x)
+	require.Equal(t, append([]int{0}, numbers(11, 20)...), storedNumbers(t, n, topic))
+}
+
 func TestExportPanicsOnMisuse(t *testing.T) {
 	topic, b := openTopic(t, newNode(t)), newBus(t)
 	for want, opt := range map[string]eventbusnats.ExportOption{
@@ -257,6 +320,39 @@ func TestExportContainsItsErrorHandler(t *testing.T) {
 	publishOn(t, b, 0, 1)
 	require.NoError(t, b.Flush(within(t, patience)))
 	require.ErrorIs(t, x.Close(within(t, patience)), eventbusnats.ErrFull)
+}
+
+// Close in the error handler, which is not allowed, ends: with what has ended the exporter, or
+// with its context.
+func TestExporterCloseEndsInItsErrorHandler(t *testing.T) {
+	topic, b := openTopic(t, newNode(t), eventbusnats.WithMaxBytes(100)), newBus(t)
+	closed := make(chan error, 1)
+	var x *eventbusnats.Exporter
+	x = export(t, topic, b, eventbusnats.OnExportError(func(error) { closed <- x.Close(context.Background()) }))
+	publishOn(t, b, 0, 1)
+	require.ErrorIs(t, receive(t, closed), eventbusnats.ErrFull)
+}
+
+// An error handler that does not return keeps Close no longer than its context, give or take
+// the time for what is cut off.
+func TestExporterCloseEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	servers, urls := startServers(t, 1)
+	n := connectTo(t, urls)
+	topic, b := openTopic(t, n), newBus(t)
+	told, goOn := make(chan struct{}, 1), make(chan struct{})
+	x := export(t, topic, b, eventbusnats.OnExportError(func(error) { told <- struct{}{}; <-goOn }))
+	servers[0].kill()
+	publishOn(t, b, 0, 1)
+	receive(t, told)
+	err := receive(t, inBackground(func() error { return x.Close(within(t, 10*time.Millisecond)) }))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "its error handler does not return")
+	close(goOn)
+	<-told // the last one
+	var e *eventbusnats.ExportError
+	require.ErrorAs(t, x.Close(within(t, patience)), &e)
+	require.Len(t, e.Unstored, 1)
 }
 
 // Where an event alone takes long, what waits in the window is stored together: an exporter

@@ -85,8 +85,9 @@ func WithUnhandled() ImportOption {
 // OnImportError sets who is told what goes wrong: each attempt that fails, each
 // [*DeadLetterError], gaps ([ErrMissed]), a consumer or server that is gone, and why an
 // importer has ended by itself. What is tried again is told once for each kind and every
-// ten seconds. It is called on the importer's goroutine, which goes on after it. Its
-// panics are contained. Without it errors are logged to [log/slog.Default]. nil panics in
+// ten seconds. It is called on the importer's goroutine, which goes on after it: it must
+// not call Close of the importer, of an exporter or of the node, nor wait for one. Its panics are
+// contained. Without it errors are logged to [log/slog.Default]. nil panics in
 // [Topic.Import].
 func OnImportError(f func(error)) ImportOption {
 	return func(c *importConfig) error {
@@ -118,7 +119,8 @@ func (c *importConfig) apply(bus *eventbus.Bus, group string, opts []ImportOptio
 
 // Import publishes the stream's events on bus, in the order of the stream, each after the
 // one before is done. A new group begins with the oldest event, a known one where it was:
-// after the last event that it acknowledged. Subscribe the handlers first.
+// after the last event that it acknowledged. Subscribe the handlers first. The importer has
+// up to 256 events ahead in memory.
 //
 // Each event is published with [eventbus.Bus.PublishWait] on the topic's queue, by the
 // queue's rules, with the Time and Source that it had. What comes of it:
@@ -127,13 +129,15 @@ func (c *importConfig) apply(bus *eventbus.Bus, group string, opts []ImportOptio
 //   - Handlers fail: it is published again after a while, as [WithBackoff] says, and all its
 //     handlers are called again, those that have succeeded too. After [WithAttempts] it is a
 //     dead letter. Until then no later event is published: a failing one holds its group up.
+//     After [eventbus.ErrHandlerTimeout] the call that was given up may still run beside that.
 //   - It is too old ([eventbus.ErrExpired]) or cannot be decoded: it is a dead letter at once.
 //   - There is no room, or the bus does not run: it waits, without counting attempts.
 //   - The bus is shut down: the importer ends. The event is not acknowledged and comes again.
 //
 // A dead letter is stored in a stream of its own, see [Topic.DeadLetters], before the event
-// is acknowledged; while that stream is full, the importer waits. While handlers run for
-// long, the server is told so.
+// is acknowledged. After a crash between the two it is buried again, and is there twice if
+// that is after the window of [WithDuplicates]. While that stream is full, the importer
+// waits. While handlers run for long, the server is told so.
 //
 // When the consumer is deleted, or the server is gone, the importer tells [OnImportError],
 // makes the consumer anew where it was, and goes on. A group has one importer: if
@@ -142,9 +146,11 @@ func (c *importConfig) apply(bus *eventbus.Bus, group string, opts []ImportOptio
 //
 // ctx is for this call alone, which tries temporary failures again until it ends; the
 // importer lives until [Importer.Close] or [Node.Close]. The error wraps [ErrDiffers] if the
-// group's consumer or the stream of the dead letters is not as this package makes it. Import
-// refuses a bus that an exporter of the same node and topic listens to. It panics if bus is
-// nil, group is empty or an option is invalid.
+// group's consumer or the stream of the dead letters is not as this package makes it,
+// [ErrFull] if the server's store has no room for that stream, which reserves as much as the
+// topic's, and [ErrClosed] if the node is closed. Import refuses a bus that an exporter of
+// the same node and topic listens to. It panics if bus is nil, group is empty or an option
+// is invalid.
 func (t *Topic[T]) Import(ctx context.Context, bus *eventbus.Bus, group string, opts ...ImportOption) (*Importer, error) {
 	c := importConfig{attempts: defaultAttempts, firstWait: defaultFirstWait, lastWait: defaultLastWait, ackWait: defaultAckWait, onError: logError}
 	if err := c.apply(bus, group, opts); err != nil {

@@ -3,6 +3,8 @@ package eventbusnats_test
 import (
 	"context"
 	"errors"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -113,7 +115,7 @@ func TestImportRetriesInPlace(t *testing.T) {
 	list := told.awaitN(t, 2)
 	require.Len(t, list, 2)
 	require.ErrorIs(t, list[1], errHandler)
-	require.ErrorContains(t, list[1], `event "o1", sequence 2, attempt 2 of 3 failed`)
+	require.ErrorContains(t, list[1], `event "o1" (sequence 2), attempt 2 of 3 failed`)
 	require.Empty(t, letters(t, topic))
 }
 
@@ -207,6 +209,32 @@ func TestImportSurvivesItsServer(t *testing.T) {
 	}
 	publish(t, topic, 200, 210)
 	require.Equal(t, numbers(0, 210), handled.awaitN(t, 210))
+}
+
+// A power cut takes the end of a stream with it, and the server gives the same sequences to
+// what comes after: that is handled, and not taken for what was.
+func TestImportHandlesWhatReplacesALostEnd(t *testing.T) {
+	t.Parallel()
+	servers, urls := startServers(t, 1)
+	topic, b := openTopic(t, connectTo(t, urls)), newBus(t)
+	handled := handle(b)
+	importTo(t, topic, b)
+	publish(t, topic, 0, 5)
+	handled.awaitN(t, 5)
+	server := servers[0]
+	server.kill()
+	before := t.TempDir()
+	require.NoError(t, os.CopyFS(before, os.DirFS(server.dir)))
+	server.start(t)
+	publish(t, topic, 5, 10)
+	handled.await(t, "9 is handled", func(list []int) bool { return slices.Contains(list, 9) })
+	server.kill()
+	require.NoError(t, os.RemoveAll(server.dir))
+	require.NoError(t, os.CopyFS(server.dir, os.DirFS(before))) // 5 to 9 are lost
+	server.start(t)
+	publish(t, topic, 10, 15)
+	list := handled.await(t, "14 is handled", func(list []int) bool { return slices.Contains(list, 14) })
+	require.Subset(t, list, numbers(10, 15))
 }
 
 // Events that were deleted before they were handled are told.

@@ -59,8 +59,10 @@ func (im *Importer) Err() error {
 // done and its acknowledgement has got to the server, and returns nil. A wait before the
 // next attempt ends at once: the event comes again to the next importer of the group. When
 // ctx ends first, Close returns its error; the handlers go on, and the event comes again.
+// Of several calls, also that of [Node.Close], the first context to end counts for all.
 // Close of an importer that has ended returns nil. It must not be called inside a handler,
-// for which it would wait until ctx ends.
+// nor inside the function of [OnImportError], which must not wait for it either: Close
+// waits for them until ctx ends.
 func (im *Importer) Close(ctx context.Context) error {
 	im.stop(nil)
 	select {
@@ -72,7 +74,7 @@ func (im *Importer) Close(ctx context.Context) error {
 		}
 	}
 	im.cutOff(context.Cause(ctx))
-	<-im.done
+	awaitCut(im.done)
 	return fmt.Errorf("eventbusnats: the import of %q for group %q: the event at hand is not done: %w", im.eventType, im.group, context.Cause(ctx))
 }
 
@@ -123,7 +125,7 @@ func (im *Importer) run() {
 			im.stop(im.about(err))
 			break
 		}
-		if im.consumer.last > before {
+		if im.consumer.last != before {
 			wait = firstWait
 			trouble.over()
 		}
@@ -211,14 +213,14 @@ func (im *Importer) take(m jetstream.Msg, want uint64) error {
 		return fmt.Errorf("message %d of the session came in place of %d", md.Sequence.Consumer, want)
 	}
 	seq := md.Sequence.Stream
-	if seq > im.consumer.last {
+	if !im.consumer.isDone(seq, md.Timestamp) {
 		if err := im.checkGap(seq); err != nil {
 			return err
 		}
 		if err := im.handle(m, md); err != nil {
 			return err
 		}
-		im.consumer.last = seq
+		im.consumer.noteDone(seq, md.Timestamp)
 	}
 	return m.Ack()
 }
@@ -228,7 +230,7 @@ func (im *Importer) take(m jetstream.Msg, want uint64) error {
 // If they are there, the server has sent seq too early, and the session begins again.
 func (im *Importer) checkGap(seq uint64) error {
 	last := im.consumer.last
-	if last == 0 || seq == last+1 {
+	if last == 0 || seq <= last+1 { // less than that: the stream has lost its end, and grown again
 		return nil
 	}
 	first, err := im.consumer.firstAfterLast(im.cut)

@@ -128,6 +128,31 @@ func TestImporterWaitsForItsBus(t *testing.T) {
 	require.Empty(t, letters(t, topic))
 }
 
+// Close of the importer or of its node in the error handler, which is not allowed, ends with
+// its context.
+func TestImporterCloseEndsWithItsContext(t *testing.T) {
+	for _, closes := range []string{"importer", "node"} {
+		t.Run(closes, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t)
+			topic, b := openTopic(t, n), newBus(t)
+			placed.Subscribe(b, func(context.Context, order) error { return errHandler })
+			publish(t, topic, 0, 1)
+			closed, made := make(chan error, 1), make(chan *eventbusnats.Importer, 1)
+			made <- importTo(t, topic, b, eventbusnats.OnImportError(func(error) {
+				im := <-made
+				if closes == "node" {
+					closed <- n.Close(within(t, 10*time.Millisecond))
+				} else {
+					closed <- im.Close(within(t, 10*time.Millisecond))
+				}
+				made <- im
+			}))
+			require.ErrorIs(t, receive(t, closed), context.DeadlineExceeded)
+		})
+	}
+}
+
 // The panic of an error handler ends nothing.
 func TestImporterContainsItsErrorHandler(t *testing.T) {
 	topic, b := openTopic(t, newNode(t)), newBus(t)

@@ -151,7 +151,7 @@ func (l *ledger) live(t *testing.T, does, dir string, enough func() bool) {
 
 // A process that publishes, or exports, and imports at full speed is killed at random
 // moments. What it has told to be stored is handled, by it or a later life, in order.
-func TestKillLosesNothingStored(t *testing.T) {
+func TestEmbeddedKillLosesNothingStored(t *testing.T) {
 	t.Parallel()
 	for _, does := range []string{childPublishes, childExports} {
 		t.Run(does, func(t *testing.T) {

@@ -14,10 +14,14 @@ import (
 //
 //	m, ok := eventbus.Carried[eventbusnats.Message](ctx)
 type Message struct {
-	ID       string // the message id; "" if somebody else stored the event without one
-	Stream   string // its stream
-	Sequence uint64 // its place in the stream, from 1 on: never that of another event, unless the stream is made anew
-	Group    string // whose importer published the event on this bus
+	ID     string // the message id; "" if somebody else stored the event without one
+	Stream string // its stream
+
+	// Sequence is its place in the stream, from 1 on. Another event can have the same one
+	// only if the stream is made anew, or if its server loses the end in a power cut.
+	Sequence uint64
+
+	Group string // whose importer published the event on this bus
 
 	// Attempt is 1 at the first try of this importer. It begins anew with each importer,
 	// since nothing of it is stored.
@@ -25,7 +29,7 @@ type Message struct {
 }
 
 // String names the event by its id and sequence.
-func (m Message) String() string { return fmt.Sprintf("event %q, sequence %d", m.ID, m.Sequence) }
+func (m Message) String() string { return fmt.Sprintf("event %q (sequence %d)", m.ID, m.Sequence) }
 
 type messageKey struct{}
 

@@ -11,9 +11,9 @@ import (
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_=-]*$`)
 
-// FuzzToken: a token is one token of a subject, and the name can be read back from it: so
+// FuzzOpenToken: a token is one token of a subject, and the name can be read back from it: so
 // different names have different tokens.
-func FuzzToken(f *testing.F) {
+func FuzzOpenToken(f *testing.F) {
 	for _, name := range []string{"", "order.*", "BRK.B", "BRK=2EB", "=", "größe", "\x00\xff", "a b/c"} {
 		f.Add(name)
 	}
@@ -30,8 +30,8 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// FuzzEnvelope: what headers say is what they were made of, and a source is a reference.
-func FuzzEnvelope(f *testing.F) {
+// FuzzMessageEnvelope: what headers say is what they were made of, and a source is a reference.
+func FuzzMessageEnvelope(f *testing.F) {
 	for _, s := range []string{"", "feed", "a b%20", "1:b", "//[", "line\nbreak\r", " x ", "größe", "\x00\xff", "a?b#c", "%zz"} {
 		f.Add(s)
 	}

@@ -25,16 +25,18 @@ type Node struct {
 	lock   *os.File       // of its directory
 
 	closing chan struct{}      // closed when Close begins
+	refuses chan struct{}      // closed when publishes are refused: Close has closed the importers
 	cut     context.Context    // ends when Close waits no longer
 	cutOff  context.CancelFunc // ends it
 	closed  chan struct{}      // closed when Close is complete
 	err     error              // of Close; written before closed is closed
 
-	idle chan struct{} // closed when Close has begun and no publish is in flight
+	idle chan struct{} // closed when publishes are refused and none is in flight
 
 	mu         sync.Mutex
 	ending     bool // Close has begun
-	publishing int  // publishes in flight; grows only until ending
+	refusing   bool // refuses is closed
+	publishing int  // publishes in flight; grows only until refusing
 	importers  map[*Importer]struct{}
 	exporters  map[*Exporter]struct{}
 }
@@ -42,7 +44,7 @@ type Node struct {
 func newNode() *Node {
 	cut, cutOff := context.WithCancelCause(context.Background())
 	return &Node{
-		closing: make(chan struct{}), cut: cut, cutOff: func() { cutOff(ErrClosed) }, closed: make(chan struct{}), idle: make(chan struct{}),
+		closing: make(chan struct{}), refuses: make(chan struct{}), cut: cut, cutOff: func() { cutOff(ErrClosed) }, closed: make(chan struct{}), idle: make(chan struct{}),
 		importers: make(map[*Importer]struct{}), exporters: make(map[*Exporter]struct{}),
 	}
 }
@@ -54,23 +56,25 @@ func (n *Node) Conn() *nats.Conn { return n.out }
 // Close ends the node. It closes the importers, each after the event at hand; the
 // exporters, when what their windows hold is stored; the connections, when publishes in
 // flight are answered; then the embedded server, and it lets go of the directory. From its
-// beginning all that is called on the node and its topics returns [ErrClosed], and a
-// publish that waits to be tried again does.
+// beginning all that is called on the node and its topics returns [ErrClosed], but for
+// [Topic.Publish]: until the importers are closed their handlers may need it. After that
+// it returns [ErrClosed], too, also where it waits to be tried again.
+//
+// To end a program, close the importers with [Importer.Close], shut the buses down, and
+// close the node: then no handler of an imported event is cut off by its bus, and the
+// exporters store what the buses have handled to the end.
 //
 // When ctx ends, Close waits for none of that any longer: what is in flight gets an error,
-// and Close returns the errors of what it has cut off, which wrap ctx's. What an exporter
-// could not store is in its [ExportError]. Close the node before the buses that importers
-// publish on, and after those that exporters listen to have stopped.
+// and Close returns the errors of what it has cut off, which wrap ctx's, within a few
+// seconds. What an exporter could not store is in its [ExportError].
 //
 // A later call waits for the first one and returns its result, or its own ctx's error.
-// Close must not be called inside a handler.
+// Close must not be called inside a handler, nor inside the function of [OnImportError] or
+// [OnExportError], which must not wait for it either: Close waits for them until ctx ends.
 func (n *Node) Close(ctx context.Context) error {
 	n.mu.Lock()
 	first := !n.ending
 	n.ending = true
-	if first && n.publishing == 0 {
-		close(n.idle)
-	}
 	n.mu.Unlock()
 	if first {
 		n.err = n.close(ctx)
@@ -90,6 +94,7 @@ func (n *Node) close(ctx context.Context) error {
 	close(n.closing)
 	defer n.cutOff()
 	errs := closeEach(ctx, n.importers)
+	n.refuse()
 	errs = append(errs, closeEach(ctx, n.exporters)...)
 	errs = append(errs, n.awaitPublishes(ctx))
 	n.cutOff()
@@ -103,6 +108,17 @@ func (n *Node) close(ctx context.Context) error {
 		errs = append(errs, n.lock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// refuse lets no further publish begin, nor one that has failed be tried again.
+func (n *Node) refuse() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refusing = true
+	close(n.refuses)
+	if n.publishing == 0 {
+		close(n.idle)
+	}
 }
 
 // closeEach closes all of a kind at once: the slowest says how long that takes.
@@ -122,6 +138,20 @@ func closeEach[P interface {
 		list = append(list, err)
 	}
 	return list
+}
+
+// cutTimeout is how long Close waits at most for what it has cut off: that ends at once,
+// unless the user's error handler does not return.
+const cutTimeout = 2 * time.Second
+
+// awaitCut waits until what was cut off is done. It reports whether that is so.
+func awaitCut(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-time.After(cutTimeout):
+		return isClosed(done)
+	}
 }
 
 // awaitPublishes waits until no publish is in flight, or ctx ends.
@@ -153,11 +183,11 @@ func (n *Node) disconnect() {
 	n.out.Close()
 }
 
-// begin counts a publish in, unless the node is closing.
+// begin counts a publish in, unless publishes are refused.
 func (n *Node) begin() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ending {
+	if n.refusing {
 		return ErrClosed
 	}
 	n.publishing++
@@ -168,7 +198,7 @@ func (n *Node) begin() error {
 func (n *Node) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.publishing--; n.ending && n.publishing == 0 {
+	if n.publishing--; n.refusing && n.publishing == 0 {
 		close(n.idle)
 	}
 }

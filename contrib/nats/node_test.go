@@ -24,8 +24,67 @@ func TestConnectRefusesWhatItCannotUse(t *testing.T) {
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	require.True(t, s.ReadyForConnections(patience))
 	_, err = eventbusnats.Connect(within(t, patience), s.ClientURL())
-	require.ErrorContains(t, err, "eventbusnats: Connect nats://127.0.0.1:")
-	require.ErrorContains(t, err, "the server has no JetStream for this account")
+	require.ErrorContains(t, err, "eventbusnats: Connect: the server has no JetStream for this account")
+
+	_, err = eventbusnats.Connect(ended(), s.ClientURL())
+	require.ErrorIs(t, err, context.Canceled)
+	var none context.Context // a caller's mistake must not panic
+	_, err = eventbusnats.Connect(none, s.ClientURL())
+	require.ErrorContains(t, err, "the context is nil")
+}
+
+// The errors of Connect are logged, and URLs may hold passwords.
+func TestConnectTellsNoPassword(t *testing.T) {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, Username: "desk", Password: "secret"})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(patience))
+	host := s.Addr().String()
+	for _, u := range []string{
+		"nats://desk:secret@" + host, "nats://desk:secret@127.0.0.1:1", "nats://desk:wrong-secret@" + host,
+		"nats://desk:secret@" + host + "\x7f", "nats://desk:%zzsecret@" + host, "nats://desk:secret@127.0.0.1:port", "nats://desk@[secret:1",
+	} {
+		_, err := eventbusnats.Connect(within(t, patience), u)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}
+
+// The subjects that the documentation names are all that a user must be allowed.
+func TestConnectWithLockedPermissions(t *testing.T) {
+	allowed := &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{"eventbus.>", "eventbusdead.>", "eventbusimporter.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"eventbusimporter.>", "_INBOX.>"}},
+	}
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncInterval: seldom,
+		Users: []*server.User{{Username: "desk", Password: "secret", Permissions: allowed}},
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(patience))
+	refused := newRecorder[error]()
+	n, err := eventbusnats.Connect(within(t, patience), s.ClientURL(), nats.UserInfo("desk", "secret"),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused.add(err) }))
+	require.NoError(t, err)
+	topic, b := openTopic(t, n), newBus(t)
+	x := export(t, topic, b)
+	placed.Subscribe(b, func(context.Context, order) error { return nil })
+	publishOn(t, b, 0, 600)
+	flush(t, b, x)
+	to, told := newBus(t), newRecorder[error]()
+	placed.Subscribe(to, func(context.Context, order) error { return errHandler })
+	im := importTo(t, topic, to, impatient(1, told)...)
+	told.awaitN(t, 3)
+	_, err = topic.Import(within(t, patience), newBus(t), "broker")
+	require.ErrorIs(t, err, eventbusnats.ErrGroupInUse)
+	closeImporter(t, im)
+	require.NotEmpty(t, letters(t, topic))
+	require.NoError(t, n.Close(within(t, patience)))
+	list, _ := refused.all()
+	require.Empty(t, list)
 }
 
 // The options of Connect are added to those of the package.
@@ -56,12 +115,7 @@ func TestNodeCloseEndsImportersFirst(t *testing.T) {
 	im := importTo(t, topic, b)
 	receive(t, begun)
 	closed := inBackground(func() error { return n.Close(within(t, patience)) })
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if _, err := eventbusnats.Open(within(t, patience), n, placed); errors.Is(err, eventbusnats.ErrClosed) {
-			break // it has begun
-		}
-		require.True(t, time.Now().Before(deadline), "Close does not begin")
-	}
+	awaitClosing(t, n)
 	require.ErrorIs(t, n.Close(within(t, 50*time.Millisecond)), context.DeadlineExceeded, "a second call waits for the first")
 	close(goOn)
 	require.NoError(t, receive(t, closed))
@@ -105,4 +159,79 @@ func TestNodeCloseAnswersPublishes(t *testing.T) {
 	n = newNodeAt(t, dir)
 	list, _ := stored.all()
 	require.ElementsMatch(t, list, storedNumbers(t, n, openTopic(t, n)))
+}
+
+// A handler that Close waits for can still publish: else it would fail for Close's sake, and
+// its event would come again though it was acted on.
+func TestNodeCloseLetsImportedHandlersPublish(t *testing.T) {
+	dir := t.TempDir()
+	n := newNodeAt(t, dir)
+	topic, b := openTopic(t, n), newBus(t)
+	sent, err := eventbusnats.Open(within(t, patience), n, exported)
+	require.NoError(t, err)
+	begun, goOn := make(chan struct{}, 1), make(chan struct{})
+	placed.Subscribe(b, func(ctx context.Context, o order) error {
+		begun <- struct{}{}
+		<-goOn
+		_, err := sent.Publish(ctx, o)
+		return err
+	})
+	publish(t, topic, 0, 1)
+	importTo(t, topic, b)
+	receive(t, begun)
+	closed := inBackground(func() error { return n.Close(within(t, patience)) })
+	awaitClosing(t, n)
+	close(goOn)
+	require.NoError(t, receive(t, closed))
+	_, err = sent.Publish(within(t, patience), newOrder(1))
+	require.ErrorIs(t, err, eventbusnats.ErrClosed)
+
+	n = newNodeAt(t, dir)
+	require.Equal(t, []int{0}, storedNumbers(t, n, openTopic(t, n)))
+	require.Len(t, inStream(t, n, sent.Stream()), 1)
+	c, err := tools(t, n).Consumer(within(t, patience), placedStream, "broker")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, c.CachedInfo().AckFloor.Stream, "its event is acknowledged")
+}
+
+// awaitClosing waits until Close has begun.
+func awaitClosing(t *testing.T, n *eventbusnats.Node) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := eventbusnats.Open(within(t, patience), n, placed); errors.Is(err, eventbusnats.ErrClosed) {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "Close does not begin")
+	}
+}
+
+// A program whose bus both imports and exports loses nothing if it closes its importers,
+// shuts the bus down and closes the node.
+func TestNodeCloseAfterTheBusStoresAll(t *testing.T) {
+	dir := t.TempDir()
+	n := newNodeAt(t, dir)
+	topic, b := openTopic(t, n), newBus(t)
+	answers, err := eventbusnats.Open(within(t, patience), n, exported)
+	require.NoError(t, err)
+	handled := newRecorder[int]()
+	placed.Subscribe(b, func(ctx context.Context, o order) error {
+		handled.add(o.N)
+		return exported.Publish(ctx, b, o)
+	})
+	x, err := answers.Export(b)
+	require.NoError(t, err)
+	publish(t, topic, 0, 100)
+	im := importTo(t, topic, b)
+	handled.awaitN(t, 20)
+	require.NoError(t, im.Close(within(t, patience)))
+	require.NoError(t, b.Shutdown(within(t, patience)))
+	require.NoError(t, n.Close(within(t, patience)))
+	require.NoError(t, x.Err())
+	list, _ := handled.all()
+	n = newNodeAt(t, dir)
+	require.Equal(t, list, storedNumbers(t, n, answers))
+	openTopic(t, n)
+	c, err := tools(t, n).Consumer(within(t, patience), placedStream, "broker")
+	require.NoError(t, err)
+	require.EqualValues(t, len(list), c.CachedInfo().AckFloor.Stream)
 }

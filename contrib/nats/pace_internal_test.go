@@ -8,7 +8,7 @@ import (
 )
 
 // Events are stored together where that is sooner, and batches are not given up for ever.
-func TestPace(t *testing.T) {
+func TestExportPacesItself(t *testing.T) {
 	p := newPace()
 	require.False(t, p.together(maxBatch), "nothing is known of single events")
 	p.noteSingle(40 * time.Microsecond)

@@ -23,15 +23,20 @@ type Stored struct {
 // Temporary failures, of the network or of a cluster without a leader, are tried again with
 // the same message id until ctx ends. The error wraps
 //
-//   - [ErrFull] if the stream or the disk is full,
+//   - [ErrFull] if the stream or the store has reached its limit, [WithMaxBytes] or
+//     [WithStoreLimit],
 //   - [ErrTooLarge] if the message is larger than the server takes, 1 MiB unless it is
-//     configured otherwise,
+//     configured otherwise, or its headers are, with the id and the source: 64 KiB,
 //   - [ErrNoStream] if the stream was deleted,
 //   - [ErrInvalidData] if the codec or the id fails,
-//   - [ErrClosed] after [Node.Close] has begun,
+//   - [ErrClosed] after [Node.Close] has closed the importers,
 //   - ctx's error if that ends first.
 //
-// After the last two the event may be stored all the same: to publish it again with the
+// A disk that fails, or is full before those limits, is waited for like a network: the
+// server answers nothing then, and only its log says why. Keep the limits below what the
+// disk holds.
+//
+// After the last two errors the event may be stored all the same: to publish it again with the
 // same id is safe within the window. What one goroutine publishes is stored in that order.
 func (t *Topic[T]) Publish(ctx context.Context, data T) (Stored, error) {
 	s, err := t.publish(ctx, data)
@@ -51,7 +56,7 @@ func (t *Topic[T]) publish(ctx context.Context, data T) (Stored, error) {
 		return Stored{}, err
 	}
 	defer n.end()
-	ack, err := t.stream.store(ctx, m, retry{quit: n.closing})
+	ack, err := t.stream.store(ctx, m, retry{quit: n.refuses})
 	if err != nil {
 		return Stored{}, err
 	}

@@ -26,6 +26,7 @@ func TestPublishStoresBeforeItReturns(t *testing.T) {
 
 // Within the window an id is stored once; without WithID each publish has one of its own.
 func TestPublishStoresAnIDOnce(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	topic := openTopic(t, n, eventbusnats.WithDuplicates(time.Second))
 	publish(t, topic, 0, 2)
@@ -83,8 +84,17 @@ func TestPublishReturnsAtOnceFromAFullServer(t *testing.T) {
 // A message over the server's limit is refused before it is sent: the server would cut the
 // connection.
 func TestPublishRefusesWhatIsTooLarge(t *testing.T) {
-	topic := openTopic(t, newNode(t))
+	n := newNode(t)
+	topic := openTopic(t, n)
 	_, err := topic.Publish(within(t, patience), order{ID: strings.Repeat("x", 1<<20)})
+	require.ErrorIs(t, err, eventbusnats.ErrTooLarge)
+	require.ErrorContains(t, err, "its headers have ")
+	_, err = topic.Publish(within(t, patience), order{ID: strings.Repeat("x", 40<<10)})
+	require.ErrorIs(t, err, eventbusnats.ErrTooLarge, "headers: the id is there twice")
+	codec := eventbusnats.JSON[order]()
+	codec.Encode = func(order) ([]byte, error) { return make([]byte, 1<<20), nil }
+	large := openTopic(t, n, eventbusnats.WithCodec(codec))
+	_, err = large.Publish(within(t, patience), newOrder(0))
 	require.ErrorIs(t, err, eventbusnats.ErrTooLarge)
 	require.ErrorContains(t, err, "the server takes 1048576")
 	publish(t, topic, 0, 1)
@@ -102,20 +112,17 @@ func TestPublishReturnsAtOnceWithoutAStream(t *testing.T) {
 	require.Less(t, time.Since(begun), 5*time.Second)
 }
 
-// brokenCodec fails in each way.
-type brokenCodec struct{ eventbusnats.Codec[order] }
-
-func (brokenCodec) Encode(o order) ([]byte, error) {
-	if o.N == 1 {
-		panic("the codec is broken")
-	}
-	return nil, errors.New("no such bytes")
-}
-
 // What cannot be made a message fails alone.
 func TestPublishRefusesInvalidData(t *testing.T) {
 	n := newNode(t)
-	broken, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec[order](brokenCodec{eventbusnats.JSON[order]()}))
+	codec := eventbusnats.JSON[order]()
+	codec.Encode = func(o order) ([]byte, error) {
+		if o.N == 1 {
+			panic("the codec is broken")
+		}
+		return nil, errors.New("no such bytes")
+	}
+	broken, err := eventbusnats.Open(within(t, patience), n, placed, eventbusnats.WithCodec(codec))
 	require.NoError(t, err)
 	_, err = broken.Publish(within(t, patience), newOrder(0))
 	require.ErrorIs(t, err, eventbusnats.ErrInvalidData)

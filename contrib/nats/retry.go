@@ -13,7 +13,8 @@ const (
 	lastWait    = time.Second
 )
 
-// A retry says what ends and who hears of a call that is tried again and again.
+// A retry says of a call that is tried again what else ends the tries, beside its context,
+// and who is told of the failures in between.
 type retry struct {
 	quit    <-chan struct{} // closed: no further try, ErrClosed
 	trouble func(error)     // told of the temporary failures; nil if nobody is to be
@@ -25,34 +26,38 @@ func (n *Node) manage(ctx context.Context, call func(ctx context.Context) error)
 	if isClosed(n.closing) {
 		return ErrClosed
 	}
-	return n.try(ctx, retry{quit: n.closing}, func(ctx context.Context) (fate, error) {
-		fate, err := judge(call(ctx))
+	return n.try(ctx, retry{quit: n.closing}, func(ctx context.Context) (verdict, error) {
+		verdict, err := judge(call(ctx))
 		if errors.Is(err, ErrDiffers) || errors.Is(err, ErrGroupInUse) || errors.Is(err, errTooOld) {
-			fate = permanent
+			verdict = permanent
 		}
-		return fate, err
+		return verdict, err
 	})
 }
 
 // try makes a call until it returns nil, or an error that is not temporary.
-func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) (fate, error)) error {
+func (n *Node) try(ctx context.Context, r retry, call func(ctx context.Context) (verdict, error)) error {
 	if ctx == nil {
 		return errNilContext
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	var last error // what was wrong, if the context's end does not tell
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		fate, err := n.callOnce(ctx, call)
+		verdict, err := n.callOnce(ctx, call)
+		if err != nil && (last == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
+			last = err
+		}
 		switch {
 		case err == nil:
 			return nil
 		case n.cut.Err() != nil:
-			return closedAfter(err)
-		case fate == permanent:
+			return closedAfter(last)
+		case verdict == permanent:
 			return err
 		case ctx.Err() != nil:
-			return ended(ctx, err)
+			return ended(ctx, last)
 		}
 		if err := r.pause(ctx, wait, err); err != nil {
 			return err
@@ -77,12 +82,20 @@ func (r retry) pause(ctx context.Context, d time.Duration, last error) error {
 
 func closedAfter(last error) error { return fmt.Errorf("%w; the last try: %w", ErrClosed, last) }
 
+// errNoAnswer stands for the end of a try's own context, so that it is not taken for that of
+// the caller's.
+var errNoAnswer = fmt.Errorf("no answer within %v", callTimeout)
+
 // callOnce makes a call that ends after callTimeout, and when Close waits no longer.
-func (n *Node) callOnce(ctx context.Context, call func(ctx context.Context) (fate, error)) (fate, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (n *Node) callOnce(ctx context.Context, call func(ctx context.Context) (verdict, error)) (verdict, error) {
+	try, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.cut, cancel)()
-	return call(ctx)
+	verdict, err := call(try)
+	if verdict == temporary && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = errNoAnswer
+	}
+	return verdict, err
 }
 
 var errNilContext = errors.New("the context is nil")

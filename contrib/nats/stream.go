@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func differences(what string, fields []string, has, want any) error {
 
 // store stores m and tries temporary failures again, always with m's message id.
 func (s *stream) store(ctx context.Context, m *nats.Msg, r retry) (ack *jetstream.PubAck, err error) {
-	err = s.node.try(ctx, r, func(ctx context.Context) (fate, error) {
+	err = s.node.try(ctx, r, func(ctx context.Context) (verdict, error) {
 		ack, err = s.node.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
 		if err == nil {
 			return permanent, nil
@@ -103,10 +104,10 @@ func (s *stream) store(ctx context.Context, m *nats.Msg, r retry) (ack *jetstrea
 
 // judge judges the failure of a publish. When nobody listens to the subject, the stream has
 // no leader at present or was deleted: only the one who knows all streams can tell.
-func (s *stream) judge(ctx context.Context, err error) (fate, error) {
-	fate, err := judge(err)
-	if fate != unclear {
-		return fate, err
+func (s *stream) judge(ctx context.Context, err error) (verdict, error) {
+	verdict, err := judge(err)
+	if verdict != unclear {
+		return verdict, err
 	}
 	if _, lookUpErr := s.node.js.Stream(ctx, s.name); errors.Is(lookUpErr, jetstream.ErrStreamNotFound) {
 		return permanent, fmt.Errorf("%w: %s", ErrNoStream, s.name)
@@ -114,10 +115,20 @@ func (s *stream) judge(ctx context.Context, err error) (fate, error) {
 	return temporary, err
 }
 
-// checkSize refuses a message before it is sent, which the server would cut the
+// maxHeaders is how many bytes of headers the server stores: it counts them in 16 bits.
+const maxHeaders = math.MaxUint16
+
+// headerSize returns how long the headers of a message are on the wire.
+func headerSize(m *nats.Msg) int { return m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data) }
+
+// checkSize refuses a message before it is sent, which the server would refuse, or cut the
 // connection for.
 func (s *stream) checkSize(m *nats.Msg) error {
-	if size, limit := int64(m.Size()-len(m.Subject)), s.node.out.MaxPayload(); size > limit {
+	headers := headerSize(m)
+	if headers > maxHeaders {
+		return fmt.Errorf("%w: its headers have %d bytes, the server takes %d: its source or id is long", ErrTooLarge, headers, maxHeaders)
+	}
+	if size, limit := int64(headers+len(m.Data)), s.node.out.MaxPayload(); size > limit {
 		return fmt.Errorf("%w: it has %d bytes with its headers, the server takes %d", ErrTooLarge, size, limit)
 	}
 	return nil

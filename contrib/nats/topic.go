@@ -13,8 +13,8 @@ import (
 )
 
 // A Topic is an event type whose events can leave the process: a stream. Get one from
-// [Open]. All methods may be called concurrently. After [Node.Close] they return
-// [ErrClosed].
+// [Open]. All methods may be called concurrently. From the beginning of [Node.Close] on
+// they return [ErrClosed], Publish from when the importers are closed.
 type Topic[T any] struct {
 	topic  eventbus.Topic[T]
 	stream *stream
@@ -57,11 +57,11 @@ func WithID[T any](id func(data T) string) TopicOption {
 }
 
 // WithCodec sets how payloads become bytes; without it that is [JSON]. T must be that of
-// [Open], and codec must not be nil, else Open panics.
+// [Open], and codec must have all its fields, else Open panics.
 func WithCodec[T any](codec Codec[T]) TopicOption {
 	return func(c *topicConfig) error {
-		if codec == nil {
-			return errors.New("WithCodec: the codec is nil")
+		if err := codec.check(); err != nil {
+			return fmt.Errorf("WithCodec: %w", err)
 		}
 		c.codec = codec
 		return nil
@@ -82,9 +82,11 @@ func WithSource(source string) TopicOption {
 }
 
 // WithMaxBytes sets how large the stream may become on the disk, and that of the dead
-// letters too; without it 1 GiB. A full stream refuses what is published with [ErrFull]:
-// nothing is deleted to make room but what is older than [WithMaxAge]. 0 or less panics
-// in [Open].
+// letters too; without it 1 GiB. The server reserves it from its store when the stream is
+// made: of the topic by [Open], and as much again of its dead letters by [Topic.Import].
+// Both fail with [ErrFull] if the store has less. A full stream refuses what is published
+// with [ErrFull]: nothing is deleted to make room but what is older than [WithMaxAge]. 0 or
+// less panics in [Open].
 func WithMaxBytes(n int64) TopicOption {
 	return func(c *topicConfig) error {
 		if n <= 0 {
@@ -109,7 +111,9 @@ func WithMaxAge(d time.Duration) TopicOption {
 }
 
 // WithReplicas sets on how many servers of a cluster each event is stored before it counts
-// as stored; without it 1. [Open] panics unless n is 1, 3 or 5.
+// as stored; without it 1: a power cut of that machine loses what it has not synced, by
+// NATS's own default all since up to two minutes ago, and the topic waits while the machine
+// is away. [Open] panics unless n is 1, 3 or 5.
 func WithReplicas(n int) TopicOption {
 	return func(c *topicConfig) error {
 		if n != 1 && n != 3 && n != 5 {
@@ -136,7 +140,9 @@ func WithDuplicates(window time.Duration) TopicOption {
 // Open opens the stream of a topic, which it creates if there is none. If there is one that
 // differs from what topic and opts ask for, the error wraps [ErrDiffers] and names each
 // field with what it has and what is wanted: the stream stays as it is, since an update
-// could delete events. Change it with the server's tools, or open it as it is.
+// could delete events. Change it with the server's tools, or open it as it is. The error
+// wraps [ErrFull] if the server's store has no room for what [WithMaxBytes] reserves, and
+// [ErrClosed] if the node is closed.
 //
 // Temporary failures, as while a cluster elects a leader, are tried again until ctx ends.
 // Open panics if n is nil, topic is the zero Topic or an option is invalid. Several
@@ -181,7 +187,7 @@ func (t *Topic[T]) setUp(n *Node, opts []TopicOption) error {
 func (t *Topic[T]) take(c topicConfig) error {
 	var ok bool
 	if t.codec, ok = c.codec.(Codec[T]); !ok {
-		return fmt.Errorf("WithCodec: the codec is a %T, want a %T", c.codec, (*Codec[T])(nil))
+		return fmt.Errorf("WithCodec: the codec is a %T, want a %T", c.codec, t.codec)
 	}
 	if t.id, ok = c.id.(func(T) string); !ok && c.id != nil {
 		return fmt.Errorf("WithID: the function is a %T, want a %T", c.id, t.id)
@@ -211,7 +217,7 @@ func (t *Topic[T]) message(data T, source string, at time.Time) (*nats.Msg, erro
 	}
 	m := &nats.Msg{Subject: t.stream.subject}
 	if err := protect("the id or codec", func() (err error) {
-		e.id, e.contentType = t.idOf(data), t.codec.ContentType()
+		e.id, e.contentType = t.idOf(data), t.codec.ContentType
 		m.Data, err = t.codec.Encode(data)
 		return err
 	}); err != nil {

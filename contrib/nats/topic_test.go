@@ -118,7 +118,8 @@ func TestOpenPanicsOnMisuse(t *testing.T) {
 	open := func(opts ...eventbusnats.TopicOption) func() {
 		return func() { _, _ = eventbusnats.Open(t.Context(), n, placed, opts...) }
 	}
-	type intCodec = eventbusnats.Codec[int]
+	noEncode, noDecode, noType := eventbusnats.JSON[order](), eventbusnats.JSON[order](), eventbusnats.JSON[order]()
+	noEncode.Encode, noDecode.Decode, noType.ContentType = nil, nil, ""
 	for want, f := range map[string]func(){
 		"the node is nil": func() { _, _ = eventbusnats.Open(t.Context(), nil, placed) },
 		"the topic has no type: want one of eventbus.NewTopic": func() {
@@ -127,13 +128,15 @@ func TestOpenPanicsOnMisuse(t *testing.T) {
 		"an option is nil":            open(nil),
 		"WithID: the function is nil": open(eventbusnats.WithID[order](nil)),
 		"WithID: the function is a func(int) string, want a func(eventbusnats_test.order) string": open(eventbusnats.WithID(func(int) string { return "" })),
-		"WithCodec: the codec is nil":                                                 open(eventbusnats.WithCodec(intCodec(nil))),
-		"WithMaxBytes: the limit is 0 bytes, want more than 0":                        open(eventbusnats.WithMaxBytes(0)),
-		"WithMaxAge: the age is 1ms, want a second or more":                           open(eventbusnats.WithMaxAge(time.Millisecond)),
-		"WithReplicas: 2 replicas, want 1, 3 or 5":                                    open(eventbusnats.WithReplicas(2)),
-		"WithDuplicates: the window is 0s, want a second or more":                     open(eventbusnats.WithDuplicates(0)),
-		"WithDuplicates: the window of 1h0m0s is longer than the maximum age of 1m0s": open(eventbusnats.WithDuplicates(time.Hour), eventbusnats.WithMaxAge(time.Minute)),
-		"WithSource: the source is empty":                                             open(eventbusnats.WithSource("")),
+		"WithCodec: the codec has no Encode":                                                      open(eventbusnats.WithCodec(noEncode)),
+		"WithCodec: the codec has no Decode":                                                      open(eventbusnats.WithCodec(noDecode)),
+		"WithCodec: the codec has no ContentType, such as \"application/json\"":                   open(eventbusnats.WithCodec(noType)),
+		"WithMaxBytes: the limit is 0 bytes, want more than 0":                                    open(eventbusnats.WithMaxBytes(0)),
+		"WithMaxAge: the age is 1ms, want a second or more":                                       open(eventbusnats.WithMaxAge(time.Millisecond)),
+		"WithReplicas: 2 replicas, want 1, 3 or 5":                                                open(eventbusnats.WithReplicas(2)),
+		"WithDuplicates: the window is 0s, want a second or more":                                 open(eventbusnats.WithDuplicates(0)),
+		"WithDuplicates: the window of 1h0m0s is longer than the maximum age of 1m0s":             open(eventbusnats.WithDuplicates(time.Hour), eventbusnats.WithMaxAge(time.Minute)),
+		"WithSource: the source is empty":                                                         open(eventbusnats.WithSource("")),
 	} {
 		require.PanicsWithValue(t, "eventbusnats: Open: "+want, f)
 	}
