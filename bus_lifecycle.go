@@ -118,7 +118,7 @@ func (p *processor) startLocked(s *session) {
 		return
 	}
 	p.life.alive, p.startLogged, p.endLogged, p.served = true, false, false, false
-	p.asleep.Store(false)
+	store(&p.asleep, 0)
 	p.enterLocked(s)
 	go p.main()
 }
@@ -246,7 +246,7 @@ func (b *Bus) release(p *processor) bool {
 		return false
 	}
 	p.life.alive = false
-	p.asleep.Store(true)
+	store(&p.asleep, 1)
 	if b.haveExitedLocked() {
 		b.pulse.stop()
 	}

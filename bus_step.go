@@ -177,7 +177,7 @@ func (b *Bus) beginSteppingLocked(s *session) {
 	for _, p := range b.processors {
 		p.startLogged, p.endLogged = true, true // it is not logged
 		p.requests.And(^reqStop)
-		p.asleep.Store(false)
+		store(&p.asleep, 0)
 		p.enterLocked(b.life.stepSession)
 		p.request(reqPauses) // look what is paused, and at the logger's level
 	}
@@ -231,7 +231,7 @@ func (b *Bus) endStepping() {
 		if !p.isBusy() { // if it is, whoever runs it next goes on with its event
 			p.letGo()
 			p.turn.entry = entry{}
-			p.asleep.Store(true)
+			store(&p.asleep, 1)
 		}
 		b.releaseLocked(p.life.session)
 		p.life.session = nil

@@ -26,7 +26,7 @@ type processor struct {
 	wake   chan struct{} // of capacity 1; wakes an idle processor
 
 	requests atomic.Uint32
-	asleep   atomic.Bool // no goroutine runs it, or it looks for events or waits for one
+	asleep   uint32 // 1 while no goroutine runs it, or it looks for events or waits for one; see store
 	position position
 	parked   atomic.Pointer[handlerList]      // of the last event, while the processor is idle; see park
 	cut      atomic.Pointer[InterruptedEvent] // an event that the kill switch ended, once the processor knows of it
@@ -93,7 +93,7 @@ func (p *processor) site() (sum uint64) {
 // siteAwake tells the sites of a processor apart that runs user code, that of a logger
 // between two events included. It is 0 while the processor sleeps.
 func (p *processor) siteAwake() uint64 {
-	if p.asleep.Load() {
+	if atomic.LoadUint32(&p.asleep) == 1 {
 		return 0
 	}
 	return p.site() + 1

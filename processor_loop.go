@@ -125,9 +125,9 @@ func (p *processor) letGo() {
 // idle waits for an event or a wake-up. The pulse of the bus is one, once a poll,
 // which makes up for a wake-up that was lost.
 func (p *processor) idle() {
-	p.asleep.Store(true)
+	store(&p.asleep, 1)
 	if p.bus.spin > 0 && p.spinUntilReady() {
-		p.asleep.Store(false)
+		store(&p.asleep, 0)
 		return
 	}
 	p.park()
@@ -145,10 +145,12 @@ func (p *processor) idle() {
 	case c := <-doors[2]:
 		p.queues[2].buffer.Open(c)
 	case <-p.wake:
-		p.asleep.Store(false) // poll calls the logger
+		store(&p.asleep, 0) // poll calls the logger
 		p.poll()
 	}
-	p.asleep.Store(false)
+	// This needs no barrier. Whoever waits on behalf of this processor from now on does so on
+	// this goroutine, or on one that it starts, and notes the wait under admissionMu.
+	store(&p.asleep, 0)
 	p.setList(p.parked.Load())
 }
 
