@@ -17,22 +17,39 @@ import (
 )
 
 // orderWindow is how long an order may be on its way. The exchange refuses a later one: what it does not know by then, it
-// will never know. The window is over when a call is given up, so that no order comes in behind the refusal of its second try.
+// will never know. The exchange compares its own clock with the time at which the order was sent, so this assumes that the
+// two clocks agree.
 const orderWindow = client.Timeout
 
-// OnOrder returns when the exchange has answered, so that an order is known there before the next is sent.
+// OnOrder returns when the exchange has answered, so that an order is known there before the next is sent. A refusal is an
+// answer to one try alone: an earlier one, of which no answer came, may have arrived, or may do so yet. So the exchange is
+// asked about the order then, and one that it knows works on.
 func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order) error {
 	query := a.prepare(o)
 	if query == nil {
 		return a.refused(ctx, bus, o, "there is no quote yet, or the budget does not cover a lot at it")
 	}
-	tries := 0
+	tries, arrived := 0, time.Time{} // by arrived, each try without an answer has arrived or never will
 	err := client.Retry(ctx, sendTimeout, func() error {
 		tries++
-		query.Set("timestamp", strconv.FormatInt(wire.Millis(time.Now()), 10))
-		return client.Call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
+		sent := time.Now()
+		query.Set("timestamp", strconv.FormatInt(wire.Millis(sent), 10))
+		err := client.Call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
+		if client.AsRefusal(err) == nil {
+			arrived = sent.Add(orderWindow + time.Millisecond) // times travel in whole milliseconds
+		}
+		return err
 	})
 	refused := client.AsRefusal(err)
+	if refused != nil {
+		err = client.Retry(ctx, sendTimeout, func() error {
+			state, err := a.ask(ctx, o, arrived)
+			if state != nil {
+				refused = nil
+			}
+			return err
+		})
+	}
 	a.mu.Lock()
 	a.mu.orders.Resent += tries - 1
 	if refused != nil {
@@ -40,11 +57,11 @@ func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order
 	}
 	a.mu.Unlock()
 	switch {
+	case err != nil:
+		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", a.clientID(o), err)
 	case refused != nil:
 		a.remember(sentOrder{Order: o, ended: true})
 		return a.refused(ctx, bus, o, refused.Message)
-	case err != nil:
-		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", a.clientID(o), err)
 	}
 	return nil
 }

@@ -26,7 +26,11 @@ func (a *Account) Resume(o engine.Order, filled decimal.Decimal) {
 // not filled.
 func (a *Account) reconcile(ctx context.Context, bus *eventbus.Bus) error {
 	for _, o := range a.working() {
-		state, err := a.ask(ctx, o)
+		arrived := time.Time{}
+		if o.resumed { // by the time that this run has begun, no other process was there to send it
+			arrived = a.began.Add(orderWindow + time.Millisecond)
+		}
+		state, err := a.ask(ctx, o.Order, arrived)
 		switch {
 		case err != nil:
 			return err
@@ -75,13 +79,12 @@ func (a *Account) working() (orders []sentOrder) {
 	return orders
 }
 
-// ask returns nil for an order that the exchange does not know. An earlier run's may still be on its way, for as long as
-// orderWindow after this run has begun: by then no other process was there to send it.
-func (a *Account) ask(ctx context.Context, o sentOrder) (*wire.Order, error) {
+// ask returns nil for an order that the exchange does not know and that can no longer arrive, because arrived has passed.
+func (a *Account) ask(ctx context.Context, o engine.Order, arrived time.Time) (*wire.Order, error) {
 	for {
-		last := !o.resumed || time.Since(a.began) > orderWindow
+		last := !time.Now().Before(arrived)
 		var state wire.Order
-		err := client.Call(ctx, http.MethodGet, a.URL+"/api/v3/order", url.Values{"origClientOrderId": {a.clientID(o.Order)}}, &state)
+		err := client.Call(ctx, http.MethodGet, a.URL+"/api/v3/order", url.Values{"origClientOrderId": {a.clientID(o)}}, &state)
 		refused := client.AsRefusal(err)
 		switch {
 		case err == nil:
@@ -92,7 +95,7 @@ func (a *Account) ask(ctx context.Context, o sentOrder) (*wire.Order, error) {
 			return nil, nil
 		}
 		select {
-		case <-time.After(orderWindow - time.Since(a.began) + time.Millisecond):
+		case <-time.After(time.Until(arrived)):
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
