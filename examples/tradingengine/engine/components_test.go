@@ -103,7 +103,7 @@ func TestOrderManagerHasOneOrderAtATime(t *testing.T) {
 	_, ok = order(Sell)
 	require.False(t, ok, "an order is working")
 
-	require.NoError(t, m.onCancelled(t.Context(), nil, Cancellation{Order: o}))
+	require.NoError(t, m.onEnded(t.Context(), nil, Cancellation{Order: o}))
 	o, ok = order(Buy)
 	require.True(t, ok)
 	account := Account{Fill: Fill{Order: o, Partial: true}, Cash: d("500"), Position: d("150")}

@@ -8,9 +8,11 @@
 //	signal queue   Engine         TradingChanged         order manager
 //	               Strategy       SignalGenerated        order manager, which asks Risk
 //	order queue    order manager  OrderPlaced            Broker
+//	               order manager  OrderUpdate, of a veto order manager
 //	               Broker         OrderPartiallyFilled   Portfolio
 //	               Broker         OrderFilled            Portfolio
 //	               Broker         OrderUpdate            order manager
+//	               order manager  OrderEnded             order manager
 //	               Portfolio      PositionOpened         order manager
 //	               Portfolio      PositionClosed         order manager
 //
@@ -128,6 +130,7 @@ func (e *Engine) wire() {
 	hear(e, OrderPartiallyFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
 	hear(e, OrderFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
 	hear(e, OrderUpdate, e.orders, "onCancelled", e.orders.onCancelled)
+	hear(e, OrderEnded, e.orders, "onEnded", e.orders.onEnded)
 	hear(e, PositionOpened, e.orders, "onAccount", e.orders.onAccount)
 	hear(e, PositionClosed, e.orders, "onAccount", e.orders.onAccount)
 }
