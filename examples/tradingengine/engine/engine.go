@@ -8,10 +8,9 @@
 //	signal queue   Engine         TradingChanged         order manager
 //	               Strategy       SignalGenerated        order manager, which asks Risk
 //	order queue    order manager  OrderPlaced            Broker
-//	               order manager  OrderUpdate, of a veto order manager
 //	               Broker         OrderPartiallyFilled   Portfolio
 //	               Broker         OrderFilled            Portfolio
-//	               Broker         OrderUpdate            order manager
+//	               Broker         OrderUpdate            order manager, which publishes it of a veto
 //	               order manager  OrderEnded             order manager
 //	               Portfolio      PositionOpened         order manager
 //	               Portfolio      PositionClosed         order manager
@@ -25,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
@@ -91,8 +91,9 @@ type Engine struct {
 	config Config
 	bus    *eventbus.Bus
 	orders *orderManager
-	broker *eventbus.Subscription  // of its OnOrder
-	fail   context.CancelCauseFunc // ends the run; set before handlers run
+	broker *eventbus.Subscription                // of its OnOrder
+	fail   context.CancelCauseFunc               // ends the run; set before handlers run
+	failed atomic.Pointer[eventbus.HandlerError] // the first, which the run returns: it can come when the run is ending already
 }
 
 // New makes an engine of components, and wires them.
@@ -104,7 +105,10 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: lot %s, cash %s: both must be more than 0", c.Lot, c.Cash)
 	}
 	e := &Engine{config: c, orders: newOrderManager(c.Risk, c.Lot, c.Cash, c.Budget)}
-	failed := eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { e.fail(err) })
+	failed := eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) {
+		e.failed.CompareAndSwap(nil, err)
+		e.fail(err)
+	})
 	var err error
 	if e.bus, err = eventbus.New(append(slices.Clone(c.Options), failed)...); err != nil {
 		return nil, err

@@ -19,8 +19,8 @@ const (
 
 // Run trades until the feed or ctx ends. Then no new order is placed, a venue's working orders are cancelled, the
 // venue tells the end of each, and the bus is drained. No handler runs any more when Run returns. It returns the cause
-// of ctx's end if that came first, and a handler's failure, which ends the run: a result without that handler's part
-// would be wrong.
+// of ctx's end if that came first. A handler's failure ends the run, and is returned also when it comes after ctx's end: a
+// result without that handler's part would be wrong.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, e.fail = context.WithCancelCause(ctx)
 	defer e.fail(nil)
@@ -42,12 +42,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(whole, drainTimeout)
 	defer cancel()
 	err := errors.Join(left, e.bus.Shutdown(limit))
-	var failed *eventbus.HandlerError
-	switch {
-	case err != nil:
+	if failed := e.failed.Load(); failed != nil {
+		played = failed
+	}
+	if err != nil {
 		return errors.Join(played, err)
-	case errors.As(context.Cause(ctx), &failed):
-		return failed
 	}
 	return played
 }
@@ -64,7 +63,7 @@ func (e *Engine) Restore(ctx context.Context, answered func(context.Context, *ev
 	err := play(ctx, e.bus)
 	recorded.Unsubscribe()
 	e.connectBroker()
-	if failed := (*eventbus.HandlerError)(nil); errors.As(context.Cause(ctx), &failed) {
+	if failed := e.failed.Load(); failed != nil {
 		return failed
 	}
 	return err
