@@ -91,9 +91,10 @@ type Engine struct {
 	config Config
 	bus    *eventbus.Bus
 	orders *orderManager
-	broker *eventbus.Subscription                // of its OnOrder
+	broker *eventbus.Subscription                // of send
 	fail   context.CancelCauseFunc               // ends the run; set before handlers run
 	failed atomic.Pointer[eventbus.HandlerError] // the first, which the run returns: it can come when the run is ending already
+	ending atomic.Bool                           // a venue gets no order any more
 }
 
 // New makes an engine of components, and wires them.
@@ -140,7 +141,16 @@ func (e *Engine) wire() {
 }
 
 func (e *Engine) connectBroker() {
-	e.broker = hear(e, OrderPlaced, e.config.Broker, "OnOrder", e.config.Broker.OnOrder, e.config.Sending...)
+	e.broker = hear(e, OrderPlaced, e.config.Broker, "OnOrder", e.send, e.config.Sending...)
+}
+
+// send gives an order to the broker. When the run is ending or has failed, an order may still be in the queue: nobody would
+// cancel it at a venue.
+func (e *Engine) send(ctx context.Context, bus *eventbus.Bus, o Order) error {
+	if e.ending.Load() || e.failed.Load() != nil {
+		return OrderUpdate.Publish(ctx, bus, Cancellation{Order: o, Time: o.Time, Reason: "not sent: the run is ending"})
+	}
+	return e.config.Broker.OnOrder(ctx, bus, o)
 }
 
 // ask returns the handler that publishes what a strategy says.

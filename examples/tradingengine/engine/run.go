@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// drainTimeout is how long the handlers may take to end after the last event. They take microseconds, and an order
-	// that is on its way to a venue one round trip.
+	// drainTimeout is how long the handlers may take to end after the last event. They take microseconds.
 	drainTimeout = 5 * time.Second
-	// venueTimeout is how long a venue may take to tell that it has cancelled all orders.
-	venueTimeout = 5 * time.Second
+	// venueTimeout is how long a venue may take over the order that is on its way, and after that to tell that it has
+	// cancelled all orders. It is longer than a broker may try to send one.
+	venueTimeout = 10 * time.Second
 )
 
-// Run trades until the feed or ctx ends. Then no new order is placed, a venue's working orders are cancelled, the
+// Run trades until the feed or ctx ends. Then no order is placed or sent any more, a venue's working orders are cancelled, the
 // venue tells the end of each, and the bus is drained. No handler runs any more when Run returns. It returns the cause
 // of ctx's end if that came first. A handler's failure ends the run, and is returned also when it comes after ctx's end: a
 // result without that handler's part would be wrong.
@@ -94,27 +94,32 @@ func (e *Engine) runVenue(ctx context.Context, venue Venue) (leave func() error)
 	}
 }
 
-// cancelOrders returns when the venue has told the end of every order.
+// cancelOrders returns when the venue has told the end of every order. The venue is asked for that also when an order is stuck
+// on its way: the others work.
 func (e *Engine) cancelOrders(ctx context.Context, venue Venue) error {
-	ctx, cancel := context.WithTimeout(ctx, venueTimeout)
+	e.ending.Store(true)
+	limit, cancel := context.WithTimeout(ctx, venueTimeout)
 	defer cancel()
-	if err := TradingChanged.Publish(ctx, e.bus, Trading{}); err != nil {
-		return fmt.Errorf("engine: the end of trading: %w", err)
+	err := TradingChanged.Publish(limit, e.bus, Trading{})
+	if err == nil {
+		err = e.bus.Flush(limit)
 	}
-	if err := e.bus.Flush(ctx); err != nil { // an order may be on its way
-		return fmt.Errorf("engine: the orders on their way: %w", err)
+	if err != nil {
+		err = fmt.Errorf("engine: the end of trading, and an order on its way: %w", err)
 	}
 	if len(e.orders.atWork()) == 0 {
-		return nil
+		return err
 	}
-	if err := venue.CancelAll(ctx); err != nil {
-		return fmt.Errorf("engine: cancel all orders: %w", err)
+	limit, cancel = context.WithTimeout(ctx, venueTimeout)
+	defer cancel()
+	if failed := venue.CancelAll(limit); failed != nil {
+		return errors.Join(err, fmt.Errorf("engine: cancel all orders: %w", failed))
 	}
 	select {
 	case <-e.orders.rest():
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("engine: the venue has not told the end of %d orders within %v", len(e.orders.atWork()), venueTimeout)
+		return err
+	case <-limit.Done():
+		return errors.Join(err, fmt.Errorf("engine: the venue has not told the end of %d orders within %v", len(e.orders.atWork()), venueTimeout))
 	}
 }
 
