@@ -80,5 +80,8 @@ type Feed string
 // Run returns nil after the last record.
 func (f Feed) Run(ctx context.Context, bus *eventbus.Bus) error {
 	_, err := Replay(ctx, bus, string(f))
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return err
 }
