@@ -52,6 +52,9 @@ func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order
 	}
 	a.mu.Lock()
 	a.mu.orders.Resent += tries - 1
+	if err == nil {
+		a.mu.onWay = ""
+	}
 	if refused != nil {
 		a.mu.orders.Rejected++
 	}
@@ -82,7 +85,8 @@ func (a *Account) prepare(o engine.Order) (query url.Values) {
 	if !known || quantity.IsZero() {
 		return nil
 	}
-	a.mu.sent[a.clientID(o)] = sentOrder{Order: o}
+	a.mu.onWay = a.clientID(o)
+	a.mu.sent[a.mu.onWay] = sentOrder{Order: o}
 	a.mu.orders.Sent++
 	return url.Values{"symbol": {o.Symbol}, "side": {string(o.Side)}, "quantity": {quantity.String()}, "price": {price.String()},
 		"newClientOrderId": {a.clientID(o)}, "recvWindow": {strconv.FormatInt(orderWindow.Milliseconds(), 10)}}

@@ -25,7 +25,8 @@ func (a *Account) Resume(o engine.Order, filled decimal.Decimal) {
 // works is cancelled: its limit is of a market that nobody has watched since, and the strategy decides anew about what was
 // not filled.
 func (a *Account) reconcile(ctx context.Context, bus *eventbus.Bus) error {
-	for _, o := range a.working() {
+	orders, onWay := a.working()
+	for _, o := range orders {
 		arrived := time.Time{}
 		if o.resumed { // by the time that this run has begun, no other process was there to send it
 			arrived = a.began.Add(orderWindow + time.Millisecond)
@@ -34,14 +35,14 @@ func (a *Account) reconcile(ctx context.Context, bus *eventbus.Bus) error {
 		switch {
 		case err != nil:
 			return err
-		case state == nil && o.resumed:
-			if err := a.refused(ctx, bus, o.Order, "it never arrived: the exchange does not know it"); err != nil {
+		case state == nil && a.clientID(o.Order) == onWay: // OnOrder will hear whether it has arrived
+			continue
+		case state == nil:
+			if err := a.refused(ctx, bus, o.Order, "the exchange does not know it"); err != nil {
 				return err
 			}
 			o.ended = true
 			a.remember(o)
-			continue
-		case state == nil: // OnOrder is at it, and will hear whether it has arrived
 			continue
 		}
 		for _, r := range state.Reports {
@@ -67,7 +68,8 @@ func (a *Account) cancel(ctx context.Context, o sentOrder) error {
 	return err
 }
 
-func (a *Account) working() (orders []sentOrder) {
+// working returns the client id of the order that is on its way, too.
+func (a *Account) working() (orders []sentOrder, onWay string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, o := range a.mu.sent {
@@ -76,7 +78,7 @@ func (a *Account) working() (orders []sentOrder) {
 		}
 	}
 	slices.SortFunc(orders, func(a, b sentOrder) int { return a.ID - b.ID })
-	return orders
+	return orders, a.mu.onWay
 }
 
 // ask returns nil for an order that the exchange does not know and that can no longer arrive, because arrived has passed.
