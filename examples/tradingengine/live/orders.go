@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -105,9 +106,13 @@ func (a *Account) refused(ctx context.Context, bus *eventbus.Bus, o engine.Order
 	return engine.OrderUpdate.Publish(ctx, bus, engine.Cancellation{Order: o, Time: o.Time, Reason: reason})
 }
 
-// CancelAll asks for the end of all working orders.
-func (a *Account) CancelAll(ctx context.Context) error {
-	return client.Retry(ctx, sendTimeout, func() error { return client.Call(ctx, http.MethodDelete, a.URL+"/api/v3/openOrders", nil, nil) })
+// CancelAll asks for the end of the orders that work, one after the other: others may trade on the same account.
+func (a *Account) CancelAll(ctx context.Context) (err error) {
+	orders, _ := a.working()
+	for _, o := range orders {
+		err = errors.Join(err, client.Retry(ctx, sendTimeout, func() error { return a.cancel(ctx, o) }))
+	}
+	return err
 }
 
 // Orders is what became of the orders that this run has sent.

@@ -149,3 +149,18 @@ func TestAccountGoesOnWithAnExchangeThatBeginsAnew(t *testing.T) {
 	require.Greater(t, int64(a.ledger.Books().Fills), before.Load()+1)
 	require.Empty(t, a.engine.Working())
 }
+
+func TestCancelAllLeavesTheOrdersOfOthersAlone(t *testing.T) {
+	m := &memory{cancelled: make(chan string, 9)}
+	account := live.NewAccount(serve(t, m), "test", decimal.One, quiet)
+	for id := 1; id <= 2; id++ {
+		account.Resume(engine.Order{ID: id}, decimal.Zero)
+	}
+	require.NoError(t, account.CancelAll(t.Context()))
+	close(m.cancelled)
+	var cancelled []string
+	for id := range m.cancelled {
+		cancelled = append(cancelled, id)
+	}
+	require.Equal(t, []string{"test-1", "test-2"}, cancelled)
+}
