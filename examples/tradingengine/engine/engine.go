@@ -37,6 +37,8 @@ type Feed interface {
 }
 
 // A Strategy hears CandleClosed, and what it says is published as SignalGenerated. Only the processor of the data queue calls it.
+// A signal that leads to no order, or to one that is refused or cancelled, is lost: a strategy that speaks only once of a way
+// out, such as Crossover, stays in until its next one.
 type Strategy interface {
 	OnClose(c Candle) (side Side, ok bool)
 }
@@ -62,7 +64,8 @@ type Portfolio interface {
 }
 
 // A Venue is a Broker at an exchange. Run publishes what the exchange tells of orders, until ctx ends; an error ends the engine.
-// CancelAll asks for the end of all working orders, which Run then tells of.
+// CancelAll asks for the end of all working orders, which Run then tells of; it is called when the engine's run ends. Before
+// that the engine neither cancels nor re-prices an order, however long it works, and ignores the signals of its symbol.
 type Venue interface {
 	Broker
 	Run(ctx context.Context, bus *eventbus.Bus) error

@@ -22,8 +22,8 @@ func (a *Account) Resume(o engine.Order, filled decimal.Decimal) {
 }
 
 // reconcile asks about each order that works, and tells what the bus does not know of it. One of an earlier run that still
-// works is cancelled: its limit is of a market that nobody has watched since, and the strategy decides anew about what was
-// not filled.
+// works is cancelled: its limit is of a market that nobody has watched since. What was not filled of it waits for the
+// strategy's next signal.
 func (a *Account) reconcile(ctx context.Context, bus *eventbus.Bus) error {
 	orders, onWay := a.working()
 	for _, o := range orders {
