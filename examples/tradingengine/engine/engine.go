@@ -174,7 +174,8 @@ func hear[T any](e *Engine, topic eventbus.Topic[T], component any, method strin
 	return topic.Subscribe(e.bus, handle, append([]eventbus.SubscribeOption{eventbus.WithName(fmt.Sprintf("%T.%s", component, method))}, opts...)...)
 }
 
-// Bus is what the components talk on. Whoever else wants to hear something subscribes to it before Run.
+// Bus is what the components talk on. Whoever else wants to hear something subscribes to it before Run, and
+// after Restore unless it wants to hear the recorded history as well.
 func (e *Engine) Bus() *eventbus.Bus { return e.bus }
 
 // Counts says what came of the signals. Call it when Run has returned.

@@ -53,7 +53,9 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Restore brings the components to where a recorded run has left them, before Run: play steps the bus through what came from
 // outside in that run. In the broker's place, answered hears the orders that the components place once more, and publishes
-// what the broker published in its handler then; nothing is sent. A handler's failure is returned.
+// what the broker published in its handler then; nothing is sent. So it is for a Venue, which publishes from Run or OnOrder: what
+// a broker publishes from OnOpening, such as PaperBroker, is missing. Whoever has subscribed before Restore hears the whole
+// history again. A handler's failure is returned.
 func (e *Engine) Restore(ctx context.Context, answered func(context.Context, *eventbus.Bus, Order) error,
 	play func(context.Context, *eventbus.Bus) error) error {
 	ctx, e.fail = context.WithCancelCause(ctx)

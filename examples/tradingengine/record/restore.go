@@ -46,6 +46,9 @@ type Restored struct {
 // Restore brings an engine to where the runs in the journal at path have left it. Its components must be those of then: an
 // order that they place otherwise than it was recorded is an error. What they place without a record, behind the last that
 // was written before a kill, was never sent, because a broker behind Journal.Before sends nothing that is not on the disk.
+//
+// Restore refuses the journal of an engine with several strategies if TradingChanged was published between the signals of two
+// of them at one candle: in the replay it comes behind both.
 func Restore(ctx context.Context, e *engine.Engine, path string, clock *Clock) (r Restored, err error) {
 	h := history{placed: map[int]string{}, answers: map[int]engine.Cancellation{}, filled: map[int]decimal.Decimal{}}
 	if err := h.read(path); err != nil {
