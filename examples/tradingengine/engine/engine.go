@@ -84,9 +84,9 @@ type Config struct {
 	Lot    decimal.Decimal // orders are for multiples of it
 	Budget decimal.Decimal // what one purchase may cost at most; 0: all the cash
 
-	Stepped bool // no processors: the feed runs the handlers, with RunUntilIdle
-	Options []eventbus.Option
-	Sending []eventbus.SubscribeOption // of the broker's OnOrder, such as a middleware that keeps a record
+	Stepped       bool // no processors: the feed runs the handlers, with RunUntilIdle
+	Options       []eventbus.Option
+	BrokerOptions []eventbus.SubscribeOption // of the handler that calls OnOrder, such as a middleware that keeps a record
 }
 
 // Engine is a trading system. Run it once.
@@ -144,7 +144,7 @@ func (e *Engine) wire() {
 }
 
 func (e *Engine) connectBroker() {
-	e.broker = hear(e, OrderPlaced, e.config.Broker, "OnOrder", e.send, e.config.Sending...)
+	e.broker = hear(e, OrderPlaced, e.config.Broker, "OnOrder", e.send, e.config.BrokerOptions...)
 }
 
 // send gives an order to the broker. When the run is ending or has failed, an order may still be in the queue: nobody would
