@@ -66,7 +66,7 @@ func record(path string) {
 	if err := filled.Publish(context.Background(), bus, "1 BUY BTC"); err != nil { // the exchange tells
 		log.Fatal(err)
 	}
-	shutdown(bus)
+	shutdown(bus) // as if it had been killed here: the end of the second order is not told
 	if err := day.Close(); err != nil {
 		log.Fatal(err)
 	}
