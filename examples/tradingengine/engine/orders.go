@@ -125,9 +125,6 @@ func (m *orderManager) onEnded(_ context.Context, _ *eventbus.Bus, c Cancellatio
 }
 
 func (m *orderManager) endLocked(o Order) {
-	if _, working := m.working[o.Symbol]; !working {
-		return
-	}
 	delete(m.working, o.Symbol)
 	m.restLocked()
 }

@@ -80,13 +80,12 @@ func (e *Engine) runVenue(ctx context.Context, venue Venue) (leave func() error)
 		return func() error { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
-		err := venue.Run(ctx, e.bus)
-		if err != nil && ctx.Err() == nil {
+		defer close(ended)
+		if err := venue.Run(ctx, e.bus); err != nil && ctx.Err() == nil {
 			e.fail(fmt.Errorf("engine: the venue: %w", err))
 		}
-		ended <- err
 	}()
 	return func() error {
 		err := e.cancelOrders(ctx, venue)
@@ -102,10 +101,7 @@ func (e *Engine) cancelOrders(ctx context.Context, venue Venue) error {
 	e.ending.Store(true)
 	limit, cancel := context.WithTimeout(ctx, venueTimeout)
 	defer cancel()
-	err := TradingChanged.Publish(limit, e.bus, Trading{})
-	if err == nil {
-		err = e.bus.Flush(limit)
-	}
+	err := errors.Join(TradingChanged.Publish(limit, e.bus, Trading{}), e.bus.Flush(limit))
 	if err != nil {
 		err = fmt.Errorf("engine: the end of trading, and an order on its way: %w", err)
 	}

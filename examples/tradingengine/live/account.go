@@ -29,8 +29,7 @@ type Account struct {
 	Lot  decimal.Decimal // orders are for multiples of it
 	Log  *slog.Logger
 
-	heard int       // the sequence of the last report, 0 if that is not known; only Run's goroutine touches it
-	began time.Time // when Run did
+	heard int // the sequence of the last report, 0 if that is not known; only Run's goroutine touches it
 
 	// Orders come on the order queue, quotes on the data queue and reports on a goroutine of Run: mu keeps them apart.
 	// It is not held during a call or a publish.
@@ -48,7 +47,8 @@ type sentOrder struct {
 	engine.Order
 	filled  decimal.Decimal // so far
 	ended   bool
-	resumed bool // an earlier run sent it, or was about to
+	resumed bool      // an earlier run sent it, or was about to
+	arrived time.Time // by then it has arrived or never will, where no answer told
 }
 
 // NewAccount does not connect.
@@ -72,7 +72,6 @@ func (a *Account) OnOpening(context.Context, *eventbus.Bus, engine.Opening) erro
 // Run hears the user stream until ctx ends. A new connection goes on after the last report that was heard. An exchange that has
 // begun anew is recognized by having told fewer, and an order that it does not know has ended.
 func (a *Account) Run(ctx context.Context, bus *eventbus.Bus) error {
-	a.began = time.Now()
 	return client.Again(ctx, a.Log, "user stream", func() (bool, error) {
 		before := a.heard
 		err := a.connect(ctx, bus)

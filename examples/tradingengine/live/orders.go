@@ -22,6 +22,9 @@ import (
 // two clocks agree.
 const orderWindow = client.Timeout
 
+// lastArrival is when an order that was sent at a time is late. Times travel in whole milliseconds.
+func lastArrival(sent time.Time) time.Time { return sent.Add(orderWindow + time.Millisecond) }
+
 // OnOrder returns when the exchange has answered, so that an order is known there before the next is sent. A refusal is an
 // answer to one try alone: an earlier one, of which no answer came, may have arrived, or may do so yet. So the exchange is
 // asked about the order then, and one that it knows works on.
@@ -30,21 +33,21 @@ func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order
 	if query == nil {
 		return a.refused(ctx, bus, o, "there is no quote yet, or the budget does not cover a lot at it")
 	}
-	tries, arrived := 0, time.Time{} // by arrived, each try without an answer has arrived or never will
+	sent, tries := sentOrder{Order: o}, 0
 	err := client.Retry(ctx, sendTimeout, func() error {
 		tries++
-		sent := time.Now()
-		query.Set("timestamp", strconv.FormatInt(wire.Millis(sent), 10))
+		now := time.Now()
+		query.Set("timestamp", strconv.FormatInt(wire.Millis(now), 10))
 		err := client.Call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
 		if client.AsRefusal(err) == nil {
-			arrived = sent.Add(orderWindow + time.Millisecond) // times travel in whole milliseconds
+			sent.arrived = lastArrival(now)
 		}
 		return err
 	})
 	refused := client.AsRefusal(err)
 	if refused != nil {
 		err = client.Retry(ctx, sendTimeout, func() error {
-			state, err := a.ask(ctx, o, arrived)
+			state, err := a.ask(ctx, sent)
 			if state != nil {
 				refused = nil
 			}
@@ -64,7 +67,6 @@ func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order
 	case err != nil:
 		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", a.clientID(o), err)
 	case refused != nil:
-		a.remember(sentOrder{Order: o, ended: true})
 		return a.refused(ctx, bus, o, refused.Message)
 	}
 	return nil
@@ -102,7 +104,9 @@ func (a *Account) remember(o sentOrder) {
 	a.mu.sent[a.clientID(o.Order)] = o
 }
 
+// refused tells that an order has ended without having been at the exchange, or is unknown there.
 func (a *Account) refused(ctx context.Context, bus *eventbus.Bus, o engine.Order, reason string) error {
+	a.remember(sentOrder{Order: o, ended: true})
 	return engine.OrderUpdate.Publish(ctx, bus, engine.Cancellation{Order: o, Time: o.Time, Reason: reason})
 }
 

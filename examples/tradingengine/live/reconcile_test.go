@@ -81,6 +81,7 @@ func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
 	}
 	account := live.NewAccount(serve(t, m), "test", decimal.One, quiet)
 	order := func(id int) engine.Order { return engine.Order{ID: id, Quantity: d("10")} }
+	began := time.Now()
 	account.Resume(order(1), d("4"))
 	for id := 2; id <= 4; id++ {
 		account.Resume(order(id), decimal.Zero)
@@ -89,7 +90,6 @@ func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
 	rec := eventbustest.NewRecorder(t, bus).Within(10 * time.Second)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	began := time.Now()
 	go func() { ended <- account.Run(ctx, bus) }()
 	fill := func(kind eventbus.EventType, id int, quantity string) {
 		rec.Expect(t, eventbustest.PayloadFunc(kind, quantity, func(f engine.Fill) bool {

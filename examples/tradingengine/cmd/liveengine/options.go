@@ -34,11 +34,9 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	flags.IntVar(&o.Fast, "fast", 3, "candles in the fast moving average")
 	flags.IntVar(&o.Slow, "slow", 8, "candles in the slow moving average")
 	flags.Int64Var(&o.Least, "least", 90_000, "buy nothing when the equity after the last fill is below this `amount`, of 100,000 at the start")
-	flags.StringVar(&o.journal, "journal", "", "record all events in `file`, and go on where the last run in it has ended, however it did: the file and the time to read it grow with each run. "+
-		"An engine that is killed without a journal leaves its orders at the exchange, and the next run knows nothing of them")
+	flags.StringVar(&o.journal, "journal", "", "record all events in `file` and go on where the last run in it has ended; the file and the time to read it grow; without one a killed engine leaves its orders at the exchange")
 	flags.StringVar(&o.address, "http", "", "serve a live page of the bus, metrics and profiles at this `address`, such as 127.0.0.1:8080")
-	o.log = slog.LevelWarn
-	flags.TextVar(&o.log, "log", o.log, "log from this `level` up: debug, info, warn or error")
+	flags.TextVar(&o.log, "log", slog.LevelWarn, "log from this `level` up: debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
