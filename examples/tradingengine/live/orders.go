@@ -111,6 +111,7 @@ func (a *Account) refused(ctx context.Context, bus *eventbus.Bus, o engine.Order
 }
 
 // CancelAll asks for the end of the orders that work, one after the other: others may trade on the same account.
+// An order that got no answer at all can arrive behind it, until its window is over: OnOrder's error says that its fate is not known.
 func (a *Account) CancelAll(ctx context.Context) (err error) {
 	orders, _ := a.working()
 	for _, o := range orders {
