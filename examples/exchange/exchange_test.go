@@ -215,6 +215,7 @@ func TestHandlerRefusesAndSaysWhy(t *testing.T) {
 		{"GET", "/api/v3/klines", url.Values{"symbol": {"A"}}, 400, "startTime in milliseconds"},
 		{"GET", "/api/v3/klines", url.Values{"symbol": {"A"}, "startTime": {"0"}}, 200, "[]"},
 		{"GET", "/ws/user", url.Values{"after": {"-1"}}, 400, "after: want the sequence"},
+		{"GET", "/ws/user", url.Values{"after": {"1"}}, 400, "after: want the sequence of a report that was told"},
 		{"GET", "/api/v3/order", url.Values{"origClientOrderId": {"x"}}, 400, `{"code":-2013,"msg":"there is no order \"x\""}`},
 		{"POST", "/api/v3/order", url.Values{"symbol": {"A"}, "side": {"BUY"}, "newClientOrderId": {"x"}, "quantity": {"1"}, "price": {"0.1"}, "timestamp": {"now"}}, 400, "timestamp, recvWindow: want milliseconds"},
 		{"DELETE", "/api/v3/openOrders", nil, 200, ""},

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -69,15 +70,12 @@ func (e *Exchange) serveStream(w http.ResponseWriter, r *http.Request) {
 
 func (e *Exchange) serveUser(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
-	after := len(e.mu.book.reports) // before the client knows that it is connected: what it asks from then on is no older
+	told := len(e.mu.book.reports) // before the client knows that it is connected: what it asks from then on is no older
 	e.mu.Unlock()
-	if text := r.FormValue("after"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			refuse(w, &wire.Error{Code: -1100, Message: "after: want the sequence of the last report that is known, or 0"})
-			return
-		}
-		after = n
+	after, err := strconv.Atoi(cmp.Or(r.FormValue("after"), strconv.Itoa(told)))
+	if err != nil || after < 0 || after > told { // a client that has heard more has heard it of another exchange
+		refuse(w, &wire.Error{Code: -1100, Message: "after: want the sequence of a report that was told, or 0"})
+		return
 	}
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {

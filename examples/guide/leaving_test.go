@@ -22,8 +22,10 @@ func newTrader(send func(context.Context, string) error, opts ...eventbus.Subscr
 	if err != nil {
 		log.Fatal(err)
 	}
+	orders := 0
 	candleClosed.Subscribe(bus, func(ctx context.Context, c Candle) error {
-		return order.Publish(ctx, bus, "BUY "+c.Symbol)
+		orders++ // no two orders are the same text
+		return order.Publish(ctx, bus, fmt.Sprintf("%d BUY %s", orders, c.Symbol))
 	})
 	order.Subscribe(bus, send, opts...)
 	return bus
@@ -39,11 +41,11 @@ func Example_step12LeavingTheProcess() {
 	record(path)
 	restart(path)
 	// Output:
-	// sent: BUY BTC
-	// sent: BUY ETH
-	// ask the exchange about BUY ETH
-	// placed again: BUY BTC
-	// placed again: BUY ETH
+	// sent: 1 BUY BTC
+	// sent: 2 BUY ETH
+	// ask the exchange about 2 BUY ETH
+	// placed again: 1 BUY BTC
+	// placed again: 2 BUY ETH
 	// from outside: 3 in another order than recorded: 0
 }
 
@@ -61,17 +63,17 @@ func record(path string) {
 	start(bus)
 	publish(bus, Candle{"BTC", 10})
 	publish(bus, Candle{"ETH", 5})
-	if err := filled.Publish(context.Background(), bus, "BUY BTC"); err != nil { // the exchange tells
+	if err := filled.Publish(context.Background(), bus, "1 BUY BTC"); err != nil { // the exchange tells
 		log.Fatal(err)
 	}
-	shutdown(bus)
+	shutdown(bus) // as if it had been killed here: the end of the second order is not told
 	if err := day.Close(); err != nil {
 		log.Fatal(err)
 	}
 }
 
 func restart(path string) {
-	id := func(order string) string { return order }
+	id := func(order string) string { return order } // it begins with a number
 	open, err := journal.Pending(path, journal.By(order, id), journal.By(filled, id))
 	if err != nil {
 		log.Fatal(err)

@@ -150,7 +150,7 @@ func requireSameAsBacktest(t *testing.T, text string, fast, slow int, lot, cash 
 	require.Len(t, got.Queues, 3)
 	require.EqualValues(t, 2*len(rows)+1, got.Queues[0].Handled)
 	require.EqualValues(t, want.signals, got.Queues[1].Handled)
-	require.EqualValues(t, want.orders+2*want.fills+want.cancelled, got.Queues[2].Handled)
+	require.EqualValues(t, want.orders+2*(want.fills+want.cancelled), got.Queues[2].Handled)
 	return want
 }
 

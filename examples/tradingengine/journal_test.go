@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -97,8 +98,8 @@ func TestReplayOfAnInterruptedRunIsItsReport(t *testing.T) {
 	require.Equal(t, want.String(), got)
 	require.Contains(t, got, `"interrupted": true`)
 
-	cancelled, end := context.WithCancel(t.Context())
-	end()
+	cancelled, end := context.WithCancelCause(t.Context())
+	end(errors.New("interrupt signal received")) // as signal.NotifyContext does
 	status, got, _ = program(t, cancelled, "-replay", journal, "-json")
 	require.Equal(t, exitInterrupted, status, "this replay was")
 	require.Contains(t, got, `"interrupted": true`)

@@ -37,7 +37,7 @@ type parameters struct {
 	Slow     int             `json:"slow"`
 	Lot      decimal.Decimal `json:"lot"`
 	Cash     decimal.Decimal `json:"cash"`
-	Least    decimal.Decimal `json:"least"`  // equity below which nothing is bought; 0: none
+	Least    decimal.Decimal `json:"least"`  // equity after the last fill below which nothing is bought; 0: none
 	Symbol   string          `json:"symbol"` // as -symbol says; empty without
 }
 
@@ -85,7 +85,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		"trade `how`: crossover, of a fast and a slow moving average; breakout, in above the last slow closes and out below the last fast")
 	flags.IntVar(&o.Fast, "fast", 50, "candles in the fast moving average, or for the way out")
 	flags.IntVar(&o.Slow, "slow", 200, "candles in the slow moving average, or for the way in")
-	flags.TextVar(&o.Least, "least", decimal.Zero, "buy nothing when the equity is below this `amount`")
+	flags.TextVar(&o.Least, "least", decimal.Zero, "buy nothing when the equity after the last fill is below this `amount`")
 	flags.TextVar(&o.Lot, "lot", decimal.MustParse("1"), "trade multiples of this `quantity`")
 	flags.TextVar(&o.Cash, "cash", decimal.MustParse("100000"), "start with this `amount` of cash")
 	flags.BoolVar(&o.json, "json", false, "print the report as one JSON object")

@@ -35,7 +35,7 @@ func (s *session) report() *report {
 		Ending:      s.ending,
 		Books:       s.ledger.Books(),
 		Counts:      s.engine.Counts(),
-		open:        s.broker.Open(),
+		open:        s.engine.Working(),
 		finalEquity: s.ledger.Equity(),
 		stats:       s.engine.Bus().Stats(),
 	}

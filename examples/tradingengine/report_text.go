@@ -21,11 +21,8 @@ func (r *report) writeText(w io.Writer) error {
 	r.writeSummary(out)
 	r.writeTrades(out)
 	fmt.Fprintf(out, "\nBus\n\n%s\n", strings.TrimRight(r.stats.String(), "\n"))
-	seconds := r.Took.Seconds()
-	perSecond := decimal.Zero
-	if seconds > 0 {
-		perSecond = decimal.MustFromUint64(uint64(float64(r.events())/seconds), 0)
-	}
+	seconds := max(r.Took, 1).Seconds()
+	perSecond := decimal.MustFromUint64(uint64(float64(r.events())/seconds), 0)
 	fmt.Fprintf(out, "\n%s events in %.3f s: %s events a second\n", amount.Group(fmt.Sprint(r.events())), seconds, amount.Group(perSecond.String()))
 	_, err := w.Write(out.Bytes())
 	return err

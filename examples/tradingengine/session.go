@@ -15,7 +15,6 @@ import (
 type session struct {
 	options options
 	engine  *engine.Engine
-	broker  *engine.PaperBroker
 	ledger  *engine.Ledger
 	chart   *chart // nil when nothing is to be drawn
 	ending  engine.Ending
@@ -23,16 +22,16 @@ type session struct {
 
 // newSession is where the components are chosen. To trade with others, put them in here.
 func newSession(o options, feed engine.Feed, logger *slog.Logger) (*session, error) {
-	s := &session{options: o, broker: engine.NewPaperBroker(o.Lot)}
+	ends := tradesShown
 	if o.json {
-		s.ledger = engine.NewLedger(o.Cash, 0)
-	} else {
-		s.ledger = engine.NewLedger(o.Cash, tradesShown)
+		ends = 0
 	}
+	s := &session{options: o, ledger: engine.NewLedger(o.Cash, ends)}
 	c := engine.Config{
 		Feed:       feed,
 		Strategies: []engine.Strategy{engine.NewCrossover(o.Fast, o.Slow)},
-		Broker:     s.broker,
+		Broker:     engine.NewPaperBroker(o.Lot),
+		Risk:       []engine.Risk{engine.LossLimit{Least: o.Least}},
 		Portfolio:  s.ledger,
 		Cash:       o.Cash,
 		Lot:        o.Lot,
@@ -41,9 +40,6 @@ func newSession(o options, feed engine.Feed, logger *slog.Logger) (*session, err
 	}
 	if o.Strategy == breakout {
 		c.Strategies = []engine.Strategy{engine.NewBreakout(o.Slow, o.Fast)}
-	}
-	if o.Least.IsPos() {
-		c.Risk = append(c.Risk, engine.LossLimit{Least: o.Least})
 	}
 	if o.mode == single {
 		c.Options = append(c.Options, eventbus.WithSingleThread())

@@ -1,6 +1,10 @@
 package engine
 
-import decimal "github.com/quagmt/udecimal"
+import (
+	"slices"
+
+	decimal "github.com/quagmt/udecimal"
+)
 
 // Breakout is a Strategy on closes beyond all of the last ones.
 type Breakout struct {
@@ -20,25 +24,14 @@ func (s *Breakout) OnClose(c Candle) (side Side, ok bool) {
 	case s.beyond(s.exit, c.Close.LessThan):
 		side, ok = Sell, true
 	}
-	if len(s.closes) == max(s.entry, s.exit) {
-		copy(s.closes, s.closes[1:])
-		s.closes = s.closes[:len(s.closes)-1]
-	}
 	s.closes = append(s.closes, c.Close)
+	s.closes = s.closes[max(0, len(s.closes)-max(s.entry, s.exit)):]
 	return side, ok
 }
 
 // beyond says whether there are n closes and all of them are passed.
 func (s *Breakout) beyond(n int, passed func(decimal.Decimal) bool) bool {
-	if len(s.closes) < n {
-		return false
-	}
-	for _, c := range s.closes[len(s.closes)-n:] {
-		if !passed(c) {
-			return false
-		}
-	}
-	return true
+	return len(s.closes) >= n && !slices.ContainsFunc(s.closes[len(s.closes)-n:], func(c decimal.Decimal) bool { return !passed(c) })
 }
 
 // PerSymbol is a Strategy that keeps one of its own for each symbol.
@@ -49,13 +42,11 @@ type PerSymbol struct {
 
 // OnClose asks the symbol's strategy.
 func (p *PerSymbol) OnClose(c Candle) (side Side, ok bool) {
-	s, found := p.byName[c.Symbol]
-	if !found {
-		if p.byName == nil {
-			p.byName = map[string]Strategy{}
-		}
-		s = p.New()
-		p.byName[c.Symbol] = s
+	if p.byName == nil {
+		p.byName = map[string]Strategy{}
 	}
-	return s.OnClose(c)
+	if p.byName[c.Symbol] == nil {
+		p.byName[c.Symbol] = p.New()
+	}
+	return p.byName[c.Symbol].OnClose(c)
 }

@@ -103,7 +103,7 @@ func TestOrderManagerHasOneOrderAtATime(t *testing.T) {
 	_, ok = order(Sell)
 	require.False(t, ok, "an order is working")
 
-	require.NoError(t, m.onCancelled(t.Context(), nil, Cancellation{Order: o}))
+	require.NoError(t, m.onEnded(t.Context(), nil, Cancellation{Order: o}))
 	o, ok = order(Buy)
 	require.True(t, ok)
 	account := Account{Fill: Fill{Order: o, Partial: true}, Cash: d("500"), Position: d("150")}
@@ -157,9 +157,9 @@ func TestPaperBrokerFillsAtTheOpenWhatTheBudgetCovers(t *testing.T) {
 			opening := Opening{Time: time.Unix(7, 0), Price: d(c.open)}
 			require.NoError(t, b.OnOrder(t.Context(), bus, order))
 			require.NoError(t, b.OnOpening(t.Context(), bus, Opening{Symbol: "other", Price: d("1")}))
-			require.Len(t, b.Open(), 1)
+			require.Len(t, b.open, 1)
 			require.NoError(t, b.OnOpening(t.Context(), bus, opening))
-			require.Empty(t, b.Open())
+			require.Empty(t, b.open)
 			_, err := bus.RunUntilIdle(t.Context())
 			require.NoError(t, err)
 			if c.want == "" {

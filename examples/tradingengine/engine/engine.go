@@ -10,7 +10,8 @@
 //	order queue    order manager  OrderPlaced            Broker
 //	               Broker         OrderPartiallyFilled   Portfolio
 //	               Broker         OrderFilled            Portfolio
-//	               Broker         OrderUpdate            order manager
+//	               Broker         OrderUpdate            order manager, which publishes it of a veto
+//	               order manager  OrderEnded             order manager
 //	               Portfolio      PositionOpened         order manager
 //	               Portfolio      PositionClosed         order manager
 //
@@ -23,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus"
 	decimal "github.com/quagmt/udecimal"
@@ -35,6 +37,8 @@ type Feed interface {
 }
 
 // A Strategy hears CandleClosed, and what it says is published as SignalGenerated. Only the processor of the data queue calls it.
+// A signal that leads to no order, or to one that is refused or cancelled, is lost: a strategy that speaks only once of a way
+// out, such as Crossover, stays in until its next one.
 type Strategy interface {
 	OnClose(c Candle) (side Side, ok bool)
 }
@@ -60,7 +64,8 @@ type Portfolio interface {
 }
 
 // A Venue is a Broker at an exchange. Run publishes what the exchange tells of orders, until ctx ends; an error ends the engine.
-// CancelAll asks for the end of all working orders, which Run then tells of.
+// CancelAll asks for the end of all working orders, which Run then tells of; it is called when the engine's run ends. Before
+// that the engine neither cancels nor re-prices an order, however long it works, and ignores the signals of its symbol.
 type Venue interface {
 	Broker
 	Run(ctx context.Context, bus *eventbus.Bus) error
@@ -79,9 +84,9 @@ type Config struct {
 	Lot    decimal.Decimal // orders are for multiples of it
 	Budget decimal.Decimal // what one purchase may cost at most; 0: all the cash
 
-	Stepped bool // no processors: the feed runs the handlers, with RunUntilIdle
-	Options []eventbus.Option
-	Sending []eventbus.SubscribeOption // of the broker's OnOrder, such as a middleware that keeps a record
+	Stepped       bool // no processors: the feed runs the handlers, with RunUntilIdle
+	Options       []eventbus.Option
+	BrokerOptions []eventbus.SubscribeOption // of the handler that calls OnOrder, such as a middleware that keeps a record
 }
 
 // Engine is a trading system. Run it once.
@@ -89,8 +94,10 @@ type Engine struct {
 	config Config
 	bus    *eventbus.Bus
 	orders *orderManager
-	broker *eventbus.Subscription  // of its OnOrder
-	fail   context.CancelCauseFunc // ends the run; set before handlers run
+	broker *eventbus.Subscription                // of send
+	fail   context.CancelCauseFunc               // ends the run; set before handlers run
+	failed atomic.Pointer[eventbus.HandlerError] // the first, which the run returns: it can come when the run is ending already
+	ending atomic.Bool                           // a venue gets no order any more
 }
 
 // New makes an engine of components, and wires them.
@@ -102,7 +109,10 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: lot %s, cash %s: both must be more than 0", c.Lot, c.Cash)
 	}
 	e := &Engine{config: c, orders: newOrderManager(c.Risk, c.Lot, c.Cash, c.Budget)}
-	failed := eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) { e.fail(err) })
+	failed := eventbus.WithErrorHandler(func(_ context.Context, err *eventbus.HandlerError) {
+		e.failed.CompareAndSwap(nil, err)
+		e.fail(err)
+	})
 	var err error
 	if e.bus, err = eventbus.New(append(slices.Clone(c.Options), failed)...); err != nil {
 		return nil, err
@@ -128,12 +138,22 @@ func (e *Engine) wire() {
 	hear(e, OrderPartiallyFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
 	hear(e, OrderFilled, c.Portfolio, "OnFill", c.Portfolio.OnFill)
 	hear(e, OrderUpdate, e.orders, "onCancelled", e.orders.onCancelled)
+	hear(e, OrderEnded, e.orders, "onEnded", e.orders.onEnded)
 	hear(e, PositionOpened, e.orders, "onAccount", e.orders.onAccount)
 	hear(e, PositionClosed, e.orders, "onAccount", e.orders.onAccount)
 }
 
 func (e *Engine) connectBroker() {
-	e.broker = hear(e, OrderPlaced, e.config.Broker, "OnOrder", e.config.Broker.OnOrder, e.config.Sending...)
+	e.broker = hear(e, OrderPlaced, e.config.Broker, "OnOrder", e.send, e.config.BrokerOptions...)
+}
+
+// send gives an order to the broker. When the run is ending or has failed, an order may still be in the queue: nobody would
+// cancel it at a venue.
+func (e *Engine) send(ctx context.Context, bus *eventbus.Bus, o Order) error {
+	if e.ending.Load() || e.failed.Load() != nil {
+		return OrderUpdate.Publish(ctx, bus, Cancellation{Order: o, Time: o.Time, Reason: "not sent: the run is ending"})
+	}
+	return e.config.Broker.OnOrder(ctx, bus, o)
 }
 
 // ask returns the handler that publishes what a strategy says.
@@ -154,7 +174,8 @@ func hear[T any](e *Engine, topic eventbus.Topic[T], component any, method strin
 	return topic.Subscribe(e.bus, handle, append([]eventbus.SubscribeOption{eventbus.WithName(fmt.Sprintf("%T.%s", component, method))}, opts...)...)
 }
 
-// Bus is what the components talk on. Whoever else wants to hear something subscribes to it before Run.
+// Bus is what the components talk on. Whoever else wants to hear something subscribes to it before Run, and
+// after Restore unless it wants to hear the recorded history as well.
 func (e *Engine) Bus() *eventbus.Bus { return e.bus }
 
 // Counts says what came of the signals. Call it when Run has returned.

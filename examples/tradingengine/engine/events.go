@@ -23,6 +23,7 @@ var (
 	OrderPartiallyFilled = eventbus.NewTopic[Fill](eventbus.OrderPartiallyFilled, eventbus.OrderQueue)
 	OrderFilled          = eventbus.NewTopic[Fill](eventbus.OrderFilled, eventbus.OrderQueue)
 	OrderUpdate          = eventbus.NewTopic[Cancellation](eventbus.OrderUpdate, eventbus.OrderQueue)
+	OrderEnded           = eventbus.NewTopic[Cancellation]("order_ended", eventbus.OrderQueue)
 	PositionOpened       = eventbus.NewTopic[Account](eventbus.PositionOpened, eventbus.OrderQueue)
 	PositionClosed       = eventbus.NewTopic[Account](eventbus.PositionClosed, eventbus.OrderQueue)
 )
@@ -94,7 +95,8 @@ type Fill struct {
 	Partial  bool // the rest still works
 }
 
-// Cancellation is the payload of OrderUpdate: the order, or its rest, ended without a fill.
+// Cancellation is the payload of OrderUpdate: the order, or its rest, ended without a fill. It is the payload of OrderEnded as
+// well, which comes when the accounts of all fills before it are known.
 type Cancellation struct {
 	Order  Order
 	Time   time.Time

@@ -25,7 +25,8 @@ type Ledger struct {
 	trough decimal.Decimal            // the lowest since the peak
 }
 
-// NewLedger keeps so many trades from the beginning as ends says and as many up to the last, or all when ends is 0.
+// NewLedger keeps so many trades from the beginning as ends says and as many up to the last, or all when ends is 0. Where there
+// is more than one symbol, ends must be 0: an open trade of another symbol could be among those that are not kept.
 func NewLedger(cash decimal.Decimal, ends int) *Ledger {
 	return &Ledger{ends: ends, books: Books{Cash: cash}, peak: cash, trough: cash, open: map[string]*Trade{}, closes: map[string]decimal.Decimal{}}
 }

@@ -107,8 +107,14 @@ func (m *orderManager) onAccount(_ context.Context, _ *eventbus.Bus, a Account) 
 	return nil
 }
 
-// onCancelled hears of a veto too, whose order has ended by then.
-func (m *orderManager) onCancelled(_ context.Context, _ *eventbus.Bus, c Cancellation) error {
+// onCancelled puts the end of the order behind the account of its last fill: that fill was published before the cancellation,
+// and its account after the fill was handled, which can be later.
+func (m *orderManager) onCancelled(ctx context.Context, bus *eventbus.Bus, c Cancellation) error {
+	return OrderEnded.Publish(ctx, bus, c)
+}
+
+// onEnded hears of a veto too, whose order has ended by then.
+func (m *orderManager) onEnded(_ context.Context, _ *eventbus.Bus, c Cancellation) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.working[c.Order.Symbol].ID == c.Order.ID {
@@ -119,9 +125,6 @@ func (m *orderManager) onCancelled(_ context.Context, _ *eventbus.Bus, c Cancell
 }
 
 func (m *orderManager) endLocked(o Order) {
-	if _, working := m.working[o.Symbol]; !working {
-		return
-	}
 	delete(m.working, o.Symbol)
 	m.restLocked()
 }

@@ -39,13 +39,6 @@ func (b *PaperBroker) OnOpening(ctx context.Context, bus *eventbus.Bus, o Openin
 	return nil
 }
 
-// Open are the orders that are placed, and neither filled nor cancelled.
-func (b *PaperBroker) Open() []Order {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.open)
-}
-
 func (b *PaperBroker) take(symbol string) (taken []Order) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

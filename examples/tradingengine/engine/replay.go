@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -38,10 +39,7 @@ func (r *Replay) Run(ctx context.Context, bus *eventbus.Bus) error {
 	if r.About != nil {
 		r.About(&end)
 	}
-	if err := errors.Join(FeedEnded.Publish(whole, bus, end), r.settle(whole, bus)); err != nil {
-		return err
-	}
-	return err
+	return cmp.Or(r.settle(whole, bus, FeedEnded.Publish(whole, bus, end)), err)
 }
 
 func (r *Replay) playAll(ctx, whole context.Context, bus *eventbus.Bus) error {
@@ -68,23 +66,20 @@ func (r *Replay) playAll(ctx, whole context.Context, bus *eventbus.Bus) error {
 // at rest, with everybody's books in order, of the whole candle, on which the strategy decides. With a single event
 // the fill on the order queue would race the valuation and the next signal on the other two.
 func (r *Replay) play(ctx context.Context, bus *eventbus.Bus, c Candle) error {
-	if err := CandleUpdate.Publish(ctx, bus, Opening{Time: c.Time, Price: c.Open}); err != nil {
+	if err := r.settle(ctx, bus, CandleUpdate.Publish(ctx, bus, Opening{Time: c.Time, Price: c.Open})); err != nil {
 		return err
 	}
-	if err := r.settle(ctx, bus); err != nil {
-		return err
-	}
-	if err := CandleClosed.Publish(ctx, bus, c); err != nil {
-		return err
-	}
-	return r.settle(ctx, bus)
+	return r.settle(ctx, bus, CandleClosed.Publish(ctx, bus, c))
 }
 
-// settle waits until the bus is at rest.
-func (r *Replay) settle(ctx context.Context, bus *eventbus.Bus) error {
-	if !r.Stepped {
-		return bus.Flush(ctx)
+// settle waits until the bus is at rest, when an event has been published.
+func (r *Replay) settle(ctx context.Context, bus *eventbus.Bus, err error) error {
+	switch {
+	case err != nil:
+	case r.Stepped:
+		_, err = bus.RunUntilIdle(ctx)
+	default:
+		err = bus.Flush(ctx)
 	}
-	_, err := bus.RunUntilIdle(ctx)
 	return err
 }

@@ -36,7 +36,7 @@ func TestRestoreSendsNothing(t *testing.T) {
 	broker := &counter{Broker: engine.NewPaperBroker(decimal.One)}
 	now.Strategies, now.Broker = []engine.Strategy{&dip{}}, broker
 	var sent int
-	now.Sending = []eventbus.SubscribeOption{eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
+	now.BrokerOptions = []eventbus.SubscribeOption{eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
 		return eventbus.HandlerFunc(func(ctx context.Context, e eventbus.Event) error {
 			sent++
 			return next.Handle(ctx, e)

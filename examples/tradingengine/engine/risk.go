@@ -6,8 +6,8 @@ import (
 	decimal "github.com/quagmt/udecimal"
 )
 
-// LossLimit is a Risk check: it vetoes every purchase once the equity has fallen below Least. Sales go on, so that a
-// position can be left.
+// LossLimit is a Risk check: it vetoes every purchase while the equity after the last fill is below Least. The equity can have
+// fallen below Least since that fill. Sales go on, so that a position can be left.
 type LossLimit struct {
 	Least decimal.Decimal
 }

@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// drainTimeout is how long the handlers may take to end after the last event. They take microseconds, and an order
-	// that is on its way to a venue one round trip.
+	// drainTimeout is how long the handlers may take to end after the last event. They take microseconds.
 	drainTimeout = 5 * time.Second
-	// venueTimeout is how long a venue may take to tell that it has cancelled all orders.
-	venueTimeout = 5 * time.Second
+	// venueTimeout is how long a venue may take over the order that is on its way, and after that to tell that it has
+	// cancelled all orders. It is longer than a broker may try to send one.
+	venueTimeout = 10 * time.Second
 )
 
-// Run trades until the feed or ctx ends. Then no new order is placed, a venue's working orders are cancelled, the
+// Run trades until the feed or ctx ends. Then no order is placed or sent any more, a venue's working orders are cancelled, the
 // venue tells the end of each, and the bus is drained. No handler runs any more when Run returns. It returns the cause
-// of ctx's end if that came first, and a handler's failure, which ends the run: a result without that handler's part
-// would be wrong.
+// of ctx's end if that came first. A handler's failure ends the run, and is returned also when it comes after ctx's end: a
+// result without that handler's part would be wrong.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, e.fail = context.WithCancelCause(ctx)
 	defer e.fail(nil)
@@ -42,19 +42,20 @@ func (e *Engine) Run(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(whole, drainTimeout)
 	defer cancel()
 	err := errors.Join(left, e.bus.Shutdown(limit))
-	var failed *eventbus.HandlerError
-	switch {
-	case err != nil:
+	if failed := e.failed.Load(); failed != nil {
+		played = failed
+	}
+	if err != nil {
 		return errors.Join(played, err)
-	case errors.As(context.Cause(ctx), &failed):
-		return failed
 	}
 	return played
 }
 
 // Restore brings the components to where a recorded run has left them, before Run: play steps the bus through what came from
 // outside in that run. In the broker's place, answered hears the orders that the components place once more, and publishes
-// what the broker published in its handler then; nothing is sent. A handler's failure is returned.
+// what the broker published in its handler then; nothing is sent. So it is for a Venue, which publishes from Run or OnOrder: what
+// a broker publishes from OnOpening, such as PaperBroker, is missing. Whoever has subscribed before Restore hears the whole
+// history again. A handler's failure is returned.
 func (e *Engine) Restore(ctx context.Context, answered func(context.Context, *eventbus.Bus, Order) error,
 	play func(context.Context, *eventbus.Bus) error) error {
 	ctx, e.fail = context.WithCancelCause(ctx)
@@ -64,7 +65,7 @@ func (e *Engine) Restore(ctx context.Context, answered func(context.Context, *ev
 	err := play(ctx, e.bus)
 	recorded.Unsubscribe()
 	e.connectBroker()
-	if failed := (*eventbus.HandlerError)(nil); errors.As(context.Cause(ctx), &failed) {
+	if failed := e.failed.Load(); failed != nil {
 		return failed
 	}
 	return err
@@ -79,13 +80,12 @@ func (e *Engine) runVenue(ctx context.Context, venue Venue) (leave func() error)
 		return func() error { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
-		err := venue.Run(ctx, e.bus)
-		if err != nil && ctx.Err() == nil {
+		defer close(ended)
+		if err := venue.Run(ctx, e.bus); err != nil && ctx.Err() == nil {
 			e.fail(fmt.Errorf("engine: the venue: %w", err))
 		}
-		ended <- err
 	}()
 	return func() error {
 		err := e.cancelOrders(ctx, venue)
@@ -95,27 +95,29 @@ func (e *Engine) runVenue(ctx context.Context, venue Venue) (leave func() error)
 	}
 }
 
-// cancelOrders returns when the venue has told the end of every order.
+// cancelOrders returns when the venue has told the end of every order. The venue is asked for that also when an order is stuck
+// on its way: the others work.
 func (e *Engine) cancelOrders(ctx context.Context, venue Venue) error {
-	ctx, cancel := context.WithTimeout(ctx, venueTimeout)
+	e.ending.Store(true)
+	limit, cancel := context.WithTimeout(ctx, venueTimeout)
 	defer cancel()
-	if err := TradingChanged.Publish(ctx, e.bus, Trading{}); err != nil {
-		return fmt.Errorf("engine: the end of trading: %w", err)
-	}
-	if err := e.bus.Flush(ctx); err != nil { // an order may be on its way
-		return fmt.Errorf("engine: the orders on their way: %w", err)
+	err := errors.Join(TradingChanged.Publish(limit, e.bus, Trading{}), e.bus.Flush(limit))
+	if err != nil {
+		err = fmt.Errorf("engine: the end of trading, and an order on its way: %w", err)
 	}
 	if len(e.orders.atWork()) == 0 {
-		return nil
+		return err
 	}
-	if err := venue.CancelAll(ctx); err != nil {
-		return fmt.Errorf("engine: cancel all orders: %w", err)
+	limit, cancel = context.WithTimeout(ctx, venueTimeout)
+	defer cancel()
+	if failed := venue.CancelAll(limit); failed != nil {
+		return errors.Join(err, fmt.Errorf("engine: cancel all orders: %w", failed))
 	}
 	select {
 	case <-e.orders.rest():
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("engine: the venue has not told the end of %d orders within %v", len(e.orders.atWork()), venueTimeout)
+		return err
+	case <-limit.Done():
+		return errors.Join(err, fmt.Errorf("engine: the venue has not told the end of %d orders within %v", len(e.orders.atWork()), venueTimeout))
 	}
 }
 

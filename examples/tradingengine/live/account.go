@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -28,8 +29,7 @@ type Account struct {
 	Lot  decimal.Decimal // orders are for multiples of it
 	Log  *slog.Logger
 
-	heard int       // the sequence of the last report, 0 if none came yet; only Run's goroutine touches it
-	began time.Time // when Run did
+	heard int // the sequence of the last report, 0 if that is not known; only Run's goroutine touches it
 
 	// Orders come on the order queue, quotes on the data queue and reports on a goroutine of Run: mu keeps them apart.
 	// It is not held during a call or a publish.
@@ -37,6 +37,7 @@ type Account struct {
 		sync.Mutex
 		quotes map[string]engine.Quote
 		sent   map[string]sentOrder // by client id; an order stays, so that a late report finds it
+		onWay  string               // the client id of the order that has no answer yet
 		orders Orders
 	}
 }
@@ -46,7 +47,8 @@ type sentOrder struct {
 	engine.Order
 	filled  decimal.Decimal // so far
 	ended   bool
-	resumed bool // an earlier run sent it, or was about to
+	resumed bool      // an earlier run sent it, or was about to
+	arrived time.Time // by then it has arrived or never will, where no answer told
 }
 
 // NewAccount does not connect.
@@ -67,9 +69,9 @@ func (a *Account) OnQuote(_ context.Context, q engine.Quote) error {
 // OnOpening is for brokers that fill on paper.
 func (a *Account) OnOpening(context.Context, *eventbus.Bus, engine.Opening) error { return nil }
 
-// Run hears the user stream until ctx ends. A new connection goes on after the last report that was heard.
+// Run hears the user stream until ctx ends. A new connection goes on after the last report that was heard. An exchange that has
+// begun anew is recognized by having told fewer, and an order that it does not know has ended.
 func (a *Account) Run(ctx context.Context, bus *eventbus.Bus) error {
-	a.began = time.Now()
 	return client.Again(ctx, a.Log, "user stream", func() (bool, error) {
 		before := a.heard
 		err := a.connect(ctx, bus)
@@ -84,8 +86,11 @@ func (a *Account) connect(ctx context.Context, bus *eventbus.Bus) error {
 	if a.heard > 0 {
 		address = fmt.Sprintf("%s?after=%d", address, a.heard)
 	}
-	conn, _, err := websocket.Dial(ctx, address, nil)
+	conn, answer, err := websocket.Dial(ctx, address, nil)
 	if err != nil {
+		if answer != nil && answer.StatusCode == http.StatusBadRequest {
+			a.heard = 0 // it has not told so many: it has begun anew
+		}
 		return err
 	}
 	defer conn.CloseNow()
@@ -100,7 +105,9 @@ func (a *Account) connect(ctx context.Context, bus *eventbus.Bus) error {
 			return err
 		}
 		if a.heard > 0 && r.Sequence != a.heard+1 {
-			return fmt.Errorf("report %d follows %d: want no gap", r.Sequence, a.heard)
+			err := fmt.Errorf("report %d follows %d: want no gap", r.Sequence, a.heard)
+			a.heard = 0
+			return err
 		}
 		if err := a.tell(ctx, bus, r); err != nil {
 			return err

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -17,34 +18,56 @@ import (
 )
 
 // orderWindow is how long an order may be on its way. The exchange refuses a later one: what it does not know by then, it
-// will never know. The window is over when a call is given up, so that no order comes in behind the refusal of its second try.
+// will never know. The exchange compares its own clock with the time at which the order was sent, so this assumes that the
+// two clocks agree.
 const orderWindow = client.Timeout
 
-// OnOrder returns when the exchange has answered, so that an order is known there before the next is sent.
+// lastArrival is when an order that was sent at a time is late. Times travel in whole milliseconds.
+func lastArrival(sent time.Time) time.Time { return sent.Add(orderWindow + time.Millisecond) }
+
+// OnOrder returns when the exchange has answered, so that an order is known there before the next is sent. A refusal is an
+// answer to one try alone: an earlier one, of which no answer came, may have arrived, or may do so yet. So the exchange is
+// asked about the order then, and one that it knows works on.
 func (a *Account) OnOrder(ctx context.Context, bus *eventbus.Bus, o engine.Order) error {
 	query := a.prepare(o)
 	if query == nil {
 		return a.refused(ctx, bus, o, "there is no quote yet, or the budget does not cover a lot at it")
 	}
-	tries := 0
+	sent, tries := sentOrder{Order: o}, 0
 	err := client.Retry(ctx, sendTimeout, func() error {
 		tries++
-		query.Set("timestamp", strconv.FormatInt(wire.Millis(time.Now()), 10))
-		return client.Call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
+		now := time.Now()
+		query.Set("timestamp", strconv.FormatInt(wire.Millis(now), 10))
+		err := client.Call(ctx, http.MethodPost, a.URL+"/api/v3/order", query, nil)
+		if client.AsRefusal(err) == nil {
+			sent.arrived = lastArrival(now)
+		}
+		return err
 	})
 	refused := client.AsRefusal(err)
+	if refused != nil {
+		err = client.Retry(ctx, sendTimeout, func() error {
+			state, err := a.ask(ctx, sent)
+			if state != nil {
+				refused = nil
+			}
+			return err
+		})
+	}
 	a.mu.Lock()
 	a.mu.orders.Resent += tries - 1
+	if err == nil {
+		a.mu.onWay = ""
+	}
 	if refused != nil {
 		a.mu.orders.Rejected++
 	}
 	a.mu.Unlock()
 	switch {
-	case refused != nil:
-		a.remember(sentOrder{Order: o, ended: true})
-		return a.refused(ctx, bus, o, refused.Message)
 	case err != nil:
 		return fmt.Errorf("order %s: whether the exchange has it is not known: %w", a.clientID(o), err)
+	case refused != nil:
+		return a.refused(ctx, bus, o, refused.Message)
 	}
 	return nil
 }
@@ -65,7 +88,8 @@ func (a *Account) prepare(o engine.Order) (query url.Values) {
 	if !known || quantity.IsZero() {
 		return nil
 	}
-	a.mu.sent[a.clientID(o)] = sentOrder{Order: o}
+	a.mu.onWay = a.clientID(o)
+	a.mu.sent[a.mu.onWay] = sentOrder{Order: o}
 	a.mu.orders.Sent++
 	return url.Values{"symbol": {o.Symbol}, "side": {string(o.Side)}, "quantity": {quantity.String()}, "price": {price.String()},
 		"newClientOrderId": {a.clientID(o)}, "recvWindow": {strconv.FormatInt(orderWindow.Milliseconds(), 10)}}
@@ -80,13 +104,20 @@ func (a *Account) remember(o sentOrder) {
 	a.mu.sent[a.clientID(o.Order)] = o
 }
 
+// refused tells that an order has ended without having been at the exchange, or is unknown there.
 func (a *Account) refused(ctx context.Context, bus *eventbus.Bus, o engine.Order, reason string) error {
+	a.remember(sentOrder{Order: o, ended: true})
 	return engine.OrderUpdate.Publish(ctx, bus, engine.Cancellation{Order: o, Time: o.Time, Reason: reason})
 }
 
-// CancelAll asks for the end of all working orders.
-func (a *Account) CancelAll(ctx context.Context) error {
-	return client.Retry(ctx, sendTimeout, func() error { return client.Call(ctx, http.MethodDelete, a.URL+"/api/v3/openOrders", nil, nil) })
+// CancelAll asks for the end of the orders that work, one after the other: others may trade on the same account.
+// An order that got no answer at all can arrive behind it, until its window is over: OnOrder's error says that its fate is not known.
+func (a *Account) CancelAll(ctx context.Context) (err error) {
+	orders, _ := a.working()
+	for _, o := range orders {
+		err = errors.Join(err, client.Retry(ctx, sendTimeout, func() error { return a.cancel(ctx, o) }))
+	}
+	return err
 }
 
 // Orders is what became of the orders that this run has sent.

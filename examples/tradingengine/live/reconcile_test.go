@@ -15,6 +15,7 @@ import (
 	decimal "github.com/quagmt/udecimal"
 	"github.com/stretchr/testify/require"
 
+	"github.com/eventbus-go/eventbus/examples/exchange"
 	"github.com/eventbus-go/eventbus/examples/exchange/wire"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/engine"
 	"github.com/eventbus-go/eventbus/examples/tradingengine/live"
@@ -80,6 +81,7 @@ func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
 	}
 	account := live.NewAccount(serve(t, m), "test", decimal.One, quiet)
 	order := func(id int) engine.Order { return engine.Order{ID: id, Quantity: d("10")} }
+	began := time.Now()
 	account.Resume(order(1), d("4"))
 	for id := 2; id <= 4; id++ {
 		account.Resume(order(id), decimal.Zero)
@@ -88,7 +90,6 @@ func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
 	rec := eventbustest.NewRecorder(t, bus).Within(10 * time.Second)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	began := time.Now()
 	go func() { ended <- account.Run(ctx, bus) }()
 	fill := func(kind eventbus.EventType, id int, quantity string) {
 		rec.Expect(t, eventbustest.PayloadFunc(kind, quantity, func(f engine.Fill) bool {
@@ -102,7 +103,7 @@ func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
 	}
 	fill(eventbus.OrderPartiallyFilled, 1, "1")
 	fill(eventbus.OrderFilled, 2, "10")
-	gone(3, "it never arrived: the exchange does not know it")
+	gone(3, "the exchange does not know it")
 	require.GreaterOrEqual(t, time.Since(began), time.Second, "until then it could still arrive")
 	fill(eventbus.OrderPartiallyFilled, 4, "2")
 	gone(4, "cancelled")
@@ -114,4 +115,52 @@ func TestAccountResumesOrdersOfAnEarlierRun(t *testing.T) {
 	require.Equal(t, "test-1", <-m.cancelled, "it still worked")
 	require.Empty(t, m.cancelled)
 	require.Equal(t, live.Orders{}, account.Orders(), "nothing was sent")
+}
+
+func TestAccountGoesOnWithAnExchangeThatBeginsAnew(t *testing.T) {
+	config := exchange.Config{Symbols: []string{"A", "B"}, Interval: time.Second, Speed: 20, Seed: 1}
+	restarted, restart := context.WithCancel(t.Context())
+	defer restart()
+	var second http.Handler
+	run(t, config, func(h http.Handler) http.Handler {
+		second = h
+		return h
+	})
+	address := run(t, config, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if restarted.Err() != nil {
+				second.ServeHTTP(w, r)
+				return
+			}
+			ctx, cancel := context.WithCancel(r.Context())
+			defer context.AfterFunc(restarted, cancel)()
+			h.ServeHTTP(w, r.WithContext(ctx))
+		})
+	})
+	a := newAccount(t, address)
+	var before atomic.Int64
+	timer := time.AfterFunc(2*time.Second, func() {
+		before.Store(int64(a.ledger.Books().Fills))
+		restart()
+	})
+	defer timer.Stop()
+	a.trade(t, 4*time.Second)
+	require.Positive(t, before.Load())
+	require.Greater(t, int64(a.ledger.Books().Fills), before.Load()+1)
+	require.Empty(t, a.engine.Working())
+}
+
+func TestCancelAllLeavesTheOrdersOfOthersAlone(t *testing.T) {
+	m := &memory{cancelled: make(chan string, 9)}
+	account := live.NewAccount(serve(t, m), "test", decimal.One, quiet)
+	for id := 1; id <= 2; id++ {
+		account.Resume(engine.Order{ID: id}, decimal.Zero)
+	}
+	require.NoError(t, account.CancelAll(t.Context()))
+	close(m.cancelled)
+	var cancelled []string
+	for id := range m.cancelled {
+		cancelled = append(cancelled, id)
+	}
+	require.Equal(t, []string{"test-1", "test-2"}, cancelled)
 }

@@ -34,7 +34,7 @@ type Stream struct {
 }
 
 // Resume makes the candles of c's symbol go on after c: those since then are fetched with the first that is heard. Call it
-// before Run.
+// before Run, which calls it for each candle itself.
 func (s *Stream) Resume(c engine.Candle) {
 	if s.last == nil {
 		s.last = map[string]int64{}
@@ -116,7 +116,7 @@ func decode[T any](data []byte) (T, error) {
 }
 
 // candle fetches those between the last one and this, if there are any, and publishes all in order. A candle that
-// has been told is not told again.
+// has been told is not told again. A fetched one can be hours old: a strategy's order at its close is at today's quote.
 func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) error {
 	all := []wire.KlineRow{wire.KlineRow(k)}
 	next := k.Start
@@ -129,7 +129,11 @@ func (s *Stream) candle(ctx context.Context, bus *eventbus.Bus, k wire.Kline) er
 			return err
 		}
 		s.Fetched += len(missed)
-		s.Log.Info("candles were missed", "symbol", k.Symbol, "fetched", len(missed))
+		level, missing := slog.LevelInfo, (k.Start-next)/(k.End+1-k.Start)-int64(len(missed))
+		if missing > 0 { // the exchange has them no more
+			level = slog.LevelWarn
+		}
+		s.Log.Log(ctx, level, "candles were missed", "symbol", k.Symbol, "fetched", len(missed), "missing", missing)
 		all = append(missed, all...)
 	}
 	for _, k := range all {

@@ -1,9 +1,11 @@
 package live_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -113,4 +115,19 @@ func TestStreamResumesAfterTheLastCandle(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled)
 	rec.ExpectNone(t)
 	require.Equal(t, 3, stream.Fetched)
+}
+
+func TestStreamWarnsOfCandlesThatTheExchangeNoLongerHas(t *testing.T) {
+	s := &script{connections: [][]string{{kline(1, true), kline(8, true)}}}
+	bus := eventbustest.New(t)
+	rec := eventbustest.NewRecorder(t, bus).Within(10 * time.Second)
+	var logged bytes.Buffer
+	stream := &live.Stream{URL: serve(t, s), Log: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- stream.Run(ctx, bus) }()
+	rec.Expect(t, eventbustest.PayloadFunc(eventbus.CandleClosed, "candle 8", func(c engine.Candle) bool { return c.Time.Unix() == 8 }))
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Contains(t, logged.String(), `msg="candles were missed" symbol=A fetched=3 missing=3`)
 }

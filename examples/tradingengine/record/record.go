@@ -70,7 +70,7 @@ func topics() []journal.TopicOption {
 		journal.WithTopic(engine.CandleUpdate), journal.WithTopic(engine.CandleClosed), journal.WithTopic(engine.QuoteChanged),
 		journal.WithTopic(engine.FeedEnded), journal.WithTopic(engine.TradingChanged), journal.WithTopic(engine.SignalGenerated),
 		journal.WithTopic(engine.OrderPlaced), journal.WithTopic(engine.OrderPartiallyFilled), journal.WithTopic(engine.OrderFilled),
-		journal.WithTopic(engine.OrderUpdate), journal.WithTopic(engine.PositionOpened), journal.WithTopic(engine.PositionClosed),
+		journal.WithTopic(engine.OrderUpdate), journal.WithTopic(engine.OrderEnded), journal.WithTopic(engine.PositionOpened), journal.WithTopic(engine.PositionClosed),
 	}
 }
 
@@ -80,5 +80,8 @@ type Feed string
 // Run returns nil after the last record.
 func (f Feed) Run(ctx context.Context, bus *eventbus.Bus) error {
 	_, err := Replay(ctx, bus, string(f))
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return err
 }

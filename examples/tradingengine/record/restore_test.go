@@ -108,7 +108,7 @@ func session(t *testing.T, path string, from, to int) (restored record.Restored,
 	require.NoError(t, err)
 	m = &market{from: from, to: to}
 	clock := &record.Clock{}
-	e, ledger = newEngine(t, m, clock, func(c *engine.Config) { c.Sending = []eventbus.SubscribeOption{eventbus.Use(j.Before())} })
+	e, ledger = newEngine(t, m, clock, func(c *engine.Config) { c.BrokerOptions = []eventbus.SubscribeOption{eventbus.Use(j.Before())} })
 	restored, err = record.Restore(t.Context(), e, path, clock)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), clock.Now(), time.Minute)

@@ -44,7 +44,7 @@ func TestRecordedLiveDayReplaysToTheSameOrders(t *testing.T) {
 	requireSameOrders(t, w, file)
 	requireSameBooks(t, w, report)
 	require.Regexp(t, `fills +[1-9]\d*   [1-9]\d* of a part`, report)
-	require.Regexp(t, `orders +[1-9]\d*   [1-9]\d* sent, [1-9]\d* refused by the exchange`, report)
+	require.Regexp(t, `orders +[1-9]\d*   [1-9]\d* sent by this run, [1-9]\d* refused by the exchange`, report)
 	require.Regexp(t, `quotes +\d+   \d+ heard, [1-9]\d* conflated`, report, "they came in bursts")
 	var want []engine.Order
 	for r, err := range journal.Read(file) {

@@ -32,11 +32,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	} else if err != nil {
 		return err
 	}
-	if o.length > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.length)
-		defer cancel()
-	}
 	t, err := newTrading(ctx, o, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.log})))
 	if err != nil {
 		return err
@@ -46,6 +41,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if stop, err = watch(o.address, t.engine.Bus(), &t.failures, stderr); err != nil {
 			return errors.Join(err, t.close())
 		}
+	}
+	if o.length > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.length)
+		defer cancel()
 	}
 	began := time.Now()
 	err = t.engine.Run(ctx)

@@ -34,7 +34,7 @@ func TestLiveRunReports(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"-url", w.address, "-for", "2s", "-fast", "1", "-slow", "2"}, &stdout, &stderr), stderr.String())
 	for _, line := range []string{
 		`messages +\d+   over 1 connections`, `candles +\d\d   0 of them missed`, `quotes +\d+   \d+ heard, \d+ conflated, 0 dropped`,
-		`orders +\d+   \d+ sent, 0 refused by the exchange`, `fills +[1-9]\d*   [1-9]\d* of a part`, `equity +\d+\.\d\d   100000\.00 at the start`,
+		`orders +\d+   \d+ sent by this run, 0 refused by the exchange`, `fills +[1-9]\d*   [1-9]\d* of a part`, `equity +\d+\.\d\d   100000\.00 at the start`,
 		`tick to order +\S+s   median of [1-9]\d* orders; 99 %: \S+s, 99.9 %: \S+s`, `\*live\.Account\.OnOrder`,
 	} {
 		require.Regexp(t, line, stdout.String())

@@ -30,14 +30,13 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("liveengine", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.URL, "url", "http://127.0.0.1:8790", "trade on the exchange at this `address`")
-	flags.DurationVar(&o.length, "for", 0, "trade for so long; 0: until Ctrl-C or SIGTERM")
+	flags.DurationVar(&o.length, "for", 0, "trade for so long, from when a journal is read; 0: until Ctrl-C or SIGTERM")
 	flags.IntVar(&o.Fast, "fast", 3, "candles in the fast moving average")
 	flags.IntVar(&o.Slow, "slow", 8, "candles in the slow moving average")
-	flags.Int64Var(&o.Least, "least", 90_000, "buy nothing when the equity is below this `amount`, of 100,000 at the start")
-	flags.StringVar(&o.journal, "journal", "", "record all events in `file`, and go on where the last run in it has ended, however it did")
+	flags.Int64Var(&o.Least, "least", 90_000, "buy nothing when the equity after the last fill is below this `amount`, of 100,000 at the start")
+	flags.StringVar(&o.journal, "journal", "", "record all events in `file` and go on where the last run in it has ended; the file and the time to read it grow; without one a killed engine leaves its orders at the exchange")
 	flags.StringVar(&o.address, "http", "", "serve a live page of the bus, metrics and profiles at this `address`, such as 127.0.0.1:8080")
-	o.log = slog.LevelWarn
-	flags.TextVar(&o.log, "log", o.log, "log from this `level` up: debug, info, warn or error")
+	flags.TextVar(&o.log, "log", slog.LevelWarn, "log from this `level` up: debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

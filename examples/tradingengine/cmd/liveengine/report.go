@@ -22,7 +22,7 @@ func (t *trading) report(w io.Writer, took time.Duration) error {
 	}
 	fmt.Fprintf(out, "%v on %s\n\n", took.Round(time.Millisecond), s.URL)
 	if r := t.restored; r.Sessions > 0 {
-		line("restored", r.Handled, "events of %d sessions, counted below; %d orders to be asked about", r.Sessions, len(r.Open))
+		line("restored", r.Handled, "events of %d sessions, counted in signals to cash below; %d orders to be asked about", r.Sessions, len(r.Open))
 	}
 	line("messages", s.Messages, "over %d connections", s.Connections)
 	line("trades", s.Trades, "%d missed while not connected", s.MissedTrades)
@@ -30,7 +30,7 @@ func (t *trading) report(w io.Writer, took time.Duration) error {
 	line("quotes", s.Quotes, "%d heard, %d conflated, %d dropped", t.quotes.Load(), stats.Queues[eventbus.DataQueue].Conflated, s.QuotesDropped)
 	fmt.Fprintln(out)
 	line("signals", counts.Signals, "")
-	line("orders", counts.Orders, "%d sent, %d refused by the exchange, %d sent again", orders.Sent, orders.Rejected, orders.Resent)
+	line("orders", counts.Orders, "%d sent by this run, %d refused by the exchange, %d sent again", orders.Sent, orders.Rejected, orders.Resent)
 	line("vetoed", counts.Vetoed, "by the risk check")
 	line("cancelled", counts.Cancelled, "refused ones too")
 	line("fills", books.Fills, "%d of a part", books.Parts)

@@ -100,7 +100,7 @@ func (t *trading) record(path string, run *record.Run[parameters], c *engine.Con
 		return err
 	}
 	c.Options = append(c.Options, eventbus.WithSingleThread(), eventbus.WithClock(t.clock.Now))
-	c.Sending = append(c.Sending, eventbus.Use(t.journal.Before()))
+	c.BrokerOptions = append(c.BrokerOptions, eventbus.Use(t.journal.Before()))
 	return nil
 }
 

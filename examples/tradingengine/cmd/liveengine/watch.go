@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,12 +39,10 @@ func watch(address string, bus *eventbus.Bus, failures *inspect.Failures, stderr
 	go func() { ended <- server.Serve(listener) }()
 	fmt.Fprintf(stderr, "liveengine: watch it at http://%s/debug/eventbus/, metrics at /metrics, profiles at /debug/pprof/\n", listener.Addr())
 	return func() error {
-		if err := server.Shutdown(context.Background()); err != nil {
-			return err
+		err := server.Shutdown(context.Background())
+		if served := <-ended; served != http.ErrServerClosed {
+			return served
 		}
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
+		return err
 	}, nil
 }

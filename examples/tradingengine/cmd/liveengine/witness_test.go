@@ -173,7 +173,7 @@ func requireRecorded(t *testing.T, w *witness, file string) map[string]*toldOrde
 func requireSameOrders(t *testing.T, w *witness, file string) {
 	t.Helper()
 	told := requireRecorded(t, w, file)
-	unsent := regexp.MustCompile("^(it never arrived: .*|the matching engine is busy|there is no quote yet, .*|the order was on its way for more than .*)$")
+	unsent := regexp.MustCompile("^(the exchange does not know it|not sent: .*|the matching engine is busy|there is no quote yet, .*|the order was on its way for more than .*)$")
 	for id, o := range told {
 		require.Equal(t, [2]int{1, 1}, [2]int{o.intents, o.ends}, "%s: once recorded before it was sent, and once ended: %+v", id, o)
 		state := w.state(t, id)
