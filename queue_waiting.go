@@ -95,11 +95,11 @@ func (q *queue) awaitOutcome(w *lineWait) error {
 			defer e.release()
 			done, w.deadline = e.killed, e.deadline
 		case <-timer.C:
-			if time.Since(w.since) < after { // with GODEBUG=asynctimerchan=1 an earlier alarm may have left this tick
-				break
-			}
-			if err := q.ring(w, next); err != nil {
-				return q.leave(w, err)
+			// With GODEBUG=asynctimerchan=1 an earlier alarm may have left this tick.
+			if time.Since(w.since) >= after {
+				if err := q.ring(w, next); err != nil {
+					return q.leave(w, err)
+				}
 			}
 		}
 		if next, after = q.nextAlarm(w); next != 0 {
