@@ -49,10 +49,10 @@ soak: ## run 14,000 random schedules, and an hour of load on 1, 2 and 8 threads;
 	GOWORK=off go test $(RACE) -timeout 2h ./internal/chaos -cpu 1,8 -run UnderChaos -seeds 2000
 	GOGC=10 GOWORK=off go test -timeout 2h ./internal/soak -cpu 1,2,8 -run UnderLoad -soak $(HOUR)
 
-crash: ## kill -9 writers of journals, stores, leaders of a cluster and the live engine, some 360 times; replay a long day; 30 minutes
-	cd contrib/journal && GOWORK=off go test -timeout 2h -run 'SurvivesKill|SameOrders|KeepsTheRecordedOrder' -kills 100 -ticks 1000000 -seeds 500 .
-	cd contrib/nats && GOWORK=off go test -timeout 2h -run 'Kill|Survives' -kills 50 .
-	cd examples && GOWORK=off go test -timeout 2h -run SurvivesKill -kills 100 ./tradingengine/cmd/liveengine
+crash: ## kill -9 writers of journals, stores, leaders of a cluster and the live engine, some 360 times; replay a long day; 6 minutes
+	cd contrib/journal && GOWORK=off go test . -timeout 2h -run 'SurvivesKill|SameOrders|KeepsTheRecordedOrder' -kills 100 -ticks 1000000 -seeds 500
+	cd contrib/nats && GOWORK=off go test . -timeout 2h -run 'Kill|Survives' -kills 50
+	cd examples && GOWORK=off go test ./tradingengine/cmd/liveengine -timeout 2h -run SurvivesKill -kills 100
 
 model: ## check the Promela model of the bus with Spin; 10 minutes, 3 GB of memory
 	@command -v spin >/dev/null || { echo 'Spin is missing. Debian, Ubuntu: apt-get install spin. Others: https://spinroot.com'; exit 1; }
