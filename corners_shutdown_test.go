@@ -253,17 +253,24 @@ func TestShutdownReturnsAtOnceBesideABlockedLoggerOnBusyCores(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second)
 }
 
-// A further handler is not called once Shutdown has given up, though the logger was being
-// told of the call, and Shutdown says so.
-func TestShutdownCutsTheCallThatALoggerHoldsUp(t *testing.T) {
-	in, out := make(chan struct{}), make(chan struct{})
+// holdingUpTheSecondCall returns a logger that closes in when it is told of the second call of
+// a handler, waits for out, and then calls after.
+func holdingUpTheSecondCall(after func()) (l *logbook, in, out chan struct{}) {
+	in, out = make(chan struct{}), make(chan struct{})
 	var calls atomic.Int32
-	l := &logbook{level: slog.LevelDebug, onRecord: func(r slog.Record) {
+	return &logbook{level: slog.LevelDebug, onRecord: func(r slog.Record) {
 		if r.Message == "eventbus: calling handler" && calls.Add(1) == 2 {
 			close(in)
 			<-out
+			after()
 		}
-	}}
+	}}, in, out
+}
+
+// A further handler is not called once Shutdown has given up, though the logger was being
+// told of the call, and Shutdown says so.
+func TestShutdownCutsTheCallThatALoggerHoldsUp(t *testing.T) {
+	l, in, out := holdingUpTheSecondCall(func() {})
 	b := newBus(t, l.logger())
 	var seen journal[any]
 	b.SubscribeFunc("order", pass, eventbus.WithName("first"))
@@ -282,15 +289,7 @@ func TestShutdownCutsTheCallThatALoggerHoldsUp(t *testing.T) {
 // A handler that Shutdown says is running is called, though a logger was being told of the
 // call, and panics: the filters of the handler have passed the event by then.
 func TestShutdownNamesNoHandlerThatIsNeverCalled(t *testing.T) {
-	in, out := make(chan struct{}), make(chan struct{})
-	var calls atomic.Int32
-	l := &logbook{level: slog.LevelDebug, onRecord: func(r slog.Record) {
-		if r.Message == "eventbus: calling handler" && calls.Add(1) == 2 {
-			close(in)
-			<-out
-			panic("logger")
-		}
-	}}
+	l, in, out := holdingUpTheSecondCall(func() { panic("logger") })
 	b := newBus(t, l.logger())
 	var seen journal[any]
 	b.SubscribeFunc("order", pass, eventbus.WithName("first"))
