@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,14 @@ var (
 // A Bus carries events from publishers to handlers through three queues. Make
 // one with [New]. All methods may be called concurrently and inside handlers.
 type Bus struct {
+	queues     [numQueues]*queue
+	processors []*processor // in the order in which RunUntilIdle asks them
+	pulse      *pulse
+	table      table
+	abandoned  abandonedCalls
+	spares     sync.Pool // of *publication, for publishes from outside; see newSpare
+	logs       logs
+
 	logger     *slog.Logger
 	onError    []func(context.Context, *HandlerError)
 	clock      func() time.Time // nil for time.Now
@@ -39,13 +48,6 @@ type Bus struct {
 	middleware []Middleware // around every handler
 	packer     packer       // of what travels with events
 	timed      time.Time    // when New was called, with WithLatencies; zero without
-
-	queues     [numQueues]*queue
-	processors []*processor // in the order in which RunUntilIdle asks them
-	table      table
-	abandoned  abandonedCalls
-	logs       logs
-	pulse      *pulse
 
 	running  atomic.Bool // written under mu and admissionMu
 	stepped  atomic.Bool // of Start and RunUntilIdle, the last call was RunUntilIdle; written under mu

@@ -147,5 +147,5 @@ func (b *Bus) arrive(s *Subscription) (last *retained, list *handlerList) {
 	if last == nil {
 		return nil, &handlerList{eventType: s.eventType}
 	}
-	return last, newHandlerList(nil, s.eventType, []*Subscription{s})
+	return last, newHandlerList(s.eventType, []*Subscription{s})
 }

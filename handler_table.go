@@ -48,14 +48,21 @@ type route struct {
 	list atomic.Pointer[handlerList]
 }
 
-// A handlerList is the handlers of a type at one time. It never changes.
+// giveUpList makes the next event ask for a new list. table.mu is held.
+func (r *route) giveUpList() {
+	if l := r.list.Swap(nil); l != nil {
+		l.current.Store(false)
+	}
+}
+
+// A handlerList is the handlers of a type at one time. Only current changes.
 type handlerList struct {
-	route     *route
 	eventType EventType
-	subs      []*Subscription                      // in the order in which they are called
-	calls     []func(context.Context, Event) error // theirs
+	calls     []func(context.Context, Event) error // of subs
 	expired   bool                                 // of an event that was too old
 	unheard   bool                                 // no handler of subs acts on the event: there are at most taps and a retainer
+	current   atomic.Bool                          // it is the list of its route; written under table.mu
+	subs      []*Subscription                      // in the order in which they are called
 }
 
 // A subState says where a subscription is.
@@ -68,8 +75,8 @@ const (
 )
 
 // newHandlerList returns the list of subs. table.mu is held.
-func newHandlerList(r *route, t EventType, subs []*Subscription) *handlerList {
-	l := &handlerList{route: r, eventType: t, subs: subs}
+func newHandlerList(t EventType, subs []*Subscription) *handlerList {
+	l := &handlerList{eventType: t, subs: subs}
 	for _, s := range subs {
 		l.calls = append(l.calls, s.call)
 	}
@@ -90,11 +97,11 @@ func newExpiredList(t EventType) *handlerList {
 
 // serves reports whether l is still the list of t.
 func (l *handlerList) serves(t EventType) bool {
-	return l != nil && l.eventType == t && l.route != nil && l.route.list.Load() == l
+	return l != nil && l.eventType == t && l.current.Load()
 }
 
 // isStale reports whether l is no route's list any more.
-func (l *handlerList) isStale() bool { return l != nil && !l.serves(l.eventType) }
+func (l *handlerList) isStale() bool { return l != nil && !l.current.Load() }
 
 // count adds n calls to every handler that does not count for itself.
 func (l *handlerList) count(n uint64) {
@@ -186,7 +193,7 @@ func (t *table) addLocked(s *Subscription) {
 		t.orphans--
 	}
 	r.subs = insert(r.subs, s)
-	r.list.Store(nil)
+	r.giveUpList()
 }
 
 // insert puts s in its place among subs.
@@ -216,7 +223,7 @@ func (t *table) removeLocked(s *Subscription) bool {
 	}
 	r := t.route(s.eventType)
 	r.subs = remove(r.subs, s)
-	r.list.Store(nil)
+	r.giveUpList()
 	if len(r.subs) == 0 {
 		t.routes.Delete(s.eventType)
 	}
@@ -357,7 +364,7 @@ func (t *table) makeList(typ EventType) *handlerList {
 			return noHandlers
 		}
 		if t.orphans >= maxOrphans {
-			return newHandlerList(nil, typ, t.matching(typ))
+			return newHandlerList(typ, t.matching(typ))
 		}
 		t.orphans++
 		r = t.addRouteLocked(typ)
@@ -365,7 +372,8 @@ func (t *table) makeList(typ EventType) *handlerList {
 	if list := r.list.Load(); list != nil {
 		return list
 	}
-	list := newHandlerList(r, typ, merge(r.subs, r.wide))
+	list := newHandlerList(typ, merge(r.subs, r.wide))
+	list.current.Store(true)
 	r.list.Store(list)
 	return list
 }

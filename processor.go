@@ -18,8 +18,6 @@ import (
 // then on it begins no event before it has served the requests. So a request needs
 // no answer, and Stop, Pause and the kill switch wait for nobody.
 type processor struct {
-	drainer // in the wait-for graph
-
 	bus    *Bus
 	env    processorEnv
 	queues []*queue      // that it drains, the first before the others
@@ -28,7 +26,18 @@ type processor struct {
 	requests atomic.Uint32
 	asleep   uint32 // 1 while no goroutine runs it, or it looks for events or waits for one; see store
 	position position
-	parked   atomic.Pointer[handlerList]      // of the last event, while the processor is idle; see park
+
+	// Only the goroutine that runs the processor uses these.
+	context     *handlerContext // of its handlers; replaced under Bus.mu
+	unpaused    [numQueues]bool // by index in queues: it was not paused when the requests were last served
+	served      bool            // serveRequests ran to its end and told the processor to go on
+	startLogged bool            // its start has been logged
+	endLogged   bool            // its end has been logged
+	mute        bool            // the logger failed to tell its level; do not ask again
+	stillLimit  int             // how many rounds it spins while no time passes
+	turn        turn
+
+	drainer                                   // in the wait-for graph
 	cut      atomic.Pointer[InterruptedEvent] // an event that the kill switch ended, once the processor knows of it
 	slowCall atomic.Pointer[callInfo]         // reported and not yet said to have ended
 
@@ -36,16 +45,6 @@ type processor struct {
 		alive   bool     // a goroutine runs it
 		session *session // it runs in
 	}
-
-	// Only the goroutine that runs the processor uses the fields below.
-	context     *handlerContext // of its handlers; replaced under Bus.mu
-	unpaused    []bool          // by queue: it was not paused when the requests were last served
-	served      bool            // serveRequests ran to its end and told the processor to go on
-	startLogged bool            // its start has been logged
-	endLogged   bool            // its end has been logged
-	mute        bool            // the logger failed to tell its level; do not ask again
-	stillLimit  int             // how many rounds it spins while no time passes
-	turn        turn
 }
 
 // A processorEnv is what a processor needs of its bus.
@@ -72,7 +71,7 @@ const (
 )
 
 func newProcessor(b *Bus, queues ...*queue) *processor {
-	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), unpaused: make([]bool, len(queues)), stillLimit: maxStill}
+	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), stillLimit: maxStill}
 	p.drainer = drainer{bus: b, site: p.siteAwake}
 	p.turn.queue = queues[0]
 	p.position.queue.Store(queues[0])

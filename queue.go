@@ -169,14 +169,15 @@ func (c QueueConfig) validate() error {
 // is accepted, the admission of those who found it full, and counters. Its
 // processor drains it.
 type queue struct {
-	id   Queue
-	bus  *Bus
-	cfg  QueueConfig
-	rule rule // the configured one
+	id     Queue
+	plain  bool // the queue has no ConflateBy and no MaxAge, and nothing travels with its events: an event needs no label
+	buffer *buffer.Buffer[entry, conflationKey]
+	wait   *latency.Wait // how long its events wait; nil without WithLatencies; the processor's
+	cfg    QueueConfig
+	bus    *Bus
+	rule   rule // the configured one
 
-	buffer    *buffer.Buffer[entry, conflationKey]
 	admission admission
-	plain     bool // the queue has no ConflateBy and no MaxAge, and nothing travels with its events: an event needs no label
 
 	lowWaterAt atomic.Uint64 // how many events are begun when the queue has drained to half; valid while the gate says gateLine
 	paused     atomic.Bool   // written under Bus.mu and admissionMu
@@ -198,9 +199,8 @@ type queue struct {
 	expiries   *logThrottle
 	unnumbered uint64 // begun entries that no handler sees: withdrawn ones, and joiners without a last event; the processor's
 
-	wait       *latency.Wait // how long its events wait; nil without WithLatencies; the processor's
-	waitedTo   uint64        // up to which event their waits are recorded; the processor's
-	timedCount uint64        // chunks that were opened with a stamp; the processor's
+	waitedTo   uint64 // up to which event their waits are recorded; the processor's
+	timedCount uint64 // chunks that were opened with a stamp; the processor's
 
 	reported atomic.Int64 // the highest QueueStats.Handled so far
 }

@@ -7,15 +7,15 @@ import (
 
 // accounts count items. They are guarded by mu.
 type accounts struct {
+	highWater   int
 	evicted     uint64
 	replaced    uint64
-	withdrawn   uint64 // taken back, wherever they were
 	removed     uint64 // withdrawn ones that have left without being begun
+	withdrawn   uint64 // taken back, wherever they were
 	removedHere uint64 // those of them that had a place in a chunk
 	buried      uint64 // begun ones that were withdrawn
 	buriedAt    uint64 // how many were begun when the last of them was
 	freeLater   int    // deferred ones that count towards no bound
-	highWater   int
 }
 
 // Counts are a buffer's accounts at one moment:
@@ -95,9 +95,6 @@ func (b *Buffer[T, K]) placesLocked(site Site) int {
 // weightlessLocked returns how many places are taken by withdrawn items, and by free
 // ones.
 func (b *Buffer[T, K]) weightlessLocked(site Site) (dead, free int) {
-	if len(b.mu.dead)+len(b.mu.free) == 0 {
-		return 0, 0
-	}
 	passed := site.Begun() + b.mu.evicted + b.mu.removedHere
 	isPassed := func(place uint64) bool { return place <= passed }
 	b.mu.dead = slices.DeleteFunc(b.mu.dead, isPassed)
@@ -109,8 +106,12 @@ func (b *Buffer[T, K]) weightlessLocked(site Site) (dead, free int) {
 // count as room.
 func (b *Buffer[T, K]) roomLocked() int {
 	site := b.cursor.Site()
-	dead, free := b.weightlessLocked(site)
-	return b.cfg.Capacity - b.placesLocked(site) + dead + free
+	room := b.cfg.Capacity - b.placesLocked(site)
+	if len(b.mu.dead)+len(b.mu.free) > 0 {
+		dead, free := b.weightlessLocked(site)
+		room += dead + free
+	}
+	return room
 }
 
 // sweepLocked takes withdrawn items out of the chunks that are not open, and moves the

@@ -69,15 +69,15 @@ type Config[T any, K comparable] struct {
 // A Buffer is what a queue has accepted. All methods may be called concurrently,
 // but for those of the consumer, which is one goroutine at a time.
 type Buffer[T any, K comparable] struct {
-	cfg Config[T, K]
-	ch  chan *Chunk[T]
-
 	// Gate is zero while Reserve, Add and AddAll may accept. Its bits belong to those who admit.
 	Gate atomic.Uint32
 
 	conflates atomic.Bool // some items have had a key; for good, written under mu
 
-	_ cacheLine // what producers write
+	ch  chan *Chunk[T]
+	cfg Config[T, K]
+
+	_ [24 + lineSize]byte // what producers write, from the beginning of a line on
 
 	mu struct {
 		lockrank.Mutex
@@ -87,22 +87,21 @@ type Buffer[T any, K comparable] struct {
 		limit    uint64    // with as many accepted, look how full the buffer is: see extendLocked
 		last     *Chunk[T] // the youngest, if it is not full
 		filled   int       // how many items are in last, whose n may lag behind: see noteFilledLocked
+		head     *Chunk[T] // the oldest that is not open; nil if there is none
+		tail     *Chunk[T] // the youngest
+		spare    *Chunk[T] // empty ones
 
 		stamps uint64 // how many chunks could have been stamped
 		pushed uint64 // the last place that was given out; may lag behind as n does
-
+		opened uint64 // the last place of the open chunk
+		gone   int
 		accounts
-		opened uint64     // the last place of the open chunk
-		dead   []uint64   // the places of withdrawn items; those that were passed are purged
-		free   []uint64   // the places of free items, likewise
-		head   *Chunk[T]  // the oldest that is not open; nil if there is none
-		tail   *Chunk[T]  // the youngest
-		spare  *Chunk[T]  // empty ones
-		unused []Chunk[T] // those that nobody has needed yet
-
 		deferred []deferred[T] // deferred[gone:] are there
-		gone     int
-		keys     map[K]T // the item that waits with each key
+		dead     []uint64      // the places of withdrawn items; those that were passed are purged
+		free     []uint64      // the places of free items, likewise
+		unused   []Chunk[T]    // those that nobody has needed yet
+
+		keys map[K]T // the item that waits with each key
 	}
 
 	_ cacheLine // what the consumer writes
@@ -115,9 +114,11 @@ type Buffer[T any, K comparable] struct {
 	_ cacheLine
 }
 
-// A cacheLine keeps fields apart that different goroutines write. 128 bytes,
+// A cacheLine keeps fields apart that different goroutines write. It has 128 bytes,
 // since amd64 fetches lines in pairs and some arm64 lines are that long.
-type cacheLine [128]byte
+type cacheLine [lineSize]byte
+
+const lineSize = 128
 
 // A deferred is an item that is accepted beyond the capacity. Its ticket is its place
 // among the deferred items and the waits of the admission.
@@ -370,7 +371,9 @@ func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
 	b.mu.pushed += uint64(n)
 	if !c.sent {
 		b.linkLocked(c)
-		b.stampLocked(c)
+		if b.cfg.Stamp != nil {
+			b.stampLocked(c)
+		}
 		if !b.cfg.Evicts {
 			b.ch <- c
 		}
@@ -387,9 +390,6 @@ func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
 // twice as much.
 func (b *Buffer[T, K]) stampLocked(c *Chunk[T]) {
 	c.stamp = 0
-	if b.cfg.Stamp == nil {
-		return
-	}
 	if b.mu.stamps++; b.mu.stamps%2 == 0 {
 		c.stamp = b.cfg.Stamp()
 	}
