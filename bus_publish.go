@@ -123,12 +123,12 @@ func isOpen(ctx context.Context) bool {
 // publishSlow publishes an event that the fast path did not accept.
 func (b *Bus) publishSlow(ctx context.Context, q *queue, e entry, r *rule) error {
 	c := callerOf(ctx)
-	pub := c.takeSpare()
+	pub := b.takeSpare(c)
 	pub.begin(ctx, c, q, r)
 	pub.one[0] = e
 	pub.entries = pub.one[:]
 	err := b.carryOut(q, pub)
-	pub.giveBack()
+	b.giveBack(pub)
 	return err
 }
 
@@ -207,7 +207,7 @@ type publication struct {
 
 	completion *completion // of PublishWait
 	wait       lineWait
-	spareOf    *handlerContext // that keeps it for the next publish; nil for none
+	spareOf    *handlerContext // that keeps it for its next publish; nil if the bus does
 
 	one     [1]entry // the arrays behind entries and by where they hold one element
 	byOne   [1]*drainer

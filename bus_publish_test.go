@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -341,4 +342,36 @@ func TestPublishInAHandlerThatWaitsAllocatesNothing(t *testing.T) {
 		require.Zero(t, n)
 	}
 	bustest.Flush(t, b)
+}
+
+// So do a publisher from outside, and handlers along a chain of full queues: while each run
+// holds up the last one, the tick's waits for the signal's, which waits for the order's.
+func TestPublishAlongFullQueuesAllocatesNothing(t *testing.T) {
+	b := newBus(t, holding(eventbus.DataQueue, 1), holding(eventbus.SignalQueue, 1), holding(eventbus.OrderQueue, 1))
+	passOn := func(to eventbus.Queue, e eventbus.Event) eventbus.HandlerFunc {
+		return func(ctx context.Context, _ eventbus.Event) error { return b.Publish(ctx, to, e) }
+	}
+	order, handled := event("order", nil), make(chan struct{})
+	b.SubscribeFunc(tick, passOn(eventbus.SignalQueue, event("signal", nil)))
+	b.SubscribeFunc("signal", passOn(eventbus.OrderQueue, order))
+	b.SubscribeFunc(order.Type, func(context.Context, eventbus.Event) error { handled <- struct{}{}; return nil })
+	start(t, b)
+	const full = 6 // each queue has one event waiting, and one at its handler
+	e := event(tick, nil)
+	n := testing.AllocsPerRun(200, func() { // on one thread
+		for range full {
+			if b.Publish(t.Context(), eventbus.DataQueue, e) != nil {
+				panic("refused")
+			}
+		}
+		for range 100 {
+			runtime.Gosched() // to the handlers, which then wait
+		}
+		for range full {
+			<-handled
+		}
+	})
+	if !race.Enabled { // the race detector allocates, and sync.Pool drops some of what it gets
+		require.Zero(t, n)
+	}
 }

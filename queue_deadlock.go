@@ -81,8 +81,9 @@ func (q *queue) mustNotWaitLocked(by []*drainer) error {
 			return ErrWouldDeadlock
 		}
 	}
+	var room [8]*edge // long enough for most chains, so that it is on the stack
 	for {
-		chain, closed := q.reachLocked(by)
+		chain, closed := q.reachLocked(by, room[:0])
 		if !closed {
 			return q.admission.idle
 		}
@@ -93,8 +94,8 @@ func (q *queue) mustNotWaitLocked(by []*drainer) error {
 }
 
 // reachLocked follows the graph from q, and reports whether it leads to one of by.
-// chain holds the edges on the way.
-func (q *queue) reachLocked(by []*drainer) (chain []*edge, closed bool) {
+// It appends the edges on the way to chain, which is empty.
+func (q *queue) reachLocked(by []*drainer, chain []*edge) (_ []*edge, closed bool) {
 	for on := q; ; {
 		d := &on.proc.drainer
 		if slices.Contains(by, d) {

@@ -282,11 +282,12 @@ func (c *completion) leave(err error) error {
 	return fmt.Errorf("it is accepted, and its handlers are not done: %w", err)
 }
 
-// newSpare returns an empty publication with what a wait needs. The handlers that are
-// called with c publish single events with it, one after another: a wait that allocates
-// costs as much as three events, and most of it is the garbage collector's. The goroutine that runs the processor
-// makes it, since in a testing/synctest bubble channels and timers are for those who are
-// in it.
+// newSpare returns an empty publication with what a wait needs, for a publish of a single
+// event, and the next one after that: a wait that allocates costs as much as three events,
+// and most of it is the garbage collector's. c keeps it for the handlers that are called
+// with it, or, if nil, the bus for others. In a testing/synctest bubble channels and timers
+// are for those who are in it. So the goroutine that runs the processor makes that of c, and
+// the bus keeps some while it runs: what its processors wait with binds it to a bubble, too.
 func newSpare(c *handlerContext) *publication {
 	pub := &publication{spareOf: c}
 	pub.wait.done, pub.wait.timer = make(chan error, 1), time.NewTimer(time.Hour)
@@ -295,23 +296,33 @@ func newSpare(c *handlerContext) *publication {
 }
 
 // takeSpare returns an empty publication for c.
-func (c caller) takeSpare() *publication {
+func (b *Bus) takeSpare(c caller) *publication {
 	if c.handler != nil {
 		if pub := c.handler.spare.Swap(nil); pub != nil {
 			return pub
 		}
 	}
-	return new(publication)
+	if !b.running.Load() {
+		return new(publication)
+	}
+	if pub, ok := b.spares.Get().(*publication); ok {
+		return pub
+	}
+	return newSpare(nil)
 }
 
 // giveBack empties pub, whose publish is over, and keeps it for the next one.
-func (pub *publication) giveBack() {
-	c := pub.spareOf
-	if c == nil || pub.wait.pub != nil && pub.isInGraph() {
+func (b *Bus) giveBack(pub *publication) {
+	if pub.wait.timer == nil || pub.wait.pub != nil && pub.isInGraph() {
 		return
 	}
+	c := pub.spareOf
 	*pub = publication{spareOf: c, wait: lineWait{done: pub.wait.done, timer: pub.wait.timer}}
-	c.spare.Store(pub)
+	if c != nil {
+		c.spare.Store(pub)
+	} else {
+		b.spares.Put(pub)
+	}
 }
 
 // isInGraph reports whether an edge refers to pub, which has left the line. It waits for
