@@ -189,28 +189,6 @@ func (p *processor) setLogCalls(on bool) {
 	}
 }
 
-// isReady reports whether the i-th queue has an event that may be begun.
-func (p *processor) isReady(i int) bool { return p.unpaused[i] && p.queues[i].buffer.Ready() }
-
-// pick makes the first queue that has an event to begin the one at hand, and
-// reports whether there is one.
-func (p *processor) pick() bool {
-	for i := range p.queues {
-		if p.isReady(i) {
-			p.use(p.queues[i])
-			return true
-		}
-	}
-	return false
-}
-
-func (p *processor) use(q *queue) {
-	if p.turn.queue != q {
-		p.turn.queue, p.turn.list = q, nil
-		p.position.queue.Store(q)
-	}
-}
-
 // name returns the names of the processor's queues.
 func (p *processor) name() string {
 	var names []string

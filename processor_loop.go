@@ -120,6 +120,28 @@ func (p *processor) letGo() {
 	p.position.list.Store(nil)
 }
 
+// isReady reports whether the i-th queue has an event that may be begun.
+func (p *processor) isReady(i int) bool { return p.unpaused[i] && p.queues[i].buffer.Ready() }
+
+// pick makes the first queue that has an event to begin the one at hand, and
+// reports whether there is one.
+func (p *processor) pick() bool {
+	for i := range p.queues {
+		if p.isReady(i) {
+			p.use(p.queues[i])
+			return true
+		}
+	}
+	return false
+}
+
+func (p *processor) use(q *queue) {
+	if p.turn.queue != q {
+		p.turn.queue, p.turn.list = q, nil
+		p.position.queue.Store(q)
+	}
+}
+
 // idle waits for an event or a wake-up, and reports whether an event is at hand. The pulse
 // of the bus is a wake-up, once a poll, which makes up for one that was lost. Every line
 // of code and data between the wake-up and the handler is in no cache by then, and costs

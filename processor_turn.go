@@ -77,6 +77,26 @@ func (p *processor) run(limit int) {
 	p.endRun()
 }
 
+// dispatch calls the handlers of the event at hand, from the i-th on, and reports
+// whether all of them were called.
+func (p *processor) dispatch(i int) bool {
+	list, ctx := p.turn.list, context.Context(p.context)
+	e := p.turn.entry.Event // to pass on one that is not on the stack would copy it twice
+	for ; i < len(list.calls); i++ {
+		p.setHandler(i)
+		if p.requests.Load() != 0 && p.isCutAt(i) {
+			list.countFirst(i)
+			return false
+		}
+		p.setCalling(i)
+		if err := list.calls[i](ctx, e); err != nil {
+			p.fail(list.subs[i], err)
+		}
+	}
+	p.turn.calls++
+	return true
+}
+
 // resume goes on with the event that a failure has interrupted.
 func (p *processor) resume() {
 	p.endTelling()
@@ -222,26 +242,6 @@ func (p *processor) join(s *Subscription) bool {
 		p.turn.queue.unnumbered++
 	}
 	p.setList(list)
-	return true
-}
-
-// dispatch calls the handlers of the event at hand, from the i-th on, and reports
-// whether all of them were called.
-func (p *processor) dispatch(i int) bool {
-	list, ctx := p.turn.list, context.Context(p.context)
-	e := p.turn.entry.Event // to pass on one that is not on the stack would copy it twice
-	for ; i < len(list.calls); i++ {
-		p.setHandler(i)
-		if p.requests.Load() != 0 && p.isCutAt(i) {
-			list.countFirst(i)
-			return false
-		}
-		p.setCalling(i)
-		if err := list.calls[i](ctx, e); err != nil {
-			p.fail(list.subs[i], err)
-		}
-	}
-	p.turn.calls++
 	return true
 }
 

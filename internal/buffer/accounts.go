@@ -86,34 +86,6 @@ func (b *Buffer[T, K]) Room() int {
 	return b.roomLocked()
 }
 
-// placesLocked returns how many places of chunks are taken.
-func (b *Buffer[T, K]) placesLocked(site Site) int {
-	gone := site.Begun() + b.mu.evicted + b.mu.replaced + b.mu.removed
-	return int(b.mu.accepted-gone) - b.deferredLocked()
-}
-
-// weightlessLocked returns how many places are taken by withdrawn items, and by free
-// ones.
-func (b *Buffer[T, K]) weightlessLocked(site Site) (dead, free int) {
-	passed := site.Begun() + b.mu.evicted + b.mu.removedHere
-	isPassed := func(place uint64) bool { return place <= passed }
-	b.mu.dead = slices.DeleteFunc(b.mu.dead, isPassed)
-	b.mu.free = slices.DeleteFunc(b.mu.free, isPassed)
-	return len(b.mu.dead), len(b.mu.free)
-}
-
-// roomLocked returns how many more items fit. Places of withdrawn and of free items
-// count as room.
-func (b *Buffer[T, K]) roomLocked() int {
-	site := b.cursor.Site()
-	room := b.cfg.Capacity - b.placesLocked(site)
-	if len(b.mu.dead)+len(b.mu.free) > 0 {
-		dead, free := b.weightlessLocked(site)
-		room += dead + free
-	}
-	return room
-}
-
 // sweepLocked takes withdrawn items out of the chunks that are not open, and moves the
 // others up, in order. The chunks that are empty then stay in the list, and in the
 // channel, and are filled next.
@@ -153,4 +125,32 @@ func (b *Buffer[T, K]) sweepLocked() {
 	b.setLastLocked(last)
 	b.mu.pushed = place
 	b.mu.dead = slices.DeleteFunc(b.mu.dead, func(p uint64) bool { return p > b.mu.opened })
+}
+
+// placesLocked returns how many places of chunks are taken.
+func (b *Buffer[T, K]) placesLocked(site Site) int {
+	gone := site.Begun() + b.mu.evicted + b.mu.replaced + b.mu.removed
+	return int(b.mu.accepted-gone) - b.deferredLocked()
+}
+
+// weightlessLocked returns how many places are taken by withdrawn items, and by free
+// ones.
+func (b *Buffer[T, K]) weightlessLocked(site Site) (dead, free int) {
+	passed := site.Begun() + b.mu.evicted + b.mu.removedHere
+	isPassed := func(place uint64) bool { return place <= passed }
+	b.mu.dead = slices.DeleteFunc(b.mu.dead, isPassed)
+	b.mu.free = slices.DeleteFunc(b.mu.free, isPassed)
+	return len(b.mu.dead), len(b.mu.free)
+}
+
+// roomLocked returns how many more items fit. Places of withdrawn and of free items
+// count as room.
+func (b *Buffer[T, K]) roomLocked() int {
+	site := b.cursor.Site()
+	room := b.cfg.Capacity - b.placesLocked(site)
+	if len(b.mu.dead)+len(b.mu.free) > 0 {
+		dead, free := b.weightlessLocked(site)
+		room += dead + free
+	}
+	return room
 }

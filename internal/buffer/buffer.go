@@ -169,25 +169,8 @@ func (b *Buffer[T, K]) Reserve() *T {
 	return b.growLocked()
 }
 
-// growLocked is Reserve for the first and the last item of a chunk.
-func (b *Buffer[T, K]) growLocked() *T {
-	c := b.lastLocked()
-	place := &c.items[c.n]
-	b.grownLocked(c, 1)
-	return place
-}
-
 // Commit says that the item is in the place that Reserve has returned.
 func (b *Buffer[T, K]) Commit() { b.mu.Unlock() }
-
-// Add accepts v if the gate is open and there is room, or if an item waits with its
-// key, and reports whether it did.
-func (b *Buffer[T, K]) Add(v *T) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Gate.Load() == 0 &&
-		(b.replaceLocked(v) || b.roomLocked() > 0 && b.acceptLocked(v) && b.raiseLocked())
-}
 
 // lockTries is how often a publish that finds the lock taken looks again before it
 // waits as sync.Mutex does, which spins for a microsecond at a time: the lock is held for
@@ -203,6 +186,130 @@ func (b *Buffer[T, K]) lock() {
 		}
 	}
 	b.mu.Lock()
+}
+
+// growLocked is Reserve for the first and the last item of a chunk.
+func (b *Buffer[T, K]) growLocked() *T {
+	c := b.lastLocked()
+	place := &c.items[c.n]
+	b.grownLocked(c, 1)
+	return place
+}
+
+// extendLocked looks how full the buffer is and reports whether one more item
+// fits. If so, producers need not look again before the buffer might be fuller
+// than it ever was: to look each time would cost them a cache miss an item.
+func (b *Buffer[T, K]) extendLocked() bool {
+	room := b.roomLocked()
+	if room < 1 {
+		return false
+	}
+	depth := b.cfg.Capacity - room
+	b.mu.highWater = max(b.mu.highWater, depth+1)
+	b.mu.limit = b.mu.accepted + uint64(b.mu.highWater-depth)
+	return true
+}
+
+// lastLocked returns the last chunk, which is not full.
+func (b *Buffer[T, K]) lastLocked() *Chunk[T] {
+	b.noteFilledLocked()
+	if b.mu.last == nil {
+		b.setLastLocked(b.emptyChunkLocked())
+	}
+	return b.mu.last
+}
+
+// noteFilledLocked brings the last chunk's n, and what depends on it, up to date. Reserve
+// counts beside the lock what it gives out of that chunk: so an item that finds room
+// touches no cache line but that of the lock and its own. Whoever looks at a chunk's n
+// or at pushed calls noteFilledLocked before.
+func (b *Buffer[T, K]) noteFilledLocked() {
+	if c := b.mu.last; c != nil {
+		b.mu.pushed += uint64(b.mu.filled - c.n)
+		c.n = b.mu.filled
+	}
+}
+
+func (b *Buffer[T, K]) setLastLocked(c *Chunk[T]) {
+	b.mu.last, b.mu.filled = c, 0
+	if c != nil {
+		b.mu.filled = c.n
+	}
+}
+
+func (b *Buffer[T, K]) emptyChunkLocked() *Chunk[T] {
+	if c := b.mu.spare; c != nil {
+		b.mu.spare = c.next
+		return c
+	}
+	if len(b.mu.unused) == 0 {
+		return new(Chunk[T])
+	}
+	c := &b.mu.unused[0]
+	b.mu.unused = b.mu.unused[1:]
+	return c
+}
+
+// grownLocked counts n items that were put into c. A chunk is sent with its first
+// items. The send does not wait: the channel has room for all chunks that are
+// full, and one more.
+func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
+	c.n += n
+	b.mu.filled = c.n
+	b.mu.pushed += uint64(n)
+	if !c.sent {
+		b.linkLocked(c)
+		if b.cfg.Stamp != nil {
+			b.stampLocked(c)
+		}
+		if !b.cfg.Evicts {
+			b.ch <- c
+		}
+	}
+	if b.cfg.Evicts {
+		b.ring()
+	}
+	if c.n == chunkSize {
+		b.setLastLocked(c.next) // an empty one, after sweepLocked
+	}
+}
+
+// stampLocked stamps every second chunk: to read the clock for each would cost an item
+// twice as much.
+func (b *Buffer[T, K]) stampLocked(c *Chunk[T]) {
+	c.stamp = 0
+	if b.mu.stamps++; b.mu.stamps%2 == 0 {
+		c.stamp = b.cfg.Stamp()
+	}
+}
+
+func (b *Buffer[T, K]) linkLocked(c *Chunk[T]) {
+	c.next, c.sent = nil, true
+	if b.mu.head == nil {
+		b.mu.head = c
+	} else {
+		b.mu.tail.next = c
+	}
+	b.mu.tail = c
+}
+
+// ring wakes a consumer that waits for items. Where producers evict, they open chunks
+// too. So chunks do not travel through the channel there: it carries nil as a bell, and
+// the consumer takes the oldest chunk from the list, under the lock.
+func (b *Buffer[T, K]) ring() {
+	select {
+	case b.ch <- nil:
+	default:
+	}
+}
+
+// Add accepts v if the gate is open and there is room, or if an item waits with its
+// key, and reports whether it did.
+func (b *Buffer[T, K]) Add(v *T) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Gate.Load() == 0 &&
+		(b.replaceLocked(v) || b.roomLocked() > 0 && b.acceptLocked(v) && b.raiseLocked())
 }
 
 // AddAll accepts n items, which fill writes into their places, if the gate is
@@ -298,20 +405,6 @@ func (b *Buffer[T, K]) takeOldestLocked() (old T, alive bool) {
 	return old, true
 }
 
-// extendLocked looks how full the buffer is and reports whether one more item
-// fits. If so, producers need not look again before the buffer might be fuller
-// than it ever was: to look each time would cost them a cache miss an item.
-func (b *Buffer[T, K]) extendLocked() bool {
-	room := b.roomLocked()
-	if room < 1 {
-		return false
-	}
-	depth := b.cfg.Capacity - room
-	b.mu.highWater = max(b.mu.highWater, depth+1)
-	b.mu.limit = b.mu.accepted + uint64(b.mu.highWater-depth)
-	return true
-}
-
 // raiseLocked raises the high-water mark to how full the buffer is. It returns true, so
 // that a condition can end with it.
 func (b *Buffer[T, K]) raiseLocked() bool {
@@ -333,99 +426,6 @@ func (b *Buffer[T, K]) pushLocked(v *T) {
 	c := b.lastLocked()
 	c.items[c.n] = *v
 	b.grownLocked(c, 1)
-}
-
-// lastLocked returns the last chunk, which is not full.
-func (b *Buffer[T, K]) lastLocked() *Chunk[T] {
-	b.noteFilledLocked()
-	if b.mu.last == nil {
-		b.setLastLocked(b.emptyChunkLocked())
-	}
-	return b.mu.last
-}
-
-// noteFilledLocked brings the last chunk's n, and what depends on it, up to date. Reserve
-// counts beside the lock what it gives out of that chunk: so an item that finds room
-// touches no cache line but that of the lock and its own. Whoever looks at a chunk's n
-// or at pushed calls noteFilledLocked before.
-func (b *Buffer[T, K]) noteFilledLocked() {
-	if c := b.mu.last; c != nil {
-		b.mu.pushed += uint64(b.mu.filled - c.n)
-		c.n = b.mu.filled
-	}
-}
-
-func (b *Buffer[T, K]) setLastLocked(c *Chunk[T]) {
-	b.mu.last, b.mu.filled = c, 0
-	if c != nil {
-		b.mu.filled = c.n
-	}
-}
-
-// grownLocked counts n items that were put into c. A chunk is sent with its first
-// items. The send does not wait: the channel has room for all chunks that are
-// full, and one more.
-func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
-	c.n += n
-	b.mu.filled = c.n
-	b.mu.pushed += uint64(n)
-	if !c.sent {
-		b.linkLocked(c)
-		if b.cfg.Stamp != nil {
-			b.stampLocked(c)
-		}
-		if !b.cfg.Evicts {
-			b.ch <- c
-		}
-	}
-	if b.cfg.Evicts {
-		b.ring()
-	}
-	if c.n == chunkSize {
-		b.setLastLocked(c.next) // an empty one, after sweepLocked
-	}
-}
-
-// stampLocked stamps every second chunk: to read the clock for each would cost an item
-// twice as much.
-func (b *Buffer[T, K]) stampLocked(c *Chunk[T]) {
-	c.stamp = 0
-	if b.mu.stamps++; b.mu.stamps%2 == 0 {
-		c.stamp = b.cfg.Stamp()
-	}
-}
-
-func (b *Buffer[T, K]) linkLocked(c *Chunk[T]) {
-	c.next, c.sent = nil, true
-	if b.mu.head == nil {
-		b.mu.head = c
-	} else {
-		b.mu.tail.next = c
-	}
-	b.mu.tail = c
-}
-
-// ring wakes a consumer that waits for items. Where producers evict, they open chunks
-// too. So chunks do not travel through the channel there: it carries nil as a bell, and
-// the consumer takes the oldest chunk from the list, under the lock.
-func (b *Buffer[T, K]) ring() {
-	select {
-	case b.ch <- nil:
-	default:
-	}
-}
-
-func (b *Buffer[T, K]) emptyChunkLocked() *Chunk[T] {
-	if c := b.mu.spare; c != nil {
-		b.mu.spare = c.next
-		return c
-	}
-	if len(b.mu.unused) == 0 {
-		return new(Chunk[T])
-	}
-	c := &b.mu.unused[0]
-	b.mu.unused = b.mu.unused[1:]
-	return c
 }
 
 // registerLocked makes v the item that waits with its key, if it has one.
