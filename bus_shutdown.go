@@ -204,7 +204,7 @@ type ShutdownError struct {
 	Interrupted []InterruptedEvent
 
 	// Refused counts the events that handlers of the bus were refused with ErrClosed
-	// after Shutdown had given up and before it returned, and those that a Stop or a
+	// after Shutdown had given up and before it was complete, and those that a Stop or a
 	// Pause took from a handler's PublishWait after Shutdown had begun.
 	Refused int
 

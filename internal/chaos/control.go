@@ -212,6 +212,7 @@ func (b *subject) shutdown(ctx context.Context) error {
 	call.err = b.bus.Shutdown(ctx)
 	call.ended, call.endedAt = b.now(), time.Now()
 	if errors.Is(call.err, eventbus.ErrWouldDeadlock) {
+		b.goesOn.Store(true)
 		return call.err
 	}
 	b.mu.Lock()

@@ -19,6 +19,7 @@ type ledger struct {
 	lanes    [3]atomic.Bool
 	queues   [3]queueLedger
 	pauses   [3]pauseLedger
+	goesOn   atomic.Bool // a handler has called Shutdown, which is carried out without it
 
 	mu        sync.Mutex
 	entries   []*entry        // guarded by mu

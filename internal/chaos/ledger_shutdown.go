@@ -112,7 +112,7 @@ func (l *ledger) verifyRefused(result *eventbus.ShutdownError, first *shutdownCa
 		refused.high++
 		if !stopped && e.from == inside && (e.batch == nil || e.batch == e) && l.isRefusedBefore(e, first) {
 			refused.low++
-			told += count(l.inBubble && e.settledAt.Before(first.endedAt))
+			told += count(l.inBubble && !l.goesOn.Load() && e.settledAt.Before(first.endedAt))
 			example = e
 		}
 	}
@@ -124,13 +124,14 @@ func (l *ledger) verifyRefused(result *eventbus.ShutdownError, first *shutdownCa
 	}
 }
 
-// isRefusedBefore reports whether e was refused before the call of Shutdown returned. A
-// logger tells at that very time that its processor stops, and nobody can tell whether
-// what it publishes then is refused before the return or after it. The same is true of a
-// goroutine that outlives its handler.
+// isRefusedBefore reports whether e was refused for certain before the shutdown, which call
+// has returned, was complete. That waits for handlers. A logger tells at that very time that
+// its processor stops, and nobody can tell whether what it publishes then is refused before
+// or after it. The same is true of a goroutine that outlives its handler. If a handler has
+// begun the shutdown, that may be complete long before somebody asks for the result.
 func (l *ledger) isRefusedBefore(e *entry, call *shutdownCall) bool {
 	if e.by.by == nil || e.later {
-		return l.inBubble && e.settledAt.Before(call.endedAt)
+		return l.inBubble && !l.goesOn.Load() && e.settledAt.Before(call.endedAt)
 	}
 	return e.settled < call.ended
 }

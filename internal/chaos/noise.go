@@ -122,9 +122,15 @@ func (b *subject) processorCall(ctx context.Context, queue int) *handlerCall {
 	return c
 }
 
-// isHandlers asks the bus whether ctx is a handler's: Flush refuses that at once.
+// isHandlers asks the bus whether ctx is a handler's: Flush refuses that at once. One that
+// is done without an error must not get one for that: it would count as ended then.
 func (b *subject) isHandlers(ctx context.Context) bool {
-	return errors.Is(b.bus.Flush(endedContext{ctx}), eventbus.ErrWouldDeadlock)
+	select {
+	case <-ctx.Done():
+	default:
+		ctx = endedContext{ctx}
+	}
+	return errors.Is(b.bus.Flush(ctx), eventbus.ErrWouldDeadlock)
 }
 
 // An endedContext has ended, whatever the context in it.
