@@ -53,7 +53,7 @@ type entry struct {
 	began, settled int64     // before and after Publish, by the machine's clock
 	later          bool      // on a goroutine that a handler has started, which may have returned
 	bounded        bool      // its context may end at any time, whatever its limit
-	over           bool      // its context had ended before, whatever its limit
+	over           bool      // its context had ended before
 	closed         bool      // Shutdown had begun before
 	stepped        bool      // RunUntilIdle had been called before
 	err            error     // what it returned

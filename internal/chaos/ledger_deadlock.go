@@ -99,13 +99,36 @@ func (m *machine) hasEdge(o *entry, n node, e *entry) bool {
 	}
 	overlaps := o.began < e.settled && (o.settled == 0 || o.settled > e.began)
 	b := m.subjects[n.bus]
-	return overlaps && !b.beginsBetween(n, o.at, e.at) && !(o.later && b.isIdle(n, o.at))
+	return overlaps && !o.by.isLeftBehind(n, o.at, e.at) && !(o.later && b.isIdle(n, o.at))
 }
 
-// beginsBetween reports whether n has begun an event after one time and before another
-// one. In a bubble a publish has begun to wait, or was refused, at the time of its call.
-func (b *subject) beginsBetween(n node, from, to time.Time) bool {
-	return b.inBubble && slices.ContainsFunc(b.begunBy(n), func(e *entry) bool {
+// isLeftBehind reports whether what made c, at n, has begun an event after one time and
+// before another one. In a bubble a publish has begun to wait, or was refused, at the time of
+// its call. Of a bus that is stepped and also runs, a node stands for several processors.
+func (c *handlerCall) isLeftBehind(n node, from, to time.Time) bool {
+	left := false
+	for ; c != nil; c = c.outer {
+		switch {
+		case c.home.index != n.bus:
+		case c.entry == nil:
+			return false // nobody knows which processor it was
+		case c.home.nodeOf(c.entry.queue) == n:
+			if left = c.home.beginsBetween(c.entry.queue, from, to); !left {
+				return false
+			}
+		}
+	}
+	return left
+}
+
+// beginsBetween reports whether the processor of q begins an event after one time and before
+// another one, for certain.
+func (b *subject) beginsBetween(q eventbus.Queue, from, to time.Time) bool {
+	begun := b.queues[q].begun
+	if b.plan.mode == single {
+		begun = b.begunBy(b.nodeOf(q))
+	}
+	return b.inBubble && slices.ContainsFunc(begun, func(e *entry) bool {
 		return e.turnAt.After(from) && e.turnAt.Before(to)
 	})
 }

@@ -30,6 +30,7 @@ type machine struct {
 	sources atomic.Int64 // how many publishers there are beside those with a number of their own
 	aside   atomic.Int64 // how many goroutines run beside the handlers that have started them
 	asides  atomic.Int64 // how many have begun
+	halts   atomic.Int64 // how many times loggers have stopped or paused a bus
 	waiting atomic.Int64 // how many calls of Flush and Shutdown have not returned
 
 	noise sync.RWMutex // held by loggers that call a bus, and while the accounts are compared

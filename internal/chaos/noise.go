@@ -151,6 +151,10 @@ func (v voice) stanceAt(to *subject) stance {
 // publishes may be dropped, and so logged.
 const maxNoises = 200
 
+// maxHalts bounds how often loggers stop or pause a bus: one that does so whenever its
+// processors say that they have started would keep it from handling anything for good.
+const maxHalts = 8
+
 // makeNoise makes a call, for a logger or an error handler that was given ctx, of origin o
 // and, if it is a processor's, queue.
 func (b *subject) makeNoise(ctx context.Context, o origin, queue int) {
@@ -173,7 +177,8 @@ func (b *subject) makeNoise(ctx context.Context, o origin, queue int) {
 	}
 	s := t.noises[int(n/t.k)%len(t.noises)]
 	if s.do == doControl {
-		if !v.broken { // no context can be derived from such a one
+		halts := s.control.call == callStop || s.control.call == callPause
+		if !v.broken && !(halts && b.m.halts.Add(1) > maxHalts) { // no context can be derived from a broken one
 			b.m.subjects[s.control.bus].attempt(ctx, s.control, v)
 		}
 		return

@@ -137,7 +137,7 @@ func (b *subject) permitsInstead(e *entry, err error) bool {
 // endedBefore reports whether the context of e had ended when its publish began,
 // so that nothing from outside is accepted.
 func (e *entry) endedBefore() bool {
-	return law && e.from == outside && (e.limit < 0 || e.over) && e.context != brokenContext
+	return law && e.from == outside && e.over && e.context != brokenContext
 }
 
 // permitsFull reports whether e may have been refused because its queue was

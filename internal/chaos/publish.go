@@ -99,9 +99,10 @@ type entryKey struct{}
 // publish publishes what e stands for, as p says.
 func (b *subject) publish(ctx context.Context, p publication, e *entry, from stance) {
 	p.limit = b.m.scaled(p.limit)
-	e.publication, e.from, e.over = p, from, ctx.Err() != nil
+	e.publication, e.from = p, from
 	ctx, cancel := b.m.contextOf(context.WithValue(ctx, entryKey{}, e), p)
 	defer cancel()
+	e.over = ctx.Err() != nil // not so with a limit below 0 if an earlier deadline has passed and nobody has noticed yet
 	event := eventbus.Event{Type: bustest.Topic(p.topic), Data: e}
 	b.enter(e)
 	e.at = time.Now()
