@@ -143,7 +143,7 @@ func (q *queue) letInFirstLocked() bool {
 // all of them are accepted now.
 func (q *queue) letInLocked(w *lineWait) bool {
 	for pub := w.pub; pub.accepted < len(pub.entries); pub.accepted++ {
-		if e := &pub.entries[pub.accepted]; !q.replaceLocked(e) && !q.buffer.Push(e) {
+		if !q.buffer.Push(&pub.entries[pub.accepted]) {
 			return false
 		}
 	}

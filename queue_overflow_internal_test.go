@@ -170,6 +170,34 @@ func TestPublishRefusesWithTheErrorOfTheVerdict(t *testing.T) {
 	require.Zero(t, b.queues[OrderQueue].admission.refused, "no handler was refused")
 }
 
+// A fast publish does not take admissionMu. If an event with the key of another one begins to
+// wait after the verdict on that, the other replaces it all the same.
+func TestConflateByKeepsOneOfAKeyWhateverTheVerdict(t *testing.T) {
+	for _, overflow := range []Overflow{Block, DropOldest} {
+		for v, name := range map[verdict]string{accept: "accept", evict: "evict", postpone: "postpone"} {
+			if v == evict && overflow != DropOldest {
+				continue
+			}
+			t.Run(overflow.String()+", "+name, func(t *testing.T) {
+				b := newBench(t, 5, WithQueue(OrderQueue, QueueConfig{
+					Capacity: 5, Overflow: overflow, ConflateBy: func(e Event) string { return string(e.Type) },
+				}))
+				require.NoError(t, b.bus.Publish(t.Context(), OrderQueue, Event{Type: "quote", Data: 1}))
+				pub := b.of(nil, 2)
+				pub.entries[0].Type = "quote"
+				require.NoError(t, b.q.label(&pub.entries[0], nil, nil, time.Now))
+				locked(func() { require.True(t, b.q.enforceLocked(pub, &pub.entries[0], v)) })
+				var e entry
+				require.True(t, b.q.buffer.Begin(&e))
+				require.Equal(t, 2, e.event().Data)
+				require.False(t, b.q.buffer.Begin(&e))
+				require.EqualValues(t, 1, b.q.buffer.Counts().Replaced)
+				require.Empty(t, pub.evicted)
+			})
+		}
+	}
+}
+
 // The processor and whoever gives up agree which handlers the kill switch leaves out.
 func TestKillSwitchLeavesOutHandlersByOneRule(t *testing.T) {
 	retain, plain := &Subscription{retainer: true}, &Subscription{}

@@ -224,8 +224,8 @@ func (r *run) step() {
 		want := len(r.deferred) == 0 && (r.replace(*v) || r.accept(*v))
 		require.Equal(r, want, r.b.Add(v))
 	case 3:
-		v := r.fresh()
-		require.Equal(r, r.accept(*v), r.b.Push(v))
+		v := r.next()
+		require.Equal(r, r.replace(*v) || r.accept(*v), r.b.Push(v))
 	case 4:
 		v := r.next()
 		require.Equal(r, r.waits(*v) != nil, r.b.Waits(v) && r.conflates)
@@ -234,13 +234,19 @@ func (r *run) step() {
 		r.addAll(1 + r.rand.IntN(40))
 	case 6:
 		if r.evicts {
-			v := r.fresh()
-			require.Equal(r, r.evictFor(*v), evictFor(r.b, v))
+			v := r.next()
+			var evicted []*thing
+			if !r.replace(*v) {
+				evicted = r.evictFor(*v)
+			}
+			require.Equal(r, evicted, evictFor(r.b, v))
 		}
 	case 7:
 		r.ticket++
-		v, ticket, free := r.fresh(), r.ticket-uint64(r.rand.IntN(3)), r.rand.IntN(4) == 0
-		r.deferItem(*v, ticket, free)
+		v, ticket, free := r.next(), r.ticket-uint64(r.rand.IntN(3)), r.rand.IntN(4) == 0
+		if !r.replace(*v) {
+			r.deferItem(*v, ticket, free)
+		}
 		r.b.Defer(v, ticket, free)
 	case 8:
 		require.Equal(r, r.promote(), r.b.PromoteFirst())

@@ -308,8 +308,7 @@ func (b *Buffer[T, K]) ring() {
 func (b *Buffer[T, K]) Add(v *T) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Gate.Load() == 0 &&
-		(b.replaceLocked(v) || b.roomLocked() > 0 && b.acceptLocked(v) && b.raiseLocked())
+	return b.Gate.Load() == 0 && b.addLocked(v)
 }
 
 // AddAll accepts n items, which fill writes into their places, if the gate is
@@ -334,12 +333,19 @@ func (b *Buffer[T, K]) AddAll(n int, fill func(i int, place *T)) bool {
 	return true
 }
 
-// Push accepts v if there is room, and reports whether it did. Push and the
-// methods below look at no gate: they are for those who admit.
+// addLocked lets v replace the item that waits with its key, or accepts it if there is
+// room, and reports whether it did one of them.
+func (b *Buffer[T, K]) addLocked(v *T) bool {
+	return b.replaceLocked(v) || b.roomLocked() > 0 && b.acceptLocked(v) && b.raiseLocked()
+}
+
+// Push is Add whatever the gate. It and the methods below are for those who admit. Where
+// they accept an item and one waits with its key by now, which came by way of Add, the item
+// replaces that one: no two wait with one key.
 func (b *Buffer[T, K]) Push(v *T) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.roomLocked() > 0 && b.acceptLocked(v) && b.raiseLocked()
+	return b.addLocked(v)
 }
 
 // Replace lets v replace the item that waits with its key, and reports whether
@@ -377,6 +383,9 @@ func (b *Buffer[T, K]) PushFree(v *T) {
 func (b *Buffer[T, K]) EvictFor(v *T, evicted []T) []T {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.replaceLocked(v) {
+		return evicted
+	}
 	for b.roomLocked() < 1 {
 		if old, alive := b.takeOldestLocked(); alive {
 			evicted = append(evicted, old)

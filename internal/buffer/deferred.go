@@ -13,6 +13,9 @@ import (
 func (b *Buffer[T, K]) Defer(v *T, ticket uint64, free bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.replaceLocked(v) {
+		return
+	}
 	b.mu.accepted++
 	b.registerLocked(v)
 	b.compactLocked()
