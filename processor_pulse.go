@@ -149,10 +149,7 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 	if poll {
 		u.polls = now
 	}
-	for i, q := range u.bus.queues {
-		accepted := q.buffer.Accepted()
-		u.ages[i].Note(time.Now(), accepted, q.buffer.Left())
-	}
+	u.noteAgesLocked()
 	for i, p := range u.bus.processors {
 		c, moves := u.lookAtLocked(p, &u.seen[i], now)
 		flows = flows || moves
@@ -172,6 +169,13 @@ func (u *pulse) sample(now time.Time) (slow []*callInfo, ctx context.Context) {
 		u.setLocked(u.busy)
 	}
 	return slow, u.bus.logs.context()
+}
+
+func (u *pulse) noteAgesLocked() {
+	for i, q := range u.bus.queues {
+		accepted := q.buffer.Accepted()
+		u.ages[i].Note(time.Now(), accepted, q.buffer.Left())
+	}
 }
 
 // haveMovedLocked reports whether a processor has moved since it was looked at. A processor

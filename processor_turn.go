@@ -48,11 +48,9 @@ func (p *processor) run(limit int) {
 		if n == limit {
 			p.bus.pulse.quicken()
 		}
-		if t.entry.meta != nil || q.cfg.MaxAge > 0 || !t.list.serves(t.entry.Type) {
-			if !p.openEntry() {
-				q.admit()
-				continue
-			}
+		if (t.entry.meta != nil || q.cfg.MaxAge > 0 || !t.list.serves(t.entry.Type)) && !p.openEntry() {
+			q.admit()
+			continue
 		}
 		p.position.begin(q.buffer.Begun())
 		if q.buffer.Gate.Load() != 0 {
@@ -61,12 +59,7 @@ func (p *processor) run(limit int) {
 		if t.list.unheard {
 			p.skip()
 		}
-		var goOn bool
-		if t.timed {
-			goOn = p.dispatchTimed()
-		} else {
-			goOn = p.dispatch(0)
-		}
+		goOn := p.dispatch(0)
 		if t.completion != nil {
 			p.complete()
 		}
@@ -80,6 +73,9 @@ func (p *processor) run(limit int) {
 // dispatch calls the handlers of the event at hand, from the i-th on, and reports
 // whether all of them were called.
 func (p *processor) dispatch(i int) bool {
+	if i == 0 && p.turn.timed {
+		return p.dispatchTimed()
+	}
 	list, ctx := p.turn.list, context.Context(p.context)
 	e := p.turn.entry.Event // to pass on one that is not on the stack would copy it twice
 	for ; i < len(list.calls); i++ {

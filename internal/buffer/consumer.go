@@ -161,11 +161,15 @@ func (b *Buffer[T, K]) Open(c *Chunk[T]) {
 // Ready reports whether an item waits in a chunk. Only for the consumer.
 func (b *Buffer[T, K]) Ready() bool {
 	if b.cfg.Evicts {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.at < b.end || b.mu.head != nil
+		return b.isReadyEvicting()
 	}
 	return b.at < b.end || len(b.ch) > 0
+}
+
+func (b *Buffer[T, K]) isReadyEvicting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.at < b.end || b.mu.head != nil
 }
 
 func (b *Buffer[T, K]) openNext() bool {

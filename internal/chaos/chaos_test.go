@@ -16,13 +16,9 @@ import (
 var (
 	oneSeed = flag.Int64("seed", -1, "run the schedule of this seed only")
 	seeds   = flag.Int("seeds", 0, "how many schedules to run")
-	without = flag.String("off", unsettled, "features to leave out, with commas between: "+allFeatures.String())
+	without = flag.String("off", "", "features to leave out, with commas between: "+allFeatures.String())
 	strict  = flag.Bool("strict", false, "hold a bus from before the law to the law")
 )
-
-// unsettled are the features that are left out unless -off says otherwise: too few
-// schedules were run with them since the ledger knows who publishes there.
-const unsettled = "noise,outliving"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
