@@ -179,7 +179,7 @@ func (b *Bus) beginSteppingLocked(s *session) {
 		p.requests.And(^reqStop)
 		store(&p.asleep, 0)
 		p.enterLocked(b.life.stepSession)
-		p.request(reqPauses) // look what is paused, and at the logger's level
+		p.hold(reqPauses) // look what is paused, and at the logger's level
 	}
 	b.stepped.Store(true)
 	b.setSteppingLocked(true)
@@ -239,10 +239,10 @@ func (b *Bus) endStepping() {
 	b.changed()
 }
 
-// handled returns how many events the bus has handled.
+// handled returns how many events the bus has handled. Only for the stepper.
 func (b *Bus) handled() (n uint64) {
 	for _, q := range b.queues {
-		n += q.handled(q.buffer.Counts().Ended)
+		n += q.handled(q.buffer.Ended())
 	}
 	return n
 }

@@ -100,11 +100,15 @@ func (p *processor) siteAwake() uint64 {
 
 // request sets bits, holds the queues and wakes the processor.
 func (p *processor) request(bits uint32) {
+	p.hold(bits)
+	p.nudge()
+}
+
+func (p *processor) hold(bits uint32) {
 	p.requests.Or(bits)
 	for _, q := range p.queues {
 		q.buffer.Hold()
 	}
-	p.nudge()
 }
 
 // nudge wakes the processor if it is idle.

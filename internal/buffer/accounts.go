@@ -13,8 +13,8 @@ type accounts struct {
 	removed     uint64 // withdrawn ones that have left without being begun
 	withdrawn   uint64 // taken back, wherever they were
 	removedHere uint64 // those of them that had a place in a chunk
-	buried      uint64 // begun ones that were withdrawn
-	buriedAt    uint64 // how many were begun when the last of them was
+	buried      uint64 // begun ones that were withdrawn; the consumer alone writes it
+	buriedAt    uint64 // how many were begun when the last of them was; likewise
 	freeLater   int    // deferred ones that count towards no bound
 }
 
@@ -49,7 +49,7 @@ func (b *Buffer[T, K]) Counts() Counts {
 }
 
 // endedLocked returns how many items the consumer is done with, those that were
-// withdrawn apart.
+// withdrawn apart. The consumer needs no lock for it.
 func (b *Buffer[T, K]) endedLocked(site Site) uint64 {
 	ended := site.Begun() - b.mu.buried
 	if site.Busy() && b.mu.buriedAt != site.Begun() {

@@ -56,6 +56,10 @@ func (b *Buffer[T, K]) Busy() bool { return b.cursor.own.Busy() }
 // Begun returns how many items have been begun. Only for the consumer.
 func (b *Buffer[T, K]) Begun() uint64 { return b.cursor.own.Begun() }
 
+// Ended returns how many items the consumer is done with, as Counts does. Only for the
+// consumer.
+func (b *Buffer[T, K]) Ended() uint64 { return b.endedLocked(b.cursor.own) }
+
 // Hold keeps the consumer from beginning another item, and returns where it is. The
 // caller sets its request before it holds: see Release.
 func (b *Buffer[T, K]) Hold() Site { return Site(b.cursor.word.Or(uint64(held))) &^ held }
