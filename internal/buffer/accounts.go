@@ -95,7 +95,7 @@ func (b *Buffer[T, K]) sweepLocked() {
 	place, was := b.mu.opened, b.mu.opened
 	free := b.mu.free[sort.Search(len(b.mu.free), func(i int) bool { return b.mu.free[i] > place }):]
 	for from := b.mu.head; from != nil; from = from.next {
-		from.stamp = 0 // it gets others' items
+		from.stamp, from.keyed = 0, b.conflates.Load() // it gets others' items
 		for i := range from.n {
 			v := from.items[i]
 			was++

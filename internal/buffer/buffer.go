@@ -39,6 +39,7 @@ type Chunk[T any] struct {
 	first uint64    // how many items were begun when it was opened; guarded by mu
 	sent  bool      // it is in the list, and in the channel; guarded by mu
 	stamp int64     // when its first item was put in, 0 if it has no stamp; guarded by mu
+	keyed bool      // items in it may have a key; guarded by mu, and fixed once it is open
 	used  bool      // the consumer has taken an item out of it; guarded by mu, and kept with Evicts alone
 	next  *Chunk[T] // in the list, or among the spare ones; guarded by mu
 	_     cacheLine
@@ -433,19 +434,20 @@ func (b *Buffer[T, K]) acceptLocked(v *T) bool {
 // pushLocked puts v into the last chunk.
 func (b *Buffer[T, K]) pushLocked(v *T) {
 	c := b.lastLocked()
-	c.items[c.n] = *v
+	c.items[c.n], c.keyed = *v, c.keyed || b.hasKey(v)
 	b.grownLocked(c, 1)
 }
 
 // registerLocked makes v the item that waits with its key, if it has one.
 func (b *Buffer[T, K]) registerLocked(v *T) {
-	if !b.conflates.Load() {
-		return
+	if b.hasKey(v) {
+		b.mu.keys[b.cfg.Key(*v)] = *v
 	}
+}
+
+func (b *Buffer[T, K]) hasKey(v *T) bool {
 	var none K
-	if key := b.cfg.Key(*v); key != none {
-		b.mu.keys[key] = *v
-	}
+	return b.conflates.Load() && b.cfg.Key(*v) != none
 }
 
 // Conflate makes the buffer look at the keys of its items, from the first item
@@ -476,12 +478,8 @@ func (b *Buffer[T, K]) replaceLocked(v *T) bool {
 
 // releaseLocked notes that v waits no more with its key.
 func (b *Buffer[T, K]) releaseLocked(v *T) {
-	if !b.conflates.Load() {
-		return
-	}
-	var none K
-	if key := b.cfg.Key(*v); key != none {
-		b.forgetLocked(key, func(o T) bool { return b.cfg.Same(o, *v) })
+	if b.hasKey(v) {
+		b.forgetLocked(b.cfg.Key(*v), func(o T) bool { return b.cfg.Same(o, *v) })
 	}
 }
 

@@ -81,7 +81,7 @@ func (b *Buffer[T, K]) Begin(v *T) bool {
 		return false
 	}
 	b.shift(v)
-	if b.conflates.Load() {
+	if b.open.keyed {
 		b.release(v)
 	}
 	return true
@@ -119,8 +119,7 @@ func (b *Buffer[T, K]) tellOpened(stamp int64, begun uint64) {
 }
 
 func (b *Buffer[T, K]) release(v *T) {
-	var none K
-	if b.cfg.Key(*v) != none {
+	if b.hasKey(v) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.releaseLocked(v)
@@ -214,7 +213,7 @@ func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
 		b.setLastLocked(c.next) // an empty one, after sweepLocked
 	}
 	old := b.open
-	old.n, old.sent, old.next, b.mu.spare = 0, false, b.mu.spare, old
+	old.n, old.sent, old.keyed, old.next, b.mu.spare = 0, false, false, b.mu.spare, old
 	b.open, b.at, b.end, c.used, c.first = c, 0, c.n, false, b.cursor.Site().Begun()
 	b.mu.opened += uint64(c.n)
 }
