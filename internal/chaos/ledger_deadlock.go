@@ -134,9 +134,10 @@ func (b *subject) beginsBetween(q eventbus.Queue, from, to time.Time) bool {
 }
 
 // isIdle reports whether n was at no event at a time for certain: an ear hears each event,
-// and no logger holds the processor up.
+// and no logger holds the processor up. While RunUntilIdle drives a processor, that counts as
+// busy between two events, too.
 func (b *subject) isIdle(n node, at time.Time) bool {
-	return b.isExact() && b.plan.ear && !slices.ContainsFunc(b.begunBy(n), func(e *entry) bool {
+	return b.isExact() && b.plan.ear && !b.driven.Load() && !slices.ContainsFunc(b.begunBy(n), func(e *entry) bool {
 		lasts := e.turnAt.Equal(at) // so does an event that has expired
 		for i, c := range slices.Concat(e.calls, e.replays) {
 			from := c.beganAt
