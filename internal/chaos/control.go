@@ -31,8 +31,8 @@ func (b *subject) control(ctx context.Context, do control) {
 		limit = 0
 	}
 	waits := do.call == callFlush || do.call == callShutdown
-	if do.call == callShutdown && limit > 0 && b.plan.trouble.waits() {
-		limit += logPatience
+	if do.call == callShutdown && limit != 0 && b.plan.trouble.waits() {
+		limit = max(limit, 0) + logPatience
 	}
 	if took := time.Since(began); b.inBubble && do.call != callStep && (took > max(limit, 0) && (limit != 0 || !waits)) {
 		b.violated("%+v took %v", do, took)
