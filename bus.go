@@ -36,7 +36,7 @@ type Bus struct {
 	pulse      *pulse
 	table      table
 	abandoned  abandonedCalls
-	spares     sync.Pool // of *publication, for publishes from outside; see newSpare
+	spares     sync.Pool // of *publication, beside those of the handlers' contexts; see giveBack
 	logs       logs
 
 	logger     *slog.Logger

@@ -128,7 +128,7 @@ func (b *Bus) publishSlow(ctx context.Context, q *queue, e entry, r *rule) error
 	pub.one[0] = e
 	pub.entries = pub.one[:]
 	err := b.carryOut(q, pub)
-	b.giveBack(pub)
+	b.giveBack(pub, err)
 	return err
 }
 
@@ -207,7 +207,7 @@ type publication struct {
 
 	completion *completion // of PublishWait
 	wait       lineWait
-	spareOf    *handlerContext // that keeps it for its next publish; nil if the bus does
+	spareOf    *handlerContext // that keeps it for its next publish; nil for none
 
 	one     [1]entry // the arrays behind entries and by where they hold one element
 	byOne   [1]*drainer

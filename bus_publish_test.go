@@ -375,3 +375,20 @@ func TestPublishAlongFullQueuesAllocatesNothing(t *testing.T) {
 		require.Zero(t, n)
 	}
 }
+
+// What a publish in a testing/synctest bubble makes stays there: to use it outside would be
+// fatal.
+func TestPublishOutsideABubbleTakesNothingFromInside(t *testing.T) {
+	const timeout = 5 * time.Millisecond
+	b := startedBus(t, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1, Timeout: timeout}))
+	require.NoError(t, b.Pause(eventbus.DataQueue))
+	publish(t, b, eventbus.DataQueue, tick, nil)
+	full := func(t *testing.T) {
+		require.ErrorIs(t, b.TryPublish(t.Context(), eventbus.DataQueue, event(tick, nil)), eventbus.ErrQueueFull)
+		require.ErrorIs(t, b.Publish(t.Context(), eventbus.DataQueue, event(tick, nil)), eventbus.ErrQueueFull)
+	}
+	for range 20 { // under the race detector sync.Pool forgets some
+		bustest.Bubble(t, full)
+		full(t)
+	}
+}

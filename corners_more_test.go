@@ -576,6 +576,37 @@ func TestUnsubscribeLetsGoOfTheHandler(t *testing.T) {
 
 func runUntilIdleOf(t *testing.T, b *eventbus.Bus) { runUntilIdle(t, b) }
 
+// So does a bus on one goroutine that has looked at another queue since, where the event was
+// withdrawn and had no handlers.
+func TestUnsubscribeLetsGoOfTheHandlerAfterAWithdrawnEvent(t *testing.T) {
+	b, other := startedBus(t, eventbus.WithSingleThread()), startedBus(t)
+	outcome, g := make(chan error, 1), newGate()
+	other.SubscribeFunc("go", func(ctx context.Context, _ eventbus.Event) error {
+		outcome <- b.PublishWait(ctx, eventbus.OrderQueue, event("order", nil))
+		return nil
+	})
+	h := new(portfolio)
+	held := weak.Make(h)
+	s := b.Subscribe(tick, h)
+	b.SubscribeFunc("stuck", g.handle)
+	publish(t, b, eventbus.DataQueue, "stuck", nil)
+	receive(t, g.entered)
+	publish(t, other, eventbus.DataQueue, "go", nil) // the order waits
+	eventually(t, "the order", func() bool { return b.Stats().Queues[eventbus.OrderQueue].Depth == 1 })
+	require.NoError(t, b.Pause(eventbus.OrderQueue))
+	require.ErrorIs(t, receive(t, outcome), eventbus.ErrPaused, "it is withdrawn")
+	g.open()
+	publish(t, b, eventbus.DataQueue, tick, nil) // the handler is the last one
+	bustest.Flush(t, b)
+	require.NoError(t, b.Resume(eventbus.OrderQueue))
+	bustest.Flush(t, b)
+	time.Sleep(time.Millisecond) // the withdrawn order is nothing to wait for
+	s.Unsubscribe()
+	h = nil
+	require.Eventually(t, func() bool { runtime.GC(); return held.Value() == nil }, bustest.Patience, time.Millisecond)
+	runtime.KeepAlive(s)
+}
+
 // Text in types, names and errors forges no row of the table of Stats and no line of a
 // HandlerError.
 func TestStatsAndHandlerErrorQuoteWhatCouldForgeALine(t *testing.T) {

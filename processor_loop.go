@@ -135,9 +135,13 @@ func (p *processor) pick() bool {
 	return false
 }
 
+// use makes q the queue at hand. Nothing of the position may stay: as many events of q may
+// have begun as of the other queue, and who looks would take the call there for one of q's.
 func (p *processor) use(q *queue) {
 	if p.turn.queue != q {
-		p.turn.queue, p.turn.list = q, nil
+		p.letGo()
+		store(&p.position.handler, 0)
+		p.turn.queue = q
 		p.position.queue.Store(q)
 	}
 }

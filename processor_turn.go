@@ -97,6 +97,7 @@ func (p *processor) dispatch(i int) bool {
 func (p *processor) resume() {
 	p.endTelling()
 	p.turn.queue.admit() // if the clock has ended the goroutine before
+	p.turn.timed = false
 	p.dispatch(p.nextHandler())
 	if p.turn.completion != nil {
 		p.complete()

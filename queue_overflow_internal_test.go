@@ -3,6 +3,8 @@ package eventbus
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -224,5 +226,53 @@ func TestKillSwitchLeavesOutHandlersByOneRule(t *testing.T) {
 			l.subs[0] = retain
 		}
 		require.Equal(t, tt.cut, l.firstCut(tt.index, tt.called), "%+v", tt)
+	}
+}
+
+// A Shutdown that gives up while a processor of several queues has begun an event and looks
+// for its handlers does not take it for one that is at the handlers of another queue's event.
+func TestShutdownWhileTheHandlersAreLookedForNamesNoOther(t *testing.T) {
+	for name, sleeps := range map[string]bool{"after a sleep": true, "at once": false} {
+		t.Run(name, func(t *testing.T) {
+			b, err := New(WithSingleThread(), WithLogger(slog.New(slog.DiscardHandler)), WithPollInterval(time.Hour))
+			require.NoError(t, err)
+			called, goOn := make(chan string, 10), make(chan struct{})
+			handler := func(name string) func(context.Context, Event) error {
+				return func(context.Context, Event) error { called <- name; return nil }
+			}
+			b.SubscribeFunc("tick", handler("first"))
+			b.SubscribeFunc("tick", func(context.Context, Event) error { called <- "other queue's"; <-goOn; return nil }, WithName("other queue's"))
+			b.SubscribeFunc("order", handler("called"))
+			b.SubscribeFunc("order", handler("left out"), WithName("left out"))
+			require.NoError(t, b.Start(t.Context()))
+			require.NoError(t, b.Publish(t.Context(), DataQueue, Event{Type: "tick"}))
+			require.Equal(t, "first", <-called)
+			require.Equal(t, "other queue's", <-called)
+			if sleeps {
+				close(goOn)
+				require.NoError(t, b.Flush(t.Context()))
+			}
+			b.table.mu.Lock() // as somebody does who subscribes
+			require.NoError(t, b.Publish(t.Context(), OrderQueue, Event{Type: "order"}))
+			if !sleeps {
+				close(goOn)
+			}
+			for !b.queues[OrderQueue].buffer.Site().Busy() {
+				runtime.Gosched()
+			}
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			result := make(chan error, 1)
+			go func() { result <- b.Shutdown(ended) }()
+			time.Sleep(5 * time.Millisecond) // it looks at the processor by now, or waits to
+			b.table.mu.Unlock()
+			left := new(ShutdownError)
+			require.ErrorAs(t, <-result, &left)
+			require.NotContains(t, left.Error(), "other queue's")
+			require.Len(t, left.Interrupted, 1)
+			require.Equal(t, []string{"left out"}, left.Interrupted[0].Handlers)
+			require.Equal(t, "called", <-called)
+			require.Empty(t, called)
+		})
 	}
 }

@@ -14,7 +14,7 @@ import (
 // A wait in line ends when the admission lets it in or refuses it and sends the outcome,
 // when its context ends, or when the time of its rule is over. Whatever ends it takes it
 // out of the line under admissionMu, so there is one outcome. Of a completion one
-// compare-and-swap decides. What the handlers of a session wait with is at the end.
+// compare-and-swap decides. What publishes wait with is kept for the next ones at the end.
 
 // handoverAfter is how long free slots are kept from a wait at most. Without it, a
 // publish at a full queue of 50 waits for 25 handlers until the queue is half empty;
@@ -23,7 +23,7 @@ const handoverAfter = time.Millisecond
 
 // A lineWait is the place in line of a publish. Whoever takes it out of the line sends
 // the outcome, nil for accepted, to done, which has room for it. In a spare publication done
-// and timer are there before the wait and stay after it; the rest is empty.
+// and timer are there before the wait; they stay after it, and the rest is empty.
 type lineWait struct {
 	pub    *publication
 	ticket uint64 // its place in the first list
@@ -111,9 +111,10 @@ func (q *queue) awaitOutcome(w *lineWait) error {
 // startTimer returns a timer that rings after d.
 func (w *lineWait) startTimer(d time.Duration) *time.Timer {
 	if w.timer == nil {
-		return time.NewTimer(d)
+		w.timer = time.NewTimer(d)
+	} else {
+		w.timer.Reset(d)
 	}
-	w.timer.Reset(d)
 	return w.timer
 }
 
@@ -282,12 +283,14 @@ func (c *completion) leave(err error) error {
 	return fmt.Errorf("it is accepted, and its handlers are not done: %w", err)
 }
 
-// newSpare returns an empty publication with what a wait needs, for a publish of a single
-// event, and the next one after that: a wait that allocates costs as much as three events,
-// and most of it is the garbage collector's. c keeps it for the handlers that are called
-// with it, or, if nil, the bus for others. In a testing/synctest bubble channels and timers
-// are for those who are in it. So the goroutine that runs the processor makes that of c, and
-// the bus keeps some while it runs: what its processors wait with binds it to a bubble, too.
+// What a publish of a single event waits with is kept for the next one: a wait that
+// allocates costs as much as three events, and most of it is the garbage collector's. In a
+// testing/synctest bubble, channels and timers are for those who are in it. So the goroutine
+// that runs a processor makes a spare publication for its handlers, and for others the bus
+// keeps those that have waited and were let in: the processor that made the room for them
+// is in the same bubble.
+
+// newSpare returns a spare publication for handlers that are called with c.
 func newSpare(c *handlerContext) *publication {
 	pub := &publication{spareOf: c}
 	pub.wait.done, pub.wait.timer = make(chan error, 1), time.NewTimer(time.Hour)
@@ -302,18 +305,16 @@ func (b *Bus) takeSpare(c caller) *publication {
 			return pub
 		}
 	}
-	if !b.running.Load() {
-		return new(publication)
-	}
 	if pub, ok := b.spares.Get().(*publication); ok {
 		return pub
 	}
-	return newSpare(nil)
+	return new(publication)
 }
 
-// giveBack empties pub, whose publish is over, and keeps it for the next one.
-func (b *Bus) giveBack(pub *publication) {
-	if pub.wait.timer == nil || pub.wait.pub != nil && pub.isInGraph() {
+// giveBack empties pub, whose publish has ended with err, and keeps it for the next one.
+func (b *Bus) giveBack(pub *publication, err error) {
+	waited := pub.wait.pub != nil
+	if pub.wait.timer == nil || waited && (pub.spareOf == nil && err != nil || pub.isInGraph()) {
 		return
 	}
 	c := pub.spareOf

@@ -5,7 +5,8 @@ import (
 	"sort"
 )
 
-// accounts count items. They are guarded by mu.
+// accounts count items. They are guarded by mu; what the consumer alone writes it may also read
+// without.
 type accounts struct {
 	highWater   int
 	evicted     uint64
@@ -42,15 +43,15 @@ func (b *Buffer[T, K]) Counts() Counts {
 	site := b.cursor.Site()
 	dead, free := b.weightlessLocked(site)
 	return Counts{
-		Accepted: b.mu.accepted, Begun: site.Begun(), Ended: b.endedLocked(site),
+		Accepted: b.mu.accepted, Begun: site.Begun(), Ended: b.endedAt(site),
 		Evicted: b.mu.evicted, Replaced: b.mu.replaced, Withdrawn: b.mu.withdrawn,
 		Depth: b.placesLocked(site) - dead - free, Deferred: b.deferredLocked() + free, HighWater: b.mu.highWater,
 	}
 }
 
-// endedLocked returns how many items the consumer is done with, those that were
-// withdrawn apart. The consumer needs no lock for it.
-func (b *Buffer[T, K]) endedLocked(site Site) uint64 {
+// endedAt returns how many items the consumer, at site, is done with, those that were
+// withdrawn apart. The caller holds mu or is the consumer.
+func (b *Buffer[T, K]) endedAt(site Site) uint64 {
 	ended := site.Begun() - b.mu.buried
 	if site.Busy() && b.mu.buriedAt != site.Begun() {
 		ended--
@@ -62,7 +63,7 @@ func (b *Buffer[T, K]) endedLocked(site Site) uint64 {
 func (b *Buffer[T, K]) Gone() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.endedLocked(b.cursor.Site()) + b.mu.evicted + b.mu.replaced + b.mu.withdrawn
+	return b.endedAt(b.cursor.Site()) + b.mu.evicted + b.mu.replaced + b.mu.withdrawn
 }
 
 // Left returns how many items wait no more, in whatever way: as Gone, with the item at hand.

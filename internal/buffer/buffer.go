@@ -51,7 +51,7 @@ type Config[T any, K comparable] struct {
 	Capacity int  // how many items fit, those that are deferred apart
 	Evicts   bool // producers take the oldest items out
 
-	// Hooks, called under the buffer's lock: three questions about an item, and four
+	// Hooks, called under the buffer's lock, Key also without: three questions about an item, and four
 	// events in its life. Items are passed by value: a pointer would make them escape.
 	Key     func(T) K               // the key of an item, the zero K if it has none
 	Same    func(a, b T) bool       // whether two items with the same key are one
@@ -78,7 +78,7 @@ type Buffer[T any, K comparable] struct {
 	ch  chan *Chunk[T]
 	cfg Config[T, K]
 
-	_ [24 + lineSize]byte // what producers write, from the beginning of a line on
+	_ [16 + lineSize]byte // what producers write, from the beginning of a line on: Go puts 8 bytes before a Buffer
 
 	mu struct {
 		lockrank.Mutex
@@ -95,12 +95,12 @@ type Buffer[T any, K comparable] struct {
 		stamps uint64 // how many chunks could have been stamped
 		pushed uint64 // the last place that was given out; may lag behind as n does
 		opened uint64 // the last place of the open chunk
-		gone   int
+		gone   int    // how many of deferred are there no more
 		accounts
-		deferred []deferred[T] // deferred[gone:] are there
-		dead     []uint64      // the places of withdrawn items; those that were passed are purged
-		free     []uint64      // the places of free items, likewise
-		unused   []Chunk[T]    // those that nobody has needed yet
+		deferred []deferred[T]
+		dead     []uint64   // the places of withdrawn items; those that were passed are purged
+		free     []uint64   // the places of free items, likewise
+		unused   []Chunk[T] // those that nobody has needed yet
 
 		keys map[K]T // the item that waits with each key
 	}
@@ -379,8 +379,8 @@ func (b *Buffer[T, K]) PushFree(v *T) {
 	b.mu.free = append(b.mu.free, b.mu.pushed)
 }
 
-// EvictFor accepts v. Until there is room, it takes out the oldest items, which it
-// appends to evicted. Only for a buffer that evicts.
+// EvictFor accepts v, which may replace an item as in Push. Until there is room, it takes out
+// the oldest items, which it appends to evicted. Only for a buffer that evicts.
 func (b *Buffer[T, K]) EvictFor(v *T, evicted []T) []T {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -58,7 +58,7 @@ func (b *Buffer[T, K]) Begun() uint64 { return b.cursor.own.Begun() }
 
 // Ended returns how many items the consumer is done with, as Counts does. Only for the
 // consumer.
-func (b *Buffer[T, K]) Ended() uint64 { return b.endedLocked(b.cursor.own) }
+func (b *Buffer[T, K]) Ended() uint64 { return b.endedAt(b.cursor.own) }
 
 // Hold keeps the consumer from beginning another item, and returns where it is. The
 // caller sets its request before it holds: see Release.

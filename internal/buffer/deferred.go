@@ -8,7 +8,7 @@ import (
 // The list of deferred items is written under mu by those who admit, one at a time.
 // So they may read it without mu: Deferred, FirstTicket and Between are for them.
 
-// Defer accepts v without room. ticket says when it came, and so which deferred
+// Defer accepts v without room; it may replace an item as in Push. ticket says when it came, and so which deferred
 // items are ahead of it. A free item counts towards no bound.
 func (b *Buffer[T, K]) Defer(v *T, ticket uint64, free bool) {
 	b.mu.Lock()
