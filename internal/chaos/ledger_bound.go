@@ -11,14 +11,19 @@ import (
 // verifyBound sees to it that a handler is refused only where the bound of
 // deferral allows that. A queue that refuses is full and has deferred twice its
 // capacity and 3 events. A late joiner may have a slot in it, and counts for no
-// bound.
+// bound. Of a batch the first event that is refused is looked at; the others are with it.
 func (l *ledger) verifyBound(q eventbus.Queue, subscribers []*subscriber) {
 	full := 3*l.plan.queues[q].Capacity + 3
+	batches := make(map[*entry]bool)
 	for _, e := range l.entries {
 		if e.queue != q || e.judged || !l.isRefusedByBound(e) {
 			continue
 		}
 		e.judged = true
+		if e.batch != nil && batches[e.batch] {
+			continue
+		}
+		batches[e.batch] = true
 		held := l.mostHeld(e, full)
 		if held == full {
 			continue
