@@ -376,19 +376,33 @@ func TestPublishAlongFullQueuesAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What a publish in a testing/synctest bubble makes stays there: to use it outside would be
-// fatal.
-func TestPublishOutsideABubbleTakesNothingFromInside(t *testing.T) {
+// A bus may be used inside a testing/synctest bubble and outside of it, as one in a package
+// variable is. What a publish makes stays there: to use it on the other side would be fatal,
+// or its time would never be over.
+func TestPublishTakesNothingThroughTheWallOfABubble(t *testing.T) {
 	const timeout = 5 * time.Millisecond
-	b := startedBus(t, eventbus.WithQueue(eventbus.DataQueue, eventbus.QueueConfig{Capacity: 1, Timeout: timeout}))
-	require.NoError(t, b.Pause(eventbus.DataQueue))
-	publish(t, b, eventbus.DataQueue, tick, nil)
-	full := func(t *testing.T) {
-		require.ErrorIs(t, b.TryPublish(t.Context(), eventbus.DataQueue, event(tick, nil)), eventbus.ErrQueueFull)
-		require.ErrorIs(t, b.Publish(t.Context(), eventbus.DataQueue, event(tick, nil)), eventbus.ErrQueueFull)
+	b, handled := newBus(t, holding(eventbus.DataQueue, 1), noPoll), make(chan struct{})
+	b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error { handled <- struct{}{}; return nil })
+	start(t, b)
+	wait := func(t *testing.T) error {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		return b.Publish(ctx, eventbus.DataQueue, event(tick, nil))
 	}
 	for range 20 { // under the race detector sync.Pool forgets some
-		bustest.Bubble(t, full)
-		full(t)
+		publish(t, b, eventbus.DataQueue, tick, nil) // to the handler
+		eventually(t, "the handler", func() bool { return b.Stats().Queues[eventbus.DataQueue].Depth == 0 })
+		publish(t, b, eventbus.DataQueue, tick, nil) // fills the queue
+		bustest.Bubble(t, func(t *testing.T) {
+			require.ErrorIs(t, b.TryPublish(t.Context(), eventbus.DataQueue, event(tick, nil)), eventbus.ErrQueueFull)
+			require.ErrorIs(t, wait(t), context.DeadlineExceeded)
+		})
+		require.ErrorIs(t, wait(t), context.DeadlineExceeded)
+		accepted := bustest.InBackground(func() error { return b.Publish(t.Context(), eventbus.DataQueue, event(tick, nil)) })
+		eventually(t, "the publish that waits", func() bool { return b.Stats().Queues[eventbus.DataQueue].Waiting == 1 })
+		for range 3 {
+			receive(t, handled)
+		}
+		require.NoError(t, receive(t, accepted))
 	}
 }

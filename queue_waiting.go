@@ -22,8 +22,8 @@ import (
 const handoverAfter = time.Millisecond
 
 // A lineWait is the place in line of a publish. Whoever takes it out of the line sends
-// the outcome, nil for accepted, to done, which has room for it. In a spare publication done
-// and timer are there before the wait; they stay after it, and the rest is empty.
+// the outcome, nil for accepted, to done, which has room for it. In a spare publication done,
+// timer and when it waited last are there before the wait; the rest is empty.
 type lineWait struct {
 	pub    *publication
 	ticket uint64 // its place in the first list
@@ -288,7 +288,8 @@ func (c *completion) leave(err error) error {
 // testing/synctest bubble, channels and timers are for those who are in it. So the goroutine
 // that runs a processor makes a spare publication for its handlers, and for others the bus
 // keeps those that have waited and were let in: the processor that made the room for them
-// is in the same bubble.
+// is in the same bubble. Nobody takes one of a later time than his own, since the clock of
+// a bubble begins in 2000.
 
 // newSpare returns a spare publication for handlers that are called with c.
 func newSpare(c *handlerContext) *publication {
@@ -305,7 +306,7 @@ func (b *Bus) takeSpare(c caller) *publication {
 			return pub
 		}
 	}
-	if pub, ok := b.spares.Get().(*publication); ok {
+	if pub, ok := b.spares.Get().(*publication); ok && !time.Now().Before(pub.wait.since) {
 		return pub
 	}
 	return new(publication)
@@ -318,7 +319,7 @@ func (b *Bus) giveBack(pub *publication, err error) {
 		return
 	}
 	c := pub.spareOf
-	*pub = publication{spareOf: c, wait: lineWait{done: pub.wait.done, timer: pub.wait.timer}}
+	*pub = publication{spareOf: c, wait: lineWait{done: pub.wait.done, timer: pub.wait.timer, since: pub.wait.since}}
 	if c != nil {
 		c.spare.Store(pub)
 	} else {
