@@ -5,6 +5,8 @@ import (
 	"go/doc/comment"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -216,4 +218,30 @@ func argumentsOf(call *ast.CallExpr) string {
 		})
 	}
 	return strings.Join(names, " ")
+}
+
+// A test that the docs name is there, in one of the modules.
+func TestBusDocsNameTestsThatExist(t *testing.T) {
+	there := make(map[string]bool)
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, name := range declared.FindAllSubmatch(source, -1) {
+			there[string(name[1])] = true
+		}
+		return err
+	}))
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	named := regexp.MustCompile("`(Test\\w+)`")
+	for _, page := range append(pages, "README.md", "CONTRIBUTING.md", "model/README.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, name := range named.FindAllSubmatch(text, -1) {
+			assert.True(t, there[string(name[1])], "%s names %s", page, name[1])
+		}
+	}
 }
