@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -194,21 +195,32 @@ func (w *watched) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// why finds an identifier with characters that encoding/json escapes.
-func TestBuslogWhyFindsEscapedIdentifiers(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "orders.journal")
+// recorded returns the path of a new journal of events.
+func recorded(t *testing.T, q eventbus.Queue, events []eventbus.Event) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "recorded.journal")
 	j, err := journal.Open(path)
 	require.NoError(t, err)
 	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	j.Record(bus)
-	ids := []string{"A1", "R&D-1", "<2>", `"3"`, `4\5`, "ü6"}
-	for _, id := range ids {
-		require.NoError(t, bus.Publish(context.Background(), eventbus.OrderQueue, eventbus.Event{Type: "order", Data: map[string]string{"id": id}}))
+	for _, e := range events {
+		require.NoError(t, bus.Publish(context.Background(), q, e))
 	}
 	_, err = bus.RunUntilIdle(context.Background())
 	require.NoError(t, err)
 	require.NoError(t, j.Close())
+	return path
+}
+
+// why finds an identifier with characters that encoding/json escapes.
+func TestBuslogWhyFindsEscapedIdentifiers(t *testing.T) {
+	ids := []string{"A1", "R&D-1", "<2>", `"3"`, `4\5`, "ü6"}
+	var orders []eventbus.Event
+	for _, id := range ids {
+		orders = append(orders, eventbus.Event{Type: "order", Data: map[string]string{"id": id}})
+	}
+	path := recorded(t, eventbus.OrderQueue, orders)
 	for i, id := range ids {
 		require.Contains(t, call("why", "-id", "id", path, id), fmt.Sprintf("order %d  order", i+1), id)
 	}
@@ -221,18 +233,8 @@ func TestBuslogEndsWhenInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a process cannot be interrupted there")
 	}
-	path := filepath.Join(t.TempDir(), "long.journal")
-	j, err := journal.Open(path)
-	require.NoError(t, err)
-	bus, err := eventbus.New(eventbus.WithLogger(slog.New(slog.DiscardHandler)))
-	require.NoError(t, err)
-	j.Record(bus)
-	for range 500 { // of 1000 bytes: more than a pipe holds
-		require.NoError(t, bus.Publish(context.Background(), eventbus.DataQueue, eventbus.Event{Type: "tick", Data: strings.Repeat("x", 1000)}))
-	}
-	_, err = bus.RunUntilIdle(context.Background())
-	require.NoError(t, err)
-	require.NoError(t, j.Close())
+	tick := eventbus.Event{Type: "tick", Data: strings.Repeat("x", 1000)}
+	path := recorded(t, eventbus.DataQueue, slices.Repeat([]eventbus.Event{tick}, 500)) // more than a pipe holds
 
 	for name, c := range map[string]struct {
 		args   []string
