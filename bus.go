@@ -31,6 +31,7 @@ var (
 // A Bus carries events from publishers to handlers through three queues. Make
 // one with [New]. All methods may be called concurrently and inside handlers.
 type Bus struct {
+	// What a publish and a wake-up read comes first, on few cache lines.
 	queues     [numQueues]*queue
 	processors []*processor // in the order in which RunUntilIdle asks them
 	pulse      *pulse

@@ -319,7 +319,7 @@ func (t *table) changeMatchingLocked(s *Subscription, change func([]*Subscriptio
 	t.routes.Range(func(_, v any) bool {
 		if r := v.(*route); s.matches(r.eventType) {
 			r.wide = change(r.wide, s)
-			r.giveUpList()
+			r.giveUpListLocked()
 		}
 		return true
 	})
@@ -330,7 +330,7 @@ func (t *table) changeMatchingLocked(s *Subscription, change func([]*Subscriptio
 func (t *table) forgetOrphansLocked() {
 	t.routes.Range(func(_, v any) bool {
 		if r := v.(*route); len(r.subs) == 0 {
-			r.giveUpList()
+			r.giveUpListLocked()
 			t.routes.Delete(r.eventType)
 		}
 		return true

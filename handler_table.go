@@ -48,8 +48,8 @@ type route struct {
 	list atomic.Pointer[handlerList]
 }
 
-// giveUpList makes the next event ask for a new list. table.mu is held.
-func (r *route) giveUpList() {
+// giveUpListLocked makes the next event ask for a new list.
+func (r *route) giveUpListLocked() {
 	if l := r.list.Swap(nil); l != nil {
 		l.current.Store(false)
 	}
@@ -193,7 +193,7 @@ func (t *table) addLocked(s *Subscription) {
 		t.orphans--
 	}
 	r.subs = insert(r.subs, s)
-	r.giveUpList()
+	r.giveUpListLocked()
 }
 
 // insert puts s in its place among subs.
@@ -223,7 +223,7 @@ func (t *table) removeLocked(s *Subscription) bool {
 	}
 	r := t.route(s.eventType)
 	r.subs = remove(r.subs, s)
-	r.giveUpList()
+	r.giveUpListLocked()
 	if len(r.subs) == 0 {
 		t.routes.Delete(s.eventType)
 	}

@@ -18,6 +18,7 @@ import (
 // then on it begins no event before it has served the requests. So a request needs
 // no answer, and Stop, Pause and the kill switch wait for nobody.
 type processor struct {
+	// What is read between a wake-up and a handler comes first, on few cache lines.
 	bus    *Bus
 	env    processorEnv
 	queues []*queue      // that it drains, the first before the others
@@ -104,6 +105,7 @@ func (p *processor) request(bits uint32) {
 	p.nudge()
 }
 
+// hold sets bits and holds the queues. A processor that is idle stays so.
 func (p *processor) hold(bits uint32) {
 	p.requests.Or(bits)
 	for _, q := range p.queues {

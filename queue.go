@@ -169,6 +169,7 @@ func (c QueueConfig) validate() error {
 // is accepted, the admission of those who found it full, and counters. Its
 // processor drains it.
 type queue struct {
+	// What a publish and a wake-up read comes first, on few cache lines.
 	id     Queue
 	plain  bool // the queue has no ConflateBy and no MaxAge, and nothing travels with its events: an event needs no label
 	buffer *buffer.Buffer[entry, conflationKey]
