@@ -68,6 +68,7 @@ const (
 	reqPauses                     // a queue was paused or resumed
 	reqSession                    // there is a new session
 	reqSlow                       // a slow handler was reported: tell when it has ended; comes without a hold
+	reqPulse                      // the pulse beats slowly: quicken it before the next call; comes without a hold
 	logCalls                      // no request but a mode: log handler calls; the processor alone writes it
 )
 

@@ -162,6 +162,7 @@ func (p *processor) idle() bool {
 	var doors [numQueues]<-chan *buffer.Chunk[entry]
 	for i, q := range p.queues {
 		if p.unpaused[i] {
+			q.buffer.Rest()
 			doors[i] = q.buffer.Door()
 		}
 	}
@@ -180,7 +181,7 @@ func (p *processor) idle() bool {
 	// This needs no barrier. Whoever waits on behalf of this processor from now on does so on
 	// this goroutine, or on one that it starts, and notes the wait under admissionMu.
 	store(&p.asleep, 0)
-	return p.pick()
+	return len(p.queues) == 1 || p.pick()
 }
 
 // letGoOfStale makes idle processors forget handlers that have unsubscribed. It is

@@ -61,7 +61,10 @@ func (p *processor) setTelling() { store(&p.position.handler, p.position.handler
 // set reqKill may so rely on it that the handler is not called.
 func (p *processor) endTelling() { atomic.AndUint32(&p.position.handler, indexBits) }
 
-func (p *processor) setReporting() { store(&p.position.handler, p.position.handler|reportingBit) }
+func (p *processor) setReporting() {
+	store(&p.position.handler, p.position.handler|reportingBit)
+	p.quickenPulse()
+}
 
 // A snapshot is a processor's position as another goroutine has read it.
 type snapshot struct {

@@ -16,14 +16,14 @@ import (
 // read no clock for that. On a machine with few cores each timer that fires can
 // stall the others for milliseconds; so there is one.
 type pulse struct {
-	bus      *Bus
-	limit    time.Duration // of a slow handler without a limit of its own; 0 for none
-	idleBeat atomic.Bool   // it beats once a poll; written under mu
+	bus   *Bus
+	limit time.Duration // of a slow handler without a limit of its own; 0 for none
 
 	telling atomic.Int32 // beats that may be telling a logger
 
 	mu    lockrank.Mutex
 	busy  time.Duration // between beats while events flow
+	slow  bool          // it beats once a poll, and the processors have reqPulse
 	own   bool          // a subscription has, or had, a limit of its own
 	timer *time.Timer   // runs beat; nil until the bus first starts
 	on    bool
@@ -104,7 +104,16 @@ func (u *pulse) stop() {
 }
 
 func (u *pulse) setLocked(d time.Duration) {
-	u.idleBeat.Store(d > u.busy)
+	if slow := d > u.busy; slow != u.slow {
+		u.slow = slow
+		for _, p := range u.bus.processors {
+			if slow {
+				p.requests.Or(reqPulse)
+			} else {
+				p.requests.And(^reqPulse)
+			}
+		}
+	}
 	if u.timer == nil {
 		u.timer = time.AfterFunc(d, u.beat)
 		return
@@ -112,15 +121,19 @@ func (u *pulse) setLocked(d time.Duration) {
 	u.timer.Reset(d)
 }
 
-// quicken is called by a processor that has begun the first event of a run: after that,
-// since the pulse looks whether it has before it beats less often.
-func (u *pulse) quicken() {
-	if !u.idleBeat.Load() {
-		return
+// quickenPulse makes a pulse that beats slowly beat often. The processor calls it once its
+// position tells where it is: the pulse asks for that, and then looks whether it has moved.
+func (p *processor) quickenPulse() {
+	if p.requests.Load()&reqPulse != 0 {
+		p.requests.And(^reqPulse)
+		p.bus.pulse.quicken()
 	}
+}
+
+func (u *pulse) quicken() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.on && u.idleBeat.Load() {
+	if u.on && u.slow {
 		u.setLocked(u.busy)
 	}
 }
@@ -235,7 +248,6 @@ func (u *pulse) tell(ctx context.Context, c *callInfo) {
 // tellSlowEnded logs that the slow call that was reported has ended.
 func (p *processor) tellSlowEnded() {
 	p.requests.And(^reqSlow)
-	p.bus.pulse.quicken()
 	if c := p.slowCall.Swap(nil); c != nil {
 		p.protect(recalling, func() { c.logEnd(p.context, p.bus.logger) })
 	}

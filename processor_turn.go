@@ -45,9 +45,6 @@ func (p *processor) run(limit int) {
 		w.Resume(p.bus.machineTime())
 	}
 	for n := limit; n > 0 && q.buffer.Begin(&t.entry); n-- {
-		if n == limit {
-			p.bus.pulse.quicken()
-		}
 		if (t.entry.meta != nil || q.cfg.MaxAge > 0 || !t.list.serves(t.entry.Type)) && !p.openEntry() {
 			q.admit()
 			continue
@@ -292,6 +289,7 @@ func (p *processor) nextHandler() int {
 // processor was at its call, and whoever gave up meanwhile has taken it for called.
 func (p *processor) isCutAt(i int) bool {
 	list, passed := p.turn.list, p.turn.passed
+	p.quickenPulse()
 	if requests := p.requests.Load(); requests&(reqSlow|logCalls) != 0 && !passed {
 		p.setTelling()
 		if requests&reqSlow != 0 {

@@ -108,7 +108,7 @@ type Buffer[T any, K comparable] struct {
 	_ cacheLine // what the consumer writes
 
 	cursor Cursor
-	open   *Chunk[T] // the consumer's; replaced under mu
+	open   *Chunk[T] // the consumer's, nil once it has given it back; replaced under mu
 	at     int       // of its items, the next one; with Evicts guarded by mu
 	end    int       // how many of them there are; replaced under mu
 
@@ -131,7 +131,7 @@ type deferred[T any] struct {
 
 // New returns an empty buffer.
 func New[T any, K comparable](cfg Config[T, K]) *Buffer[T, K] {
-	b := &Buffer[T, K]{cfg: cfg, open: new(Chunk[T])}
+	b := &Buffer[T, K]{cfg: cfg}
 	b.mu.SetRank(lockrank.Buffer)
 	b.mu.keys = make(map[K]T)
 	b.makeChunks()
@@ -139,12 +139,12 @@ func New[T any, K comparable](cfg Config[T, K]) *Buffer[T, K] {
 }
 
 // makeChunks makes the channel and what travels through it: as many chunks as the
-// items fill that fit, and one that is not full. Those that are never needed are
-// never touched, and so cost nothing. Withdrawn items may take as many places
+// items fill that fit, one that is not full, and one that is open. Those that are never
+// needed are never touched, and so cost nothing. Withdrawn items may take as many places
 // again; their chunks are made when needed.
 func (b *Buffer[T, K]) makeChunks() {
 	full := (b.cfg.Capacity - 1) / chunkSize
-	b.mu.unused = make([]Chunk[T], full+1)
+	b.mu.unused = make([]Chunk[T], full+2)
 	if b.cfg.Evicts {
 		b.ch = make(chan *Chunk[T], 1)
 		return
@@ -157,17 +157,24 @@ func (b *Buffer[T, K]) makeChunks() {
 // it writes the item there, and calls Commit at once. It is all that a publish needs
 // that finds room.
 func (b *Buffer[T, K]) Reserve() *T {
-	b.lock()
+	if !b.mu.TryLock() {
+		b.lock()
+	}
 	if b.Gate.Load() != 0 || b.mu.accepted >= b.mu.limit && !b.extendLocked() {
 		b.mu.Unlock()
 		return nil
 	}
 	b.mu.accepted++
-	if n := b.mu.filled; n > 0 && n < chunkSize-1 && !b.cfg.Evicts {
-		b.mu.filled = n + 1
-		return &b.mu.last.items[n]
+	n, c := b.mu.filled, b.mu.last
+	if b.cfg.Evicts || n == chunkSize-1 || c == nil || n == 0 && (c.sent || b.cfg.Stamp != nil) {
+		return b.growLocked()
 	}
-	return b.growLocked()
+	b.mu.filled = n + 1
+	if n == 0 {
+		b.linkLocked(c)
+		b.ch <- c
+	}
+	return &c.items[n]
 }
 
 // Commit says that the item is in the place that Reserve has returned.
@@ -191,9 +198,8 @@ func (b *Buffer[T, K]) lock() {
 
 // growLocked is Reserve for the first and the last item of a chunk.
 func (b *Buffer[T, K]) growLocked() *T {
-	c := b.lastLocked()
-	place := &c.items[c.n]
-	b.grownLocked(c, 1)
+	place := &b.lastLocked().items[b.mu.filled]
+	b.grownLocked(1)
 	return place
 }
 
@@ -211,19 +217,19 @@ func (b *Buffer[T, K]) extendLocked() bool {
 	return true
 }
 
-// lastLocked returns the last chunk, which is not full.
+// lastLocked returns the last chunk, which is not full. It has room from the filled-th
+// item on.
 func (b *Buffer[T, K]) lastLocked() *Chunk[T] {
-	b.noteFilledLocked()
 	if b.mu.last == nil {
 		b.setLastLocked(b.emptyChunkLocked())
 	}
 	return b.mu.last
 }
 
-// noteFilledLocked brings the last chunk's n, and what depends on it, up to date. Reserve
-// counts beside the lock what it gives out of that chunk: so an item that finds room
-// touches no cache line but that of the lock and its own. Whoever looks at a chunk's n
-// or at pushed calls noteFilledLocked before.
+// noteFilledLocked brings the last chunk's n, and what depends on it, up to date. What is
+// put into that chunk is counted beside the lock: so an item that finds room touches no
+// cache line but that of the lock and its own. Whoever looks at a chunk's n or at pushed
+// calls noteFilledLocked before.
 func (b *Buffer[T, K]) noteFilledLocked() {
 	if c := b.mu.last; c != nil {
 		b.mu.pushed += uint64(b.mu.filled - c.n)
@@ -251,28 +257,34 @@ func (b *Buffer[T, K]) emptyChunkLocked() *Chunk[T] {
 	return c
 }
 
-// grownLocked counts n items that were put into c. A chunk is sent with its first
-// items. The send does not wait: the channel has room for all chunks that are
-// full, and one more.
-func (b *Buffer[T, K]) grownLocked(c *Chunk[T], n int) {
-	c.n += n
-	b.mu.filled = c.n
-	b.mu.pushed += uint64(n)
+// grownLocked counts n items that were put into the last chunk, or are before the lock is
+// released. A chunk is sent with its first items.
+func (b *Buffer[T, K]) grownLocked(n int) {
+	c := b.mu.last
+	b.mu.filled += n
 	if !c.sent {
-		b.linkLocked(c)
-		if b.cfg.Stamp != nil {
-			b.stampLocked(c)
-		}
-		if !b.cfg.Evicts {
-			b.ch <- c
-		}
+		b.sendLocked(c)
+	} else if b.cfg.Evicts {
+		b.ring()
+	}
+	if b.mu.filled == chunkSize {
+		b.noteFilledLocked()
+		b.setLastLocked(c.next) // an empty one, after sweepLocked
+	}
+}
+
+// sendLocked sends c. That does not wait: the channel has room for all chunks that are
+// full, and one more.
+func (b *Buffer[T, K]) sendLocked(c *Chunk[T]) {
+	b.linkLocked(c)
+	if b.cfg.Stamp != nil {
+		b.stampLocked(c)
 	}
 	if b.cfg.Evicts {
 		b.ring()
+		return
 	}
-	if c.n == chunkSize {
-		b.setLastLocked(c.next) // an empty one, after sweepLocked
-	}
+	b.ch <- c
 }
 
 // stampLocked stamps every second chunk: to read the clock for each would cost an item
@@ -322,12 +334,12 @@ func (b *Buffer[T, K]) AddAll(n int, fill func(i int, place *T)) bool {
 	}
 	b.mu.accepted += uint64(n)
 	for i := 0; i < n; {
-		c := b.lastLocked()
-		m := min(n-i, chunkSize-c.n)
+		free := b.lastLocked().items[b.mu.filled:]
+		m := min(n-i, len(free))
 		for j := range m {
-			fill(i+j, &c.items[c.n+j])
+			fill(i+j, &free[j])
 		}
-		b.grownLocked(c, m)
+		b.grownLocked(m)
 		i += m
 	}
 	b.raiseLocked()
@@ -427,15 +439,16 @@ func (b *Buffer[T, K]) acceptLocked(v *T) bool {
 	b.mu.accepted++
 	b.registerLocked(v)
 	b.pushLocked(v)
-	b.cfg.Place(*v, b.mu.pushed)
 	return true
 }
 
 // pushLocked puts v into the last chunk.
 func (b *Buffer[T, K]) pushLocked(v *T) {
 	c := b.lastLocked()
-	c.items[c.n], c.keyed = *v, c.keyed || b.hasKey(v)
-	b.grownLocked(c, 1)
+	c.items[b.mu.filled], c.keyed = *v, c.keyed || b.hasKey(v)
+	b.grownLocked(1)
+	b.noteFilledLocked()
+	b.cfg.Place(*v, b.mu.pushed)
 }
 
 // registerLocked makes v the item that waits with its key, if it has one.

@@ -147,6 +147,24 @@ func (b *Buffer[T, K]) Bury() {
 	b.mu.buriedAt = b.cursor.own.Begun()
 }
 
+// Rest makes ready what the next item needs: a consumer calls it that has begun all that
+// it has opened, before it waits at the door. The item finds the open chunk empty, and
+// need not look how full the buffer is; so there is less to do until the consumer has it.
+func (b *Buffer[T, K]) Rest() {
+	if b.cfg.Evicts {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.at == b.end && b.open != nil && b.mu.last == nil {
+		b.open.reset()
+		b.open, b.mu.last = nil, b.open
+		b.mu.filled = 0
+	}
+	depth := b.cfg.Capacity - b.roomLocked()
+	b.mu.limit = b.mu.accepted + uint64(max(0, b.mu.highWater-depth))
+}
+
 // Door is where the consumer waits for items. What comes out of it is opened.
 func (b *Buffer[T, K]) Door() <-chan *Chunk[T] { return b.ch }
 
@@ -202,6 +220,9 @@ func (b *Buffer[T, K]) openNextLocked() bool {
 	return b.at < b.end
 }
 
+// reset makes c an empty chunk.
+func (c *Chunk[T]) reset() { c.n, c.sent, c.keyed = 0, false, false }
+
 // openLocked makes c, the head of the list, the open chunk: its items are the
 // consumer's, and it takes no further ones.
 func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
@@ -212,8 +233,10 @@ func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
 		b.noteFilledLocked()
 		b.setLastLocked(c.next) // an empty one, after sweepLocked
 	}
-	old := b.open
-	old.n, old.sent, old.keyed, old.next, b.mu.spare = 0, false, false, b.mu.spare, old
+	if old := b.open; old != nil {
+		old.reset()
+		old.next, b.mu.spare = b.mu.spare, old
+	}
 	b.open, b.at, b.end, c.used, c.first = c, 0, c.n, false, b.cursor.Site().Begun()
 	b.mu.opened += uint64(c.n)
 }

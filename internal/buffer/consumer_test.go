@@ -69,6 +69,30 @@ func TestReadyAndTheDoorTellOfItems(t *testing.T) {
 	})
 }
 
+// A consumer that rests changes neither what is in the buffer nor what it counts.
+func TestRestLeavesItemsAndCountsAlone(t *testing.T) {
+	both(t, 40, func(t *testing.T, b *things) {
+		b.Rest() // nothing was ever opened
+		for _, n := range []int{1, 3, 40} {
+			add(t, b, 0, n)
+			require.Equal(t, n, b.Counts().HighWater)
+			if n == 40 {
+				v := item(40)
+				require.False(t, b.Add(v), "there is no more room than before")
+			}
+			require.Equal(t, 0, begin(t, b))
+			b.Rest() // not all that is open has begun
+			require.Equal(t, ints(1, n), drain(b))
+			b.Rest()
+			b.Rest()
+			balance(t, b)
+		}
+		add(t, b, 0, 2)
+		b.Hold()
+		require.Equal(t, ints(0, 2), numbersOf(b.Unload()))
+	})
+}
+
 // An item that comes while its chunk is open goes into the next one.
 func TestAnOpenChunkTakesNoFurtherItems(t *testing.T) {
 	both(t, 10, func(t *testing.T, b *things) {
@@ -173,6 +197,7 @@ func receive(t *testing.T, b *things) int {
 		if b.Begin(&v) {
 			return v.n
 		}
+		b.Rest()
 		select {
 		case c := <-b.Door():
 			b.Open(c)

@@ -84,7 +84,6 @@ func (b *Buffer[T, K]) PromoteFirst() bool {
 		b.mu.deferred, b.mu.gone = b.mu.deferred[:0], 0
 	}
 	b.pushLocked(&v)
-	b.cfg.Place(v, b.mu.pushed)
 	b.raiseLocked()
 	b.mu.limit = 0
 	return true
@@ -140,7 +139,9 @@ func (b *Buffer[T, K]) Unload() (left []T) {
 		}
 		clear(waiting)
 	}
-	take(b.open.items[b.nextLocked():b.end])
+	if b.open != nil {
+		take(b.open.items[b.nextLocked():b.end])
+	}
 	for c := b.mu.head; c != nil; c = c.next {
 		take(c.items[:c.n])
 		c.n = 0 // whoever has received it opens an empty chunk
