@@ -21,8 +21,7 @@ type processor struct {
 	// What is read between a wake-up and a handler comes first, on few cache lines.
 	bus    *Bus
 	env    processorEnv
-	queues []*queue      // that it drains, the first before the others
-	wake   chan struct{} // of capacity 1; wakes an idle processor
+	queues []*queue // that it drains, the first before the others
 
 	requests atomic.Uint32
 	asleep   uint32 // 1 while no goroutine runs it, or it looks for events or waits for one; see store
@@ -73,7 +72,7 @@ const (
 )
 
 func newProcessor(b *Bus, queues ...*queue) *processor {
-	p := &processor{bus: b, env: b, queues: queues, wake: make(chan struct{}, 1), stillLimit: maxStill}
+	p := &processor{bus: b, env: b, queues: queues, stillLimit: maxStill}
 	p.drainer = drainer{bus: b, site: p.siteAwake}
 	p.turn.queue = queues[0]
 	p.position.queue.Store(queues[0])
@@ -115,12 +114,7 @@ func (p *processor) hold(bits uint32) {
 }
 
 // nudge wakes the processor if it is idle.
-func (p *processor) nudge() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
+func (p *processor) nudge() { p.queues[0].buffer.Ring() }
 
 // isHeld reports whether there are requests to serve before the next event.
 func (p *processor) isHeld() bool {

@@ -6,8 +6,6 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"time"
-
-	"github.com/eventbus-go/eventbus/internal/buffer"
 )
 
 // main runs the processor until it leaves. runtime.Goexit ends the goroutine, so
@@ -146,8 +144,8 @@ func (p *processor) use(q *queue) {
 	}
 }
 
-// idle waits for an event or a wake-up, and reports whether an event is at hand. The pulse
-// of the bus is a wake-up, once a poll, which makes up for one that was lost. Every line
+// idle waits for an event or a nudge, and reports whether an event is at hand. The pulse
+// of the bus nudges it once a poll, which makes up for a wake-up that was lost. Every line
 // of code and data between the wake-up and the handler is in no cache by then, and costs
 // some 50 ns: so there are few.
 func (p *processor) idle() bool {
@@ -159,29 +157,38 @@ func (p *processor) idle() bool {
 	if p.turn.list.isStale() {
 		p.letGo()
 	}
-	var doors [numQueues]<-chan *buffer.Chunk[entry]
-	for i, q := range p.queues {
-		if p.unpaused[i] {
-			q.buffer.Rest()
-			doors[i] = q.buffer.Door()
-		}
+	for _, q := range p.queues {
+		q.buffer.Rest()
 	}
-	select {
-	case c := <-doors[0]:
-		p.queues[0].buffer.Open(c)
-	case c := <-doors[1]:
-		p.queues[1].buffer.Open(c)
-	case c := <-doors[2]:
-		p.queues[2].buffer.Open(c)
-	case <-p.wake:
-		store(&p.asleep, 0) // poll calls the logger
-		p.poll()
-		return false
-	}
+	chunk := p.wait()
 	// This needs no barrier. Whoever waits on behalf of this processor from now on does so on
 	// this goroutine, or on one that it starts, and notes the wait under admissionMu.
 	store(&p.asleep, 0)
-	return len(p.queues) == 1 || p.pick()
+	if chunk && len(p.queues) == 1 && p.unpaused[0] || p.pick() {
+		return true
+	}
+	if !chunk {
+		p.poll()
+	}
+	return false
+}
+
+// wait waits until a chunk or a bell comes out of a door, and reports whether it was a
+// chunk. It waits for those of paused queues too: nothing of them is begun.
+func (p *processor) wait() (chunk bool) {
+	first := p.queues[0].buffer
+	if len(p.queues) == 1 {
+		return first.Take(<-first.Door()) // a select takes half a microsecond longer in an idle bus
+	}
+	second, third := p.queues[1].buffer, p.queues[2].buffer
+	select {
+	case c := <-first.Door():
+		return first.Take(c)
+	case c := <-second.Door():
+		return second.Take(c)
+	case c := <-third.Door():
+		return third.Take(c)
+	}
 }
 
 // letGoOfStale makes idle processors forget handlers that have unsubscribed. It is

@@ -120,8 +120,8 @@ chan ch0 = [PLACES * CAP0] of { byte };
 chan ch1 = [PLACES * CAP1] of { byte };
 chan ch2 = [PLACES * CAP2] of { byte };
 chan ch[NP];			/* Buffer.ch */
-chan open[NP] = [CHUNK] of { byte };	/* Buffer.open from Buffer.at on, or what idle has received */
-bool received[NP];		/* idle has received that chunk and has not opened it */
+chan open[NP] = [CHUNK] of { byte };	/* Buffer.open from Buffer.at on, or what idle has taken */
+bool received[NP];		/* Buffer.taken: idle has taken that chunk, and it is not opened */
 byte takesMore[NP];		/* how many further events it takes: it is Buffer.last unless this is 0 */
 byte gate[NP];			/* Buffer.Gate */
 byte toLow[NP];			/* queue.lowWaterAt, as the number of events still to be begun */
@@ -285,7 +285,7 @@ inline push(q, e) {
 	assert(len(ch[q]) + len(open[q]) - dead[q] <= CAP(q))
 }
 
-/* ring: Buffer.ring */
+/* ring: Buffer.ringLocked */
 inline ring(q) {
 #if defined(DROP_OLDEST) && !defined(MUT_NO_BELL)
 	if
@@ -317,7 +317,7 @@ inline takeChunk(q) {
 	takesMore[q] = CHUNK - len(open[q])
 }
 
-/* openChunk: Buffer.openLocked */
+/* openChunk: Buffer.openNextLocked */
 inline openChunk(q) {
 #ifndef MUT_NOT_SEALED
 	takesMore[q] = 0

@@ -43,7 +43,11 @@ byte inOpen[NQ];		/* and in the open chunk, from Buffer.at on */
 byte accepted[NQ];
 bool paused[NQ];		/* queue.paused */
 byte requests;			/* processor.requests */
-chan wake = [1] of { bit };	/* processor.wake */
+#define BELL	0		/* what comes out of a door */
+#define A_CHUNK	1
+chan door[NQ] = [ITEMS + 1] of { bit };	/* Buffer.ch */
+bool rung;			/* Buffer.mu.rung, of queue 0 */
+byte taken[NQ];			/* Buffer.taken */
 byte atHandler = NONE;		/* position.handler with callingBit, else NONE */
 byte cut = NONE;		/* processor.cut: the first handler that is not called */
 
@@ -69,11 +73,11 @@ byte published;
 inline lock(m) { atomic { !m -> m = true } }
 inline unlock(m) { m = false }
 
-inline nudge() {
+inline nudge() {			/* Buffer.Ring of the first queue */
 #ifndef MUT_NO_NUDGE
 	d_step {
 		if
-		:: len(wake) == 0 -> wake!1
+		:: !rung -> rung = true; door[0]!BELL
 		:: else
 		fi
 	}
@@ -111,7 +115,25 @@ inline request(bits) {
 	nudge()
 }
 
+/* openChunk: Buffer.openNextLocked, of a queue that has a chunk */
 inline openChunk(q) {
+	if
+	:: taken[q] > 0 -> taken[q]--
+	:: else ->
+		do				/* Buffer.receiveLocked */
+		:: assert(len(door[q]) > 0);
+			door[q]?t;
+			if
+			:: t == A_CHUNK -> break
+#ifndef MUT_BELL_STAYS_RUNG
+			:: t == BELL -> rung = false
+#else
+			:: t == BELL
+#endif
+			fi
+		od
+	fi;
+	t = BELL;
 	inOpen[q] = (inCh[q] < CHUNK -> inCh[q] : CHUNK);
 	inCh[q] = inCh[q] - inOpen[q]
 }
@@ -120,6 +142,7 @@ proctype processor() {
 	byte i, r, in, h;
 	bool open[NQ];
 	bool first;
+	bit t;
 
 off:	/* processor.startLocked: go p.main() */
 end_off:
@@ -172,15 +195,29 @@ loop:	/* processor.serveRequests */
 	fi;
 #endif
 
-idle:	/* processor.idle, and Buffer.Open of what came out of the door */
+idle:	/* processor.idle, and Buffer.Take of what came out of the door */
 end_idle:
 	if
-	:: atomic { open[0] && inCh[0] > 0 -> openChunk(0) }
+	:: atomic { door[0]?t -> i = 0 }
 #if NQ > 1
-	:: atomic { open[1] && inCh[1] > 0 -> openChunk(1) }
+	:: atomic { door[1]?t -> i = 1 }
 #endif
-	:: wake?_
 	fi;
+	if
+	:: atomic { t == BELL -> rung = false }		/* takeBell */
+	:: atomic { t == A_CHUNK -> taken[i]++; t = BELL }
+	fi;
+	i = 0;
+	if
+	:: open[0] && (inOpen[0] > 0 || inCh[0] > 0) -> goto begin
+	:: else
+	fi;
+#if NQ > 1
+	if
+	:: open[1] && (inOpen[1] > 0 || inCh[1] > 0) -> i = 1; goto begin
+	:: else
+	fi;
+#endif
 	goto loop;
 
 begin:	/* Buffer.Begin, in processor.run */
@@ -254,7 +291,14 @@ leave:	/* processor.leave: Bus.release */
 
 proctype publisher(byte q) {
 	do
-	:: atomic { accepted[q] < ITEMS && !unloaded -> accepted[q]++; inCh[q]++ }
+	:: atomic { accepted[q] < ITEMS && !unloaded ->
+			accepted[q]++;
+			if
+			:: inCh[q] % CHUNK == 0 -> door[q]!A_CHUNK	/* all chunks are full, or there is none */
+			:: else
+			fi;
+			inCh[q]++
+		}
 	:: accepted[q] == ITEMS || unloaded -> break
 	od;
 	published++

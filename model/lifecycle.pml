@@ -18,7 +18,7 @@ byte requests[NP];		/* processor.requests */
 bool held[NP];			/* of Buffer.cursor the held bit */
 bool paused[NP];		/* queue.paused */
 bool isHeld[NP];		/* queue.held */
-chan wake[NP] = [1] of { bit };	/* processor.wake */
+chan wake[NP] = [1] of { bit };	/* the bell of Buffer.Ring, which cursor.pml has in the door */
 #ifdef OBSERVED
 byte nBegun[NP];		/* of Buffer.cursor the rest */
 bool busy[NP];

@@ -112,8 +112,7 @@ serve:	/* processor.loop: serveRequests, and pick */
 idle:	/* processor.idle */
 end_idle:
 	if
-	:: atomic { isOpen && !DROPS_OLDEST(p) && some(ch[p]) -> takeChunk(p); received[p] = true };
-		atomic { muFree(p) -> openChunk(p); received[p] = false }	/* Buffer.Open */
+	:: atomic { isOpen && !DROPS_OLDEST(p) && some(ch[p]) -> takeChunk(p); received[p] = true }	/* Buffer.Take */
 #ifdef DROP_OLDEST
 	:: atomic { isOpen && DROPS_OLDEST(p) && some(bell) -> bell?_ }
 #endif
@@ -142,9 +141,17 @@ next:	/* Buffer.Begin, from one event to the next in processor.run */
 	fi;
 #endif
 	if
-	:: some(open[p])
-	:: none(open[p]) ->
+	:: some(open[p]) && !received[p]
+	:: received[p] ->
 		atomic {				/* Buffer.openNext */
+			muFree(p) -> openChunk(p); received[p] = false;
+			if
+			:: none(open[p]) -> goto ended	/* Shutdown has unloaded it */
+			:: some(open[p])
+			fi
+		}
+	:: none(open[p]) && !received[p] ->
+		atomic {				/* likewise */
 			muFree(p);
 			if
 			:: none(ch[p]) -> goto ended

@@ -12,8 +12,10 @@
 //     or has left otherwise, if and only if its place is at most passed.
 //   - What becomes of an item is decided where it is counted, under mu: nothing leaves
 //     the accounts twice.
-//   - The chunks in the channel are those of the list from head on, in the same
-//     order. All but the last are full, so that to send one never waits.
+//   - For each chunk of the list from head on, the channel holds it, in the same order, or
+//     the consumer has taken it out: what comes out says that there is a chunk, and the
+//     list says which. All but the last are full, and there is one bell at most, so that
+//     to send never waits. Where producers evict, the channel holds the bell alone.
 //   - The items of the open chunk are the consumer's. Nobody else reads or writes
 //     them, but for a producer that evicts, under mu, and Unload, once the
 //     consumer is held.
@@ -84,14 +86,11 @@ type Buffer[T any, K comparable] struct {
 		lockrank.Mutex
 
 		// What Reserve needs stands on one cache line with the lock.
-		accepted uint64    // items, replacing ones too
-		limit    uint64    // with as many accepted, look how full the buffer is: see extendLocked
-		last     *Chunk[T] // the youngest, if it is not full
-		filled   int       // how many items are in last, whose n may lag behind: see noteFilledLocked
-		head     *Chunk[T] // the oldest that is not open; nil if there is none
-		tail     *Chunk[T] // the youngest
-		spare    *Chunk[T] // empty ones
+		accepted uint64 // items, replacing ones too
+		limit    uint64 // with as many accepted, look how full the buffer is: see extendLocked
+		chunks[T]
 
+		rung   bool   // a bell is in the channel
 		stamps uint64 // how many chunks could have been stamped
 		pushed uint64 // the last place that was given out; may lag behind as n does
 		opened uint64 // the last place of the open chunk
@@ -111,8 +110,18 @@ type Buffer[T any, K comparable] struct {
 	open   *Chunk[T] // the consumer's, nil once it has given it back; replaced under mu
 	at     int       // of its items, the next one; with Evicts guarded by mu
 	end    int       // how many of them there are; replaced under mu
+	taken  int       // how many chunks came out of the door and are not opened
 
 	_ cacheLine
+}
+
+// chunks are the list of those that are sent and not open, and what grows it.
+type chunks[T any] struct {
+	last   *Chunk[T] // the youngest, if it is not full
+	filled int       // how many items are in last, whose n may lag behind: see noteFilledLocked
+	head   *Chunk[T] // the oldest that is not open; nil if there is none
+	tail   *Chunk[T] // the youngest
+	spare  *Chunk[T] // empty ones
 }
 
 // A cacheLine keeps fields apart that different goroutines write. It has 128 bytes,
@@ -149,7 +158,7 @@ func (b *Buffer[T, K]) makeChunks() {
 		b.ch = make(chan *Chunk[T], 1)
 		return
 	}
-	b.ch = make(chan *Chunk[T], 2*full+2)
+	b.ch = make(chan *Chunk[T], 2*full+3)
 }
 
 // Reserve returns the place of the next item, which must have no key, with the lock
@@ -170,7 +179,7 @@ func (b *Buffer[T, K]) Reserve() *T {
 		return b.growLocked()
 	}
 	b.mu.filled = n + 1
-	if n == 0 {
+	if n == 0 { // what Rest has made ready is sent here, without a call that costs an idle bus more than its work
 		b.linkLocked(c)
 		b.ch <- c
 	}
@@ -196,7 +205,8 @@ func (b *Buffer[T, K]) lock() {
 	b.mu.Lock()
 }
 
-// growLocked is Reserve for the first and the last item of a chunk.
+// growLocked is Reserve for the last item of a chunk, and for the first of one that Rest has
+// not made ready.
 func (b *Buffer[T, K]) growLocked() *T {
 	place := &b.lastLocked().items[b.mu.filled]
 	b.grownLocked(1)
@@ -265,7 +275,7 @@ func (b *Buffer[T, K]) grownLocked(n int) {
 	if !c.sent {
 		b.sendLocked(c)
 	} else if b.cfg.Evicts {
-		b.ring()
+		b.ringLocked()
 	}
 	if b.mu.filled == chunkSize {
 		b.noteFilledLocked()
@@ -274,14 +284,15 @@ func (b *Buffer[T, K]) grownLocked(n int) {
 }
 
 // sendLocked sends c. That does not wait: the channel has room for all chunks that are
-// full, and one more.
+// full, for one more, and for a bell. Where producers evict, they open chunks too, under
+// the lock: the channel carries bells alone.
 func (b *Buffer[T, K]) sendLocked(c *Chunk[T]) {
 	b.linkLocked(c)
 	if b.cfg.Stamp != nil {
 		b.stampLocked(c)
 	}
 	if b.cfg.Evicts {
-		b.ring()
+		b.ringLocked()
 		return
 	}
 	b.ch <- c
@@ -306,13 +317,11 @@ func (b *Buffer[T, K]) linkLocked(c *Chunk[T]) {
 	b.mu.tail = c
 }
 
-// ring wakes a consumer that waits for items. Where producers evict, they open chunks
-// too. So chunks do not travel through the channel there: it carries nil as a bell, and
-// the consumer takes the oldest chunk from the list, under the lock.
-func (b *Buffer[T, K]) ring() {
-	select {
-	case b.ch <- nil:
-	default:
+// ringLocked sends a bell, nil, if none is on its way.
+func (b *Buffer[T, K]) ringLocked() {
+	if !b.mu.rung {
+		b.mu.rung = true
+		b.ch <- nil
 	}
 }
 

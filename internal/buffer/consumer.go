@@ -165,18 +165,34 @@ func (b *Buffer[T, K]) Rest() {
 	b.mu.limit = b.mu.accepted + uint64(max(0, b.mu.highWater-depth))
 }
 
-// Door is where the consumer waits for items. What comes out of it is opened.
+// Door is where the consumer waits for items, and for a bell. What comes out of it is
+// given to Take.
 func (b *Buffer[T, K]) Door() <-chan *Chunk[T] { return b.ch }
 
-// Open takes c, which came out of the door. A nil c is a bell.
-func (b *Buffer[T, K]) Open(c *Chunk[T]) {
+// Take notes what came out of the door, and reports whether it was a chunk, and no bell.
+func (b *Buffer[T, K]) Take(c *Chunk[T]) bool {
 	if c == nil {
-		return
+		b.takeBell()
+		return false
 	}
+	b.taken++
+	return true
+}
+
+// takeBell notes that the bell came out of the channel. What is told with another one from
+// now on, the consumer is woken for.
+func (b *Buffer[T, K]) takeBell() {
 	b.mu.Lock()
-	b.openLocked(c)
-	b.mu.Unlock()
-	b.tellOpened(c.stamp, b.Begun())
+	defer b.mu.Unlock()
+	b.mu.rung = false
+}
+
+// Ring wakes a consumer that waits at the door. One that does not may miss the bell: it
+// looks at what it is told before it waits.
+func (b *Buffer[T, K]) Ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ringLocked()
 }
 
 // Ready reports whether an item waits in a chunk. Only for the consumer.
@@ -184,7 +200,14 @@ func (b *Buffer[T, K]) Ready() bool {
 	if b.cfg.Evicts {
 		return b.isReadyEvicting()
 	}
-	return b.at < b.end || len(b.ch) > 0
+	return b.at < b.end || (b.taken > 0 || len(b.ch) > 0) && b.hasNext()
+}
+
+// hasNext reports whether there is a chunk to open.
+func (b *Buffer[T, K]) hasNext() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.head != nil
 }
 
 func (b *Buffer[T, K]) isReadyEvicting() bool {
@@ -203,32 +226,19 @@ func (b *Buffer[T, K]) openNext() bool {
 	return ok
 }
 
-// openNextLocked opens the next chunk, if there is one. One that Unload has
-// emptied counts as none.
+// openNextLocked opens the next chunk, the head of the list, if there is one: its items
+// are the consumer's, and it takes no further ones.
 func (b *Buffer[T, K]) openNextLocked() bool {
 	c := b.mu.head
-	if !b.cfg.Evicts {
-		select {
-		case c = <-b.ch:
-		default:
-			return false
-		}
+	if c == nil {
+		return false
 	}
-	if c != nil {
-		b.openLocked(c)
+	if b.taken > 0 {
+		b.taken--
+	} else if !b.cfg.Evicts {
+		b.receiveLocked()
 	}
-	return b.at < b.end
-}
-
-// reset makes c an empty chunk.
-func (c *Chunk[T]) reset() { c.n, c.sent, c.keyed = 0, false, false }
-
-// openLocked makes c, the head of the list, the open chunk: its items are the
-// consumer's, and it takes no further ones.
-func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
-	if b.mu.head == c { // if not, Unload has taken it out of the list
-		b.mu.head = c.next
-	}
+	b.mu.head = c.next
 	if b.mu.last == c {
 		b.noteFilledLocked()
 		b.setLastLocked(c.next) // an empty one, after sweepLocked
@@ -239,4 +249,15 @@ func (b *Buffer[T, K]) openLocked(c *Chunk[T]) {
 	}
 	b.open, b.at, b.end, c.used, c.first = c, 0, c.n, false, b.cursor.Site().Begun()
 	b.mu.opened += uint64(c.n)
+	return c.n > 0
 }
+
+// receiveLocked receives a chunk, which is there.
+func (b *Buffer[T, K]) receiveLocked() {
+	for <-b.ch == nil {
+		b.mu.rung = false
+	}
+}
+
+// reset makes c an empty chunk.
+func (c *Chunk[T]) reset() { c.n, c.sent, c.keyed = 0, false, false }

@@ -62,11 +62,57 @@ func TestReadyAndTheDoorTellOfItems(t *testing.T) {
 		require.Empty(t, b.Door())
 		add(t, b, 0, 40)
 		require.True(t, b.Ready())
-		b.Open(<-b.Door())
+		b.Take(<-b.Door())
 		require.True(t, b.Ready())
 		require.Equal(t, ints(0, 40), drain(b))
 		require.False(t, b.Ready())
 	})
+}
+
+// A bell is no item: it wakes a consumer that waits at the door, once for however many
+// have rung, and is in nobody's way.
+func TestRingWakesTheConsumer(t *testing.T) {
+	both(t, 70, func(t *testing.T, b *things) {
+		for range 3 {
+			b.Ring()
+			b.Ring()
+			require.False(t, b.Ready())
+			require.False(t, b.Take(<-b.Door()))
+			require.Empty(t, b.Door())
+		}
+		for n := range 3 { // a bell before the chunk, which the consumer passes over, and one after it
+			b.Ring()
+			add(t, b, n, n+1)
+			b.Ring()
+			require.True(t, b.Ready())
+			require.Equal(t, n, begin(t, b))
+			require.False(t, b.Ready())
+		}
+		for len(b.Door()) > 0 {
+			require.False(t, b.Take(<-b.Door()))
+		}
+		b.Ring()
+		require.False(t, b.Take(<-b.Door()), "it rings after all that")
+		add(t, b, 0, 70)
+		b.Ring() // there is room for it
+		require.Equal(t, ints(0, 70), drain(b))
+	})
+}
+
+// A consumer that may not begin an item, since its queue is paused, takes chunks out of
+// the door all the same. It opens them later, in order.
+func TestTakeOpensNothing(t *testing.T) {
+	b := newBuffer(100, false)
+	add(t, b, 0, 40)
+	require.True(t, b.Take(<-b.Door()))
+	require.True(t, b.Take(<-b.Door()))
+	require.Empty(t, b.Door())
+	require.True(t, b.Ready())
+	add(t, b, 40, 64) // the last chunk takes items until it is open
+	require.Empty(t, b.Door())
+	add(t, b, 64, 100)
+	require.Equal(t, ints(0, 100), drain(b))
+	balance(t, b)
 }
 
 // A consumer that rests changes neither what is in the buffer nor what it counts.
@@ -134,7 +180,7 @@ func TestUnloadTakesOutAllThatIsNotBegun(t *testing.T) {
 				require.False(t, b.Waits(withKey(0, "a")))
 				require.False(t, b.Waits(withKey(0, "b")))
 				if received != nil { // it is empty by now
-					b.Open(received)
+					b.Take(received)
 					b.Release()
 					require.Empty(t, drain(b))
 				}
@@ -175,6 +221,13 @@ func TestProducersAndConsumerMeet(t *testing.T) {
 					}
 				})
 			}
+			rang := make(chan struct{})
+			go func() {
+				defer close(rang)
+				for range each {
+					b.Ring()
+				}
+			}()
 			var next [producers]int
 			for range producers * each {
 				n := receive(t, b)
@@ -184,6 +237,7 @@ func TestProducersAndConsumerMeet(t *testing.T) {
 			}
 			b.End()
 			wg.Wait()
+			<-rang
 			balance(t, b)
 			require.LessOrEqual(t, b.Counts().HighWater, capacity)
 		})
@@ -200,7 +254,7 @@ func receive(t *testing.T, b *things) int {
 		b.Rest()
 		select {
 		case c := <-b.Door():
-			b.Open(c)
+			b.Take(c)
 		case <-time.After(30 * time.Second):
 			require.FailNow(t, "no item comes")
 		}
@@ -226,7 +280,7 @@ func TestEvictForAndBeginShareTheItems(t *testing.T) {
 	for finished := false; !finished; {
 		select {
 		case c := <-b.Door():
-			b.Open(c)
+			b.Take(c)
 		case <-all:
 			finished = true
 		}
