@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -131,6 +132,31 @@ func TestPauseAndResumeLoseNothingAndKeepTheOrder(t *testing.T) {
 
 // Flush looks at the bus while a handler pauses its queue, and must not take the
 // rest of the queue for handled.
+// A paused queue that drops the oldest leaves its processor asleep, but for once a group
+// of events: it is not woken, and its logger not asked, for each.
+func TestPauseLetsTheProcessorOfAQueueThatEvictsSleep(t *testing.T) {
+	for name, opts := range map[string][]eventbus.Option{"its own": nil, "one for all": {eventbus.WithSingleThread()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var woken atomic.Int64
+				b := newBus(t, append(opts, eventbus.WithLogger(slog.New(wakeCounter{slog.DiscardHandler, &woken})),
+					capacity(eventbus.DataQueue, 10, eventbus.DropOldest, 0))...)
+				start(t, b)
+				require.NoError(t, b.Pause(eventbus.DataQueue))
+				synctest.Wait()
+				before := woken.Load()
+				for n := range 320 {
+					publish(t, b, eventbus.DataQueue, tick, n)
+					synctest.Wait()
+				}
+				require.LessOrEqual(t, woken.Load()-before, int64(40))
+				require.NoError(t, b.Resume(eventbus.DataQueue))
+				shutdown(t, b)
+			})
+		})
+	}
+}
+
 func TestFlushTellsOfAQueueThatIsPausedMeanwhile(t *testing.T) {
 	b := newBus(t)
 	var handled atomic.Int64

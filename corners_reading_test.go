@@ -500,6 +500,50 @@ func TestWithSlowHandlerIsInTimeThoughTheLoggerIsSlow(t *testing.T) {
 	})
 }
 
+// A slow handler is named in time, though the logger is slow at telling what comes just
+// before its call.
+func TestWithSlowHandlerIsInTimeThoughTheLoggerRunsJustBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		level slog.Level
+		slow  string // the record
+	}{
+		"at debug, of the call itself":        {slog.LevelDebug, "eventbus: calling handler"},
+		"of the end of the handler before it": {slog.LevelWarn, "eventbus: slow handler has ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var named journal[time.Time]
+				l := &logbook{level: c.level, onRecord: func(r slog.Record) {
+					switch r.Message {
+					case "eventbus: slow handler is still running":
+						named.add(time.Now())
+					case c.slow:
+						time.Sleep(60 * time.Millisecond)
+					}
+				}}
+				b := newBus(t, l.logger(), eventbus.WithPollInterval(time.Hour))
+				var began journal[time.Time]
+				for _, d := range []time.Duration{100, 300} {
+					b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error {
+						began.add(time.Now())
+						time.Sleep(d * time.Millisecond)
+						return nil
+					})
+				}
+				start(t, b)
+				publish(t, b, eventbus.DataQueue, tick, 1)
+				time.Sleep(500 * time.Millisecond) // the second one still runs
+				require.Len(t, began.all(), 2)
+				require.Len(t, named.all(), 2)
+				for i, at := range named.all() {
+					require.LessOrEqual(t, at.Sub(began.all()[i]), 35*time.Millisecond)
+				}
+				shutdown(t, b)
+			})
+		})
+	}
+}
+
 // A handler that Shutdown says was not called is not called later, though the type's last
 // event is retained: what Retain needs is no handler, and the one after it is the first.
 func TestShutdownNamesTheFirstHandlerAfterRetainAsCalled(t *testing.T) {

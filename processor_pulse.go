@@ -23,7 +23,7 @@ type pulse struct {
 
 	mu    lockrank.Mutex
 	busy  time.Duration // between beats while events flow
-	slow  bool          // it beats once a poll, and the processors have reqPulse
+	slow  bool          // it beats once a poll, and the processors have reqPulse but for one that is in quicken
 	own   bool          // a subscription has, or had, a limit of its own
 	timer *time.Timer   // runs beat; nil until the bus first starts
 	on    bool
@@ -204,14 +204,18 @@ func (u *pulse) haveMovedLocked() bool {
 }
 
 // lookAtLocked looks where p is, which was seen at s before. It returns the call that has
-// become slow, if p is at one, and whether p moves or is at a call that may become slow.
+// become slow, if p is at one, and whether p moves, or is at or before a call that may become
+// slow.
 func (u *pulse) lookAtLocked(p *processor, s *sample, now time.Time) (slow *callInfo, moves bool) {
 	if at := p.look(); at != s.snapshot {
 		*s = sample{snapshot: at, at: now}
 		return nil, true
 	}
 	c := p.callAt(s.snapshot)
-	if c == nil || s.told {
+	if c == nil { // at an event, it is about to call a handler, and a logger may keep it from that
+		return nil, p.position.queue.Load().buffer.Site().Busy()
+	}
+	if s.told {
 		return nil, false
 	}
 	limit := u.limitOf(c)

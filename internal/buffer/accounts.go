@@ -88,8 +88,7 @@ func (b *Buffer[T, K]) Room() int {
 }
 
 // sweepLocked takes withdrawn items out of the chunks that are not open, and moves the
-// others up, in order. The chunks that are empty then stay in the list, and in the
-// channel, and are filled next.
+// others up, in order. The chunks that are empty then stay in the list, and are filled next.
 func (b *Buffer[T, K]) sweepLocked() {
 	b.noteFilledLocked()
 	to, n := b.mu.head, 0

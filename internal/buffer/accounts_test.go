@@ -218,7 +218,7 @@ func (r *run) fresh() **thing {
 // step does one operation with both.
 func (r *run) step() {
 	r.b.Gate.Store(uint32(min(1, len(r.deferred)))) // whoever admits closes it then
-	switch r.rand.IntN(16) {
+	switch r.rand.IntN(22) {
 	case 0, 1, 2:
 		v := r.next()
 		want := len(r.deferred) == 0 && (r.replace(*v) || r.accept(*v))
@@ -262,8 +262,36 @@ func (r *run) step() {
 		for range r.rand.IntN(50) {
 			r.pushFree()
 		}
+	case 13:
+		r.b.Rest()
+	case 14:
+		r.b.Ring()
+	case 15:
+		for range r.rand.IntN(4) { // a consumer whose queue is paused, or one that has just woken
+			select {
+			case c := <-r.b.Door():
+				r.b.Take(c)
+			default:
+			}
+		}
+	case 16, 17:
+		for range 1 + r.rand.IntN(40) {
+			r.reserve()
+		}
 	default:
 		r.beginOne()
+	}
+}
+
+// reserve publishes an item without a key.
+func (r *run) reserve() {
+	v := r.next()
+	(*v).key = ""
+	place := r.b.Reserve()
+	require.Equal(r, len(r.deferred) == 0 && r.accept(*v), place != nil)
+	if place != nil {
+		*place = *v
+		r.b.Commit()
 	}
 }
 
@@ -369,13 +397,13 @@ func (r *run) unload() {
 // Random operations leave a buffer as they leave slices: with items that are free, that
 // are withdrawn with and without keys, wherever they are, and more of them than fit.
 func TestCountsAreThoseOfSlices(t *testing.T) {
-	seeds := uint64(200)
+	seeds := uint64(400)
 	if testing.Short() {
-		seeds = 60
+		seeds = 100
 	}
 	for seed := range seeds {
 		r := &run{model: &model{free: make(map[*thing]bool)}, T: t, rand: rand.New(rand.NewPCG(seed, 0)), evicts: seed%2 == 0}
-		r.capacity = []int{1, 2, 5, 33, 80}[seed%5]
+		r.capacity = []int{1, 2, 5, 32, 33, 64, 65, 80}[(seed/2)%8]
 		r.b = newBuffer(r.capacity, r.evicts)
 		if seed%3 > 0 {
 			r.b.Conflate()

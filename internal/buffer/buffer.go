@@ -15,7 +15,8 @@
 //   - For each chunk of the list from head on, the channel holds it, in the same order, or
 //     the consumer has taken it out: what comes out says that there is a chunk, and the
 //     list says which. All but the last are full, and there is one bell at most, so that
-//     to send never waits. Where producers evict, the channel holds the bell alone.
+//     to send never waits. Where producers evict, the channel holds the bell alone. After
+//     Unload there is no list, and what is in the channel means nothing.
 //   - The items of the open chunk are the consumer's. Nobody else reads or writes
 //     them, but for a producer that evicts, under mu, and Unload, once the
 //     consumer is held.
@@ -39,7 +40,7 @@ const chunkSize = 32
 type Chunk[T any] struct {
 	n     int       // how many items are in it; guarded by mu, and fixed once it is open; see filled
 	first uint64    // how many items were begun when it was opened; guarded by mu
-	sent  bool      // it is in the list, and in the channel; guarded by mu
+	sent  bool      // it is in the list; guarded by mu
 	stamp int64     // when its first item was put in, 0 if it has no stamp; guarded by mu
 	keyed bool      // items in it may have a key; guarded by mu, and fixed once it is open
 	used  bool      // the consumer has taken an item out of it; guarded by mu, and kept with Evicts alone
@@ -150,7 +151,8 @@ func New[T any, K comparable](cfg Config[T, K]) *Buffer[T, K] {
 // makeChunks makes the channel and what travels through it: as many chunks as the
 // items fill that fit, one that is not full, and one that is open. Those that are never
 // needed are never touched, and so cost nothing. Withdrawn items may take as many places
-// again; their chunks are made when needed.
+// again; their chunks are made when needed. So the channel has room for twice the chunks
+// that are full, for one that is not and one that withdrawn items begin, and for a bell.
 func (b *Buffer[T, K]) makeChunks() {
 	full := (b.cfg.Capacity - 1) / chunkSize
 	b.mu.unused = make([]Chunk[T], full+2)
@@ -274,8 +276,6 @@ func (b *Buffer[T, K]) grownLocked(n int) {
 	b.mu.filled += n
 	if !c.sent {
 		b.sendLocked(c)
-	} else if b.cfg.Evicts {
-		b.ringLocked()
 	}
 	if b.mu.filled == chunkSize {
 		b.noteFilledLocked()

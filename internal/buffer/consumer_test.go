@@ -99,6 +99,26 @@ func TestRingWakesTheConsumer(t *testing.T) {
 	})
 }
 
+// The bell has a place of its own beside as many chunks as there can be: 48 withdrawn items
+// and 49 that are not.
+func TestRingFindsRoomBesideAllChunks(t *testing.T) {
+	b := newBuffer(49, false)
+	for n := range 48 {
+		v := item(n)
+		require.True(t, b.Push(v))
+		require.True(t, withdraw(b, *v))
+	}
+	add(t, b, 0, 49)
+	rang := make(chan struct{})
+	go func() { b.Ring(); close(rang) }()
+	select {
+	case <-rang:
+	case <-time.After(30 * time.Second):
+		require.FailNow(t, "it waits for room")
+	}
+	require.Len(t, b.Door(), cap(b.Door()), "the channel is no larger than it must be")
+}
+
 // A consumer that may not begin an item, since its queue is paused, takes chunks out of
 // the door all the same. It opens them later, in order.
 func TestTakeOpensNothing(t *testing.T) {
@@ -179,7 +199,7 @@ func TestUnloadTakesOutAllThatIsNotBegun(t *testing.T) {
 				require.Equal(t, left, b.Counts(), "what was unloaded is what is left")
 				require.False(t, b.Waits(withKey(0, "a")))
 				require.False(t, b.Waits(withKey(0, "b")))
-				if received != nil { // it is empty by now
+				if received != nil { // it is in no list any more
 					b.Take(received)
 					b.Release()
 					require.Empty(t, drain(b))

@@ -144,7 +144,6 @@ func (b *Buffer[T, K]) Unload() (left []T) {
 	}
 	for c := b.mu.head; c != nil; c = c.next {
 		take(c.items[:c.n])
-		c.n = 0 // whoever has received it opens an empty chunk
 	}
 	b.mu.head, b.mu.tail = nil, nil
 	b.setLastLocked(nil)
