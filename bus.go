@@ -52,6 +52,7 @@ type Bus struct {
 
 	running  atomic.Bool // written under mu and admissionMu
 	stepped  atomic.Bool // of Start and RunUntilIdle, the last call was RunUntilIdle; written under mu
+	stepping atomic.Bool // RunUntilIdle runs; written under mu
 	draining atomic.Bool // Shutdown has begun; written under mu
 
 	// life is guarded by mu, which is taken before all other locks.
@@ -59,7 +60,6 @@ type Bus struct {
 	life struct {
 		session     *session             // nil while the bus does not run
 		stepSession *session             // of the last RunUntilIdle; nil if there is none
-		stepping    bool                 // RunUntilIdle runs
 		shutdown    *shutdown            // nil until Shutdown
 		over        []context.CancelFunc // of sessions that nobody is in any more; see unlock
 	}

@@ -76,7 +76,7 @@ func (b *Bus) startIn(s *session, own bool) error {
 	switch {
 	case b.life.shutdown != nil:
 		return ErrClosed
-	case b.life.session != nil || b.life.stepping:
+	case b.life.session != nil || b.stepping.Load():
 		return ErrRunning
 	case own:
 		return fmt.Errorf("eventbus: Start with the context of a handler of the bus: %w", ErrWouldDeadlock)

@@ -119,56 +119,57 @@ func (b *Bus) interruptedProcessor() *processor {
 // From outside it waits for those that have been stopped and have not left, unless
 // the bus is started again.
 func (b *Bus) beginStepping(ctx context.Context, c caller) error {
+	var fresh *session
 	for {
-		s := b.stepSession(ctx)
-		if s == nil { // made before the lock is taken: the context may run user code
-			s = newSession(ctx)
-			s.base, s.outer = ctx, c
-		}
-		wait, err := b.tryStepping(s)
-		if !wait && err == nil {
-			return nil
-		}
-		if s != b.stepSession(ctx) {
-			s.cancel()
-		}
+		wait, err := b.tryStepping(ctx, fresh)
 		switch {
-		case errors.Is(err, errSessionOver):
-		case err != nil:
-			return err
-		case c.isHandler():
-			return ErrRunning
-		case !b.await(ctx.Done(), func() bool { return b.running.Load() || b.haveExited() }):
-			return contextError(ctx)
+		case errors.Is(err, errNoSession): // made without the lock: the context may run user code
+			fresh = newSession(ctx)
+			fresh.base, fresh.outer = ctx, c
+			continue
+		case wait && c.isHandler():
+			err = ErrRunning
+		case wait && !b.await(ctx.Done(), func() bool { return b.running.Load() || b.haveExited() }):
+			err = contextError(ctx)
+		case wait:
+			continue
 		}
+		if err != nil && fresh != nil {
+			fresh.cancel()
+		}
+		return err
 	}
 }
 
-// errSessionOver says that somebody has ended the session that calls of RunUntilIdle
-// shared.
-var errSessionOver = errors.New("eventbus: the session is over")
+// errNoSession says that RunUntilIdle needs a new session.
+var errNoSession = errors.New("eventbus: no session")
 
-// tryStepping begins to step in s, or returns why it cannot: with wait if processors
-// that were stopped have not left yet, else with an error.
-func (b *Bus) tryStepping(s *session) (wait bool, err error) {
+// tryStepping begins to step in fresh or, if that is nil, in the session of the calls of
+// RunUntilIdle before this one, if they had the same context. Or it returns why it cannot: with wait if
+// processors that were stopped have not left yet, else with an error.
+func (b *Bus) tryStepping(ctx context.Context, fresh *session) (wait bool, err error) {
 	b.mu.Lock()
 	defer b.unlock()
+	s := fresh
+	if last := b.life.stepSession; s == nil && last != nil && last.ctx.Err() == nil && sameContext(last.base, ctx) {
+		s = last
+	}
 	switch {
 	case b.life.shutdown != nil:
 		return false, ErrClosed
-	case b.life.session != nil || b.life.stepping:
+	case b.life.session != nil || b.stepping.Load():
 		return false, ErrRunning
 	case !b.haveExitedLocked():
 		return true, nil
-	case s.holders == 0:
-		return false, errSessionOver
+	case s == nil:
+		return false, errNoSession
 	}
 	b.beginSteppingLocked(s)
 	return false, nil
 }
 
 func (b *Bus) beginSteppingLocked(s *session) {
-	b.life.stepping = true
+	b.stepping.Store(true)
 	if b.life.stepSession != s {
 		b.endStepSessionLocked()
 		b.life.stepSession = s
@@ -176,35 +177,24 @@ func (b *Bus) beginSteppingLocked(s *session) {
 	}
 	for _, p := range b.processors {
 		p.startLogged, p.endLogged = true, true // it is not logged
-		p.requests.And(^reqStop)
+		p.clear(reqStop)
 		store(&p.asleep, 0)
-		p.enterLocked(b.life.stepSession)
-		p.hold(reqPauses) // look what is paused, and at the logger's level
+		p.enterLocked(s)
+		p.served = false // look what is paused, and at the logger's level
 	}
-	b.stepped.Store(true)
-	b.setSteppingLocked(true)
+	if !b.stepped.Load() {
+		b.setSteppedLocked()
+	}
 }
 
-func (b *Bus) setSteppingLocked(on bool) {
+// setSteppedLocked says that it is RunUntilIdle that drives the bus, until Start.
+func (b *Bus) setSteppedLocked() {
 	admissionMu.Lock()
 	defer admissionMu.Unlock()
+	b.stepped.Store(true)
 	for _, q := range b.queues {
 		q.admission.stepped = true
 	}
-	for _, p := range b.processors {
-		p.stepping = on
-	}
-}
-
-// stepSession returns the session of the calls of RunUntilIdle before this one, if they
-// had the same context.
-func (b *Bus) stepSession(ctx context.Context) *session {
-	b.mu.Lock()
-	defer b.unlock()
-	if s := b.life.stepSession; s != nil && s.ctx.Err() == nil && sameContext(s.base, ctx) {
-		return s
-	}
-	return nil
 }
 
 // sameContext compares contexts, of which some cannot be compared.
@@ -225,11 +215,12 @@ func (b *Bus) endStepSessionLocked() {
 func (b *Bus) endStepping() {
 	b.mu.Lock()
 	defer b.unlock()
-	b.life.stepping = false
-	b.setSteppingLocked(false)
+	b.stepping.Store(false)
 	for _, p := range b.processors {
 		if !p.isBusy() { // if it is, whoever runs it next goes on with its event
-			p.letGo()
+			if p.turn.list != nil {
+				p.letGo()
+			}
 			p.turn.entry = entry{}
 			store(&p.asleep, 1)
 		}

@@ -183,7 +183,7 @@ func (b *Bus) haveExitedLocked() bool {
 			return false
 		}
 	}
-	return !b.life.stepping
+	return !b.stepping.Load()
 }
 
 // observers wait for a change of what the processors have done.

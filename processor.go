@@ -113,6 +113,14 @@ func (p *processor) hold(bits uint32) {
 	}
 }
 
+// clear takes bits off. It writes none that are not there: that would cost as much as an
+// event's handler.
+func (p *processor) clear(bits uint32) {
+	if p.requests.Load()&bits != 0 {
+		p.requests.And(^bits)
+	}
+}
+
 // nudge wakes the processor if it is idle.
 func (p *processor) nudge() { p.queues[0].buffer.Ring() }
 
@@ -155,7 +163,7 @@ func (p *processor) serveRequests() (goOn bool) {
 		p.tellSlowEnded()
 	}
 	p.askForLevel()
-	p.requests.And(^reqPauses)
+	p.clear(reqPauses)
 	for i, q := range p.queues {
 		p.unpaused[i] = !q.paused.Load()
 	}

@@ -10,10 +10,9 @@ import "slices"
 
 // A drainer is a goroutine that drains queues, as the graph sees it.
 type drainer struct {
-	bus      *Bus
-	edge     *edge         // nil if its handler does not wait; guarded by admissionMu
-	stepping bool          // RunUntilIdle drives it; guarded by admissionMu
-	site     func() uint64 // changes whenever it begins an event or ends one; 0 while it sleeps
+	bus  *Bus
+	edge *edge         // nil if its handler does not wait; guarded by admissionMu
+	site func() uint64 // changes whenever it begins an event or ends one; 0 while it sleeps
 }
 
 // An edge says that a drainer's handler waits on a queue: for room, and with
@@ -77,7 +76,7 @@ func (q *queue) mustNotWaitLocked(by []*drainer) error {
 	for _, d := range by {
 		// A second goroutine with the context of a handler that waits gets the same
 		// answer as a cycle, so that a drainer has one edge.
-		if d.edgeLocked() != nil || d.bus == q.bus && d.stepping {
+		if d.edgeLocked() != nil || d.bus == q.bus && d.bus.stepping.Load() {
 			return ErrWouldDeadlock
 		}
 	}

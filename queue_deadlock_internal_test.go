@@ -171,9 +171,9 @@ func TestPublishInAHandlerExchangesItsTicket(t *testing.T) {
 func TestPublishInAHandlerThatIsSteppedMustNotWait(t *testing.T) {
 	b := newBench(t, 1)
 	d := &b.bus.queues[DataQueue].proc.drainer
-	b.bus.setSteppingLocked(true)
+	b.bus.stepping.Store(true)
 	require.ErrorIs(t, b.mustNotWait(b.q, d), ErrWouldDeadlock)
-	b.bus.setSteppingLocked(false)
+	b.bus.stepping.Store(false)
 	require.NoError(t, b.mustNotWait(b.q, d))
 	locked(func() { b.q.admission.idle = ErrPaused })
 	require.ErrorIs(t, b.mustNotWait(b.q, d), ErrPaused, "or nobody drains it at all")

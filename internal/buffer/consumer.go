@@ -69,7 +69,11 @@ func (b *Buffer[T, K]) Held() bool { return b.cursor.word.Load()&uint64(held) !=
 
 // Release takes the hold off. Only the consumer calls it, and reads the requests after
 // it: a request that comes later comes with a hold of its own.
-func (b *Buffer[T, K]) Release() { b.cursor.word.And(^uint64(held)) }
+func (b *Buffer[T, K]) Release() {
+	if b.Held() {
+		b.cursor.word.And(^uint64(held))
+	}
+}
 
 // Begin takes the next item out into v, and counts it as begun, unless there is
 // none or somebody holds. Only for the consumer.
