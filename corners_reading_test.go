@@ -544,6 +544,53 @@ func TestWithSlowHandlerIsInTimeThoughTheLoggerRunsJustBefore(t *testing.T) {
 	}
 }
 
+// An error handler that is slow is named in time, though the handler whose failure it is
+// told of was named before, and the pulse has slowed down since.
+func TestWithErrorHandlerIsNamedInTimeAfterASlowHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var named, told journal[time.Time]
+		l := &logbook{level: slog.LevelWarn, onRecord: func(r slog.Record) {
+			if r.Message == "eventbus: slow handler is still running" {
+				named.add(time.Now())
+			}
+		}}
+		b := newBus(t, l.logger(), eventbus.WithPollInterval(time.Hour), eventbus.WithErrorHandler(func(context.Context, *eventbus.HandlerError) {
+			told.add(time.Now())
+			time.Sleep(300 * time.Millisecond)
+		}))
+		b.SubscribeFunc(tick, func(context.Context, eventbus.Event) error {
+			time.Sleep(100 * time.Millisecond)
+			return bustest.ErrHandler
+		})
+		start(t, b)
+		publish(t, b, eventbus.DataQueue, tick, 1)
+		time.Sleep(350 * time.Millisecond) // the error handler still runs
+		require.Len(t, told.all(), 1)
+		require.Len(t, named.all(), 2)
+		require.LessOrEqual(t, named.all()[1].Sub(told.all()[0]), 35*time.Millisecond)
+		shutdown(t, b)
+	})
+}
+
+// RunUntilIdle asks the logger for its level each time.
+func TestRunUntilIdleLooksAtTheLoggersLevel(t *testing.T) {
+	var calls atomic.Int64
+	var level slog.LevelVar
+	b := newBus(t, eventbus.WithLogger(slog.New(slog.NewTextHandler(writerFunc(func([]byte) { calls.Add(1) }), &slog.HandlerOptions{Level: &level}))))
+	b.SubscribeFunc(tick, pass)
+	for i, l := range []slog.Level{slog.LevelInfo, slog.LevelDebug, slog.LevelInfo} {
+		level.Set(l)
+		publish(t, b, eventbus.DataQueue, tick, 1, 2)
+		runUntilIdle(t, b)
+		require.EqualValues(t, []int{0, 2, 2}[i], calls.Load())
+	}
+}
+
+// A writerFunc is told what is written.
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
 // A handler that Shutdown says was not called is not called later, though the type's last
 // event is retained: what Retain needs is no handler, and the one after it is the first.
 func TestShutdownNamesTheFirstHandlerAfterRetainAsCalled(t *testing.T) {
