@@ -145,8 +145,8 @@ func (b *Bus) beginStepping(ctx context.Context, c caller) error {
 var errNoSession = errors.New("eventbus: no session")
 
 // tryStepping begins to step in fresh or, if that is nil, in the session of the calls of
-// RunUntilIdle before this one, if they had the same context. Or it returns why it cannot: with wait if
-// processors that were stopped have not left yet, else with an error.
+// RunUntilIdle before this one, if they had the same context. Or it returns why it cannot:
+// with wait if processors that were stopped have not left yet, else with an error.
 func (b *Bus) tryStepping(ctx context.Context, fresh *session) (wait bool, err error) {
 	b.mu.Lock()
 	defer b.unlock()
