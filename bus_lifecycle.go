@@ -112,7 +112,7 @@ func (b *Bus) endSession(s *session) (killed bool) {
 
 // startLocked starts p in s, or keeps it from leaving if it was told to and has not.
 func (p *processor) startLocked(s *session) {
-	p.requests.And(^reqStop)
+	p.clear(reqStop)
 	if p.life.alive {
 		p.request(reqSession)
 		return

@@ -130,8 +130,6 @@ func TestPauseAndResumeLoseNothingAndKeepTheOrder(t *testing.T) {
 	}
 }
 
-// Flush looks at the bus while a handler pauses its queue, and must not take the
-// rest of the queue for handled.
 // A paused queue that drops the oldest leaves its processor asleep, but for once a group
 // of events: it is not woken, and its logger not asked, for each.
 func TestPauseLetsTheProcessorOfAQueueThatEvictsSleep(t *testing.T) {
@@ -157,6 +155,8 @@ func TestPauseLetsTheProcessorOfAQueueThatEvictsSleep(t *testing.T) {
 	}
 }
 
+// Flush looks at the bus while a handler pauses its queue, and must not take the
+// rest of the queue for handled.
 func TestFlushTellsOfAQueueThatIsPausedMeanwhile(t *testing.T) {
 	b := newBus(t)
 	var handled atomic.Int64

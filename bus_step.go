@@ -218,9 +218,7 @@ func (b *Bus) endStepping() {
 	b.stepping.Store(false)
 	for _, p := range b.processors {
 		if !p.isBusy() { // if it is, whoever runs it next goes on with its event
-			if p.turn.list != nil {
-				p.letGo()
-			}
+			p.letGo()
 			p.turn.entry = entry{}
 			store(&p.asleep, 1)
 		}

@@ -114,8 +114,10 @@ func (p *processor) leave() bool {
 // letGo forgets the handlers of the last event, so that those that have
 // unsubscribed are not kept.
 func (p *processor) letGo() {
-	p.turn.list = nil
-	p.position.list.Store(nil)
+	if p.turn.list != nil {
+		p.turn.list = nil
+		p.position.list.Store(nil)
+	}
 }
 
 // isReady reports whether the i-th queue has an event that may be begun.

@@ -110,7 +110,7 @@ func (u *pulse) setLocked(d time.Duration) {
 			if slow {
 				p.requests.Or(reqPulse)
 			} else {
-				p.requests.And(^reqPulse)
+				p.clear(reqPulse)
 			}
 		}
 	}
@@ -121,15 +121,7 @@ func (u *pulse) setLocked(d time.Duration) {
 	u.timer.Reset(d)
 }
 
-// quickenPulse makes a pulse that beats slowly beat often. The processor calls it once its
-// position tells where it is: the pulse asks for that, and then looks whether it has moved.
-func (p *processor) quickenPulse() {
-	if p.requests.Load()&reqPulse != 0 {
-		p.requests.And(^reqPulse)
-		p.bus.pulse.quicken()
-	}
-}
-
+// quicken makes a pulse that beats slowly beat often.
 func (u *pulse) quicken() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -160,10 +160,10 @@ func (b *Buffer[T, K]) Rest() {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.at == b.end && b.open != nil && b.mu.last == nil {
-		b.open.reset()
-		b.open, b.mu.last = nil, b.open
-		b.mu.filled = 0
+	if c := b.open; c != nil && b.at == b.end && b.mu.last == nil {
+		c.reset()
+		b.open = nil
+		b.setLastLocked(c)
 	}
 	depth := b.cfg.Capacity - b.roomLocked()
 	b.mu.limit = b.mu.accepted + uint64(max(0, b.mu.highWater-depth))
