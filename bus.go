@@ -156,6 +156,10 @@ func (b *Bus) now() time.Time {
 // calls every day.
 func (b *Bus) expires() bool { return b.clock != nil || !b.stepped.Load() }
 
+// machineTime returns how long ago New was called, by the machine's clock. It is read for
+// latencies alone.
+func (b *Bus) machineTime() time.Duration { return max(1, time.Since(b.timed)) }
+
 // WithLogger sets the logger. Processor starts and stops are logged at INFO,
 // handler calls at DEBUG, drops and slow handlers at WARN, failures of handlers
 // at ERROR, and failures of a processor itself 4 above ERROR. A logger that

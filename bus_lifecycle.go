@@ -30,6 +30,15 @@ func (b *Bus) releaseLocked(s *session) {
 	}
 }
 
+// endStepSessionLocked ends the session that calls of RunUntilIdle with one
+// context share.
+func (b *Bus) endStepSessionLocked() {
+	if b.life.stepSession != nil {
+		b.releaseLocked(b.life.stepSession)
+		b.life.stepSession = nil
+	}
+}
+
 // unlock unlocks Bus.mu, and ends the sessions that were let go of under it.
 func (b *Bus) unlock() {
 	over := b.life.over

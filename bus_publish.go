@@ -349,9 +349,6 @@ func (b *Bus) rejectCall(ctx context.Context, q Queue, t EventType, n int) error
 	return &publishError{q, t, fmt.Errorf("%w: its type is empty", ErrInvalidEvent)}
 }
 
-// tryRule is the rule of TryPublish.
-var tryRule = &rule{atOnce: true}
-
 var errNilContext = errors.New("eventbus: the context is nil")
 
 // A publishError says what could not be published where, and why.

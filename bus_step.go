@@ -203,15 +203,6 @@ func sameContext(a, b context.Context) (same bool) {
 	return a == b
 }
 
-// endStepSessionLocked ends the session that calls of RunUntilIdle with one
-// context share.
-func (b *Bus) endStepSessionLocked() {
-	if b.life.stepSession != nil {
-		b.releaseLocked(b.life.stepSession)
-		b.life.stepSession = nil
-	}
-}
-
 func (b *Bus) endStepping() {
 	b.mu.Lock()
 	defer b.unlock()

@@ -38,6 +38,10 @@ type HandlerFunc func(ctx context.Context, e Event) error
 // Handle calls f.
 func (f HandlerFunc) Handle(ctx context.Context, e Event) error { return f(ctx, e) }
 
+// A SubscribeOption changes one subscription. An invalid one is set-up misuse:
+// Subscribe panics with a message that says what was wrong.
+type SubscribeOption func(*Subscription) error
+
 // A Subscription is one handler's subscription to one event type, to those that match a
 // pattern, or to all.
 type Subscription struct {

@@ -11,10 +11,6 @@ import (
 	"time"
 )
 
-// A SubscribeOption changes one subscription. An invalid one is set-up misuse:
-// Subscribe panics with a message that says what was wrong.
-type SubscribeOption func(*Subscription) error
-
 // WithName names the handler in logs, errors and [Stats]. Without it the name
 // is that of the handler's function, such as main.(*Engine).onCandle, or of its
 // type. An empty name is set-up misuse and panics in Subscribe.

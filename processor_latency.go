@@ -149,10 +149,6 @@ func (s *Subscription) timesOn(q Queue) *handlerTimes {
 	return t
 }
 
-// machineTime returns how long ago New was called, by the machine's clock. It is read for
-// latencies alone.
-func (b *Bus) machineTime() time.Duration { return max(1, time.Since(b.timed)) }
-
 // isTimed reports whether latencies are recorded.
 func (p *processor) isTimed() bool { return !p.bus.timed.IsZero() }
 

@@ -3,7 +3,6 @@ package eventbus
 import (
 	"context"
 	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"time"
 )
@@ -23,17 +22,6 @@ func (p *processor) main() {
 	for !guard(p.loop, p.setFailure) {
 	}
 	returned = true
-}
-
-// guard runs f and reports whether it returned. If not, failed is told why.
-func guard(f func(), failed func(*failure)) (returned bool) {
-	defer func() {
-		if !returned {
-			failed(&failure{value: recover(), stack: debug.Stack()})
-		}
-	}()
-	f()
-	return true
 }
 
 func (p *processor) setFailure(f *failure) { p.turn.failure = f }
@@ -109,15 +97,6 @@ func (p *processor) leave() bool {
 	}
 	p.startLogged, p.endLogged = false, false
 	return false
-}
-
-// letGo forgets the handlers of the last event, so that those that have
-// unsubscribed are not kept.
-func (p *processor) letGo() {
-	if p.turn.list != nil {
-		p.turn.list = nil
-		p.position.list.Store(nil)
-	}
 }
 
 // isReady reports whether the i-th queue has an event that may be begun.

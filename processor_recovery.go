@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 )
 
 // A stage tells handleFailure whose failure it deals with.
@@ -171,4 +172,15 @@ func caughtIn(err error) (c *caughtError) {
 		}
 	}
 	return nil
+}
+
+// guard runs f and reports whether it returned. If not, failed is told why.
+func guard(f func(), failed func(*failure)) (returned bool) {
+	defer func() {
+		if !returned {
+			failed(&failure{value: recover(), stack: debug.Stack()})
+		}
+	}()
+	f()
+	return true
 }

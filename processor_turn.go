@@ -217,6 +217,15 @@ func (p *processor) setList(l *handlerList) {
 	p.position.list.Store(l)
 }
 
+// letGo forgets the handlers of the last event, so that those that have
+// unsubscribed are not kept.
+func (p *processor) letGo() {
+	if p.turn.list != nil {
+		p.turn.list = nil
+		p.position.list.Store(nil)
+	}
+}
+
 // join lets the late joiner s in, whose entry is at hand, and makes the last event
 // of its type the one at hand, and s its only handler. It reports whether s is
 // still there.

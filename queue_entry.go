@@ -136,6 +136,9 @@ type rule struct {
 	maxAge time.Duration      // 0 for the queue's
 }
 
+// tryRule is the rule of TryPublish.
+var tryRule = &rule{atOnce: true}
+
 // forTry returns the rule of TryPublish for a topic with rule r, nil for none.
 func (r *rule) forTry() *rule {
 	if r == nil {
